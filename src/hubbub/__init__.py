@@ -1,0 +1,86 @@
+"""A TCP broadcast server, and the asyncio library it is made of.
+
+    import hubbub
+
+    async def chat(client: hubbub.Client) -> None:
+        await client.server.broadcast(f"{client} connected.", exclude=client)
+        async for message in client:
+            await client.server.broadcast(f"{client} says: {message}", exclude=client)
+        await client.server.broadcast(f"{client} disconnected.")
+
+    hubbub.run(chat, port=5000)
+
+A room is a log, a client is a cursor on it. What is not named here is not public.
+"""
+
+from .address import Address
+from .client import Client
+from .connect import Connection, connect
+from .cursor import Lag
+from .endings import Ending, EndingCode
+from .exceptions import (
+    ConnectionClosed,
+    FramingError,
+    HubbubError,
+    IncompleteMessage,
+    ListenError,
+    MessageTooLong,
+    PositionLost,
+    RoomLimitReached,
+)
+from .framing import (
+    ByteLines,
+    BytesFraming,
+    Decoder,
+    Delimited,
+    Framing,
+    LengthPrefixed,
+    Lines,
+    Raw,
+    TextFraming,
+)
+from .log import Entry, Position
+from .observe import Observer, Statistics
+from .room import Room
+from .run import run
+from .server import Handler, Server
+from .settings import Settings, WhenSlow
+from .text import printable
+
+__all__ = [
+    "Address",
+    "ByteLines",
+    "BytesFraming",
+    "Client",
+    "Connection",
+    "ConnectionClosed",
+    "Decoder",
+    "Delimited",
+    "Ending",
+    "EndingCode",
+    "Entry",
+    "Framing",
+    "FramingError",
+    "Handler",
+    "HubbubError",
+    "IncompleteMessage",
+    "Lag",
+    "LengthPrefixed",
+    "Lines",
+    "ListenError",
+    "MessageTooLong",
+    "Observer",
+    "Position",
+    "PositionLost",
+    "Raw",
+    "Room",
+    "RoomLimitReached",
+    "Server",
+    "Settings",
+    "Statistics",
+    "TextFraming",
+    "WhenSlow",
+    "connect",
+    "printable",
+    "run",
+]

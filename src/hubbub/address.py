@@ -1,0 +1,28 @@
+"""Endpoints: an address and a port."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+_V4_MAPPED = "::ffff:"
+
+
+class Address(NamedTuple):
+    """One end of a TCP connection, written as in URLs: `127.0.0.1:5000`, `[::1]:5000` (RFC 3986, 3.2.2)."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @classmethod
+    def of(cls, endpoint: Any) -> Address:
+        """The address of a socket's end, as `getsockname` and `getpeername` give it.
+
+        An IPv4 client of a dual-stack listener is shown with its IPv4 address (RFC 4291, 2.5.5.2).
+        """
+        host: str = endpoint[0]
+        if host.startswith(_V4_MAPPED) and "." in host:
+            host = host.removeprefix(_V4_MAPPED)
+        return cls(host, endpoint[1])

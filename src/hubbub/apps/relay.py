@@ -1,0 +1,12 @@
+"""Each complete message goes to all others unchanged, with no notices: the fast path for feeds."""
+
+from __future__ import annotations
+
+from ..client import Client
+from ..framing import M
+
+
+async def relay(client: Client[M]) -> None:
+    """Serve one client."""
+    while messages := await client.receive_many():
+        await client.server.broadcast_many(messages, exclude=client)

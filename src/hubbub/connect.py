@@ -1,0 +1,199 @@
+"""The dialling side: a connection to a server."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, overload
+
+from .address import Address
+from .endings import Ending, EndingCode
+from .exceptions import ConnectionClosed
+from .framing import Lines, M
+from .link import Link
+from .pulse import Pulse
+from .settings import DEFAULT_HOST, DEFAULT_PORT, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from .exceptions import FramingError
+    from .framing import Framing
+
+
+class _Dialled(Link[M]):
+    """The link of a connection: it waits where a client's would fall behind."""
+
+    __slots__ = ("drained", "ending", "failure")
+
+    def __init__(self, framing: Framing[M], settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(framing, settings, loop)
+        self.drained = Pulse()
+        self.failure: FramingError | None = None
+        self.ending: Ending | None = None
+
+    def on_opened(self) -> None:
+        """Nothing is to be done."""
+
+    def on_received(self, messages: list[M]) -> None:
+        """Nothing is to be done."""
+
+    def on_paused(self) -> None:
+        """`send` looks at `writable`."""
+
+    def on_resumed(self) -> None:
+        self.drained.fire()
+
+    def on_replies(self, replies: bytes) -> None:
+        # A peer that answers nothing it is asked, and asks on, is owed nothing.
+        if self.writable:
+            self.write(replies)
+
+    def on_failed(self, error: FramingError) -> None:
+        self.failure = error
+
+    def on_lost(self, error: Exception | None) -> None:
+        if error is not None:
+            self.ending = Ending(EndingCode.LOST, str(error) or type(error).__name__)
+        elif self.ending is None:
+            self.ending = Ending(EndingCode.LEFT, "the server closed the connection")
+        self.drained.fire()
+
+
+class Connection(Generic[M]):
+    """The dialling side of a connection; made by `connect`.
+
+    Iterating over it gives the server's messages until the server ends the connection.
+
+    Attributes:
+        name: the server's host and port, as they were given.
+    """
+
+    def __init__(self, host: str, port: int, framing: Framing[M], settings: Settings) -> None:
+        self.name = str(Address(host, port))
+        self._host = host
+        self._port = port
+        self._framing = framing
+        self._settings = settings
+        self._link: _Dialled[M]
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(self._settings.connect_time):
+            _, self._link = await loop.create_connection(
+                lambda: _Dialled(self._framing, self._settings, loop), self._host, self._port
+            )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __aiter__(self) -> AsyncIterator[M]:
+        return self
+
+    async def __anext__(self) -> M:
+        try:
+            return await self.receive()
+        except ConnectionClosed as closed:
+            if closed.ending is not None and closed.ending.code is EndingCode.LOST:
+                raise
+            raise StopAsyncIteration from None
+
+    async def receive(self) -> M:
+        """The server's next message. It may be cancelled, and then loses nothing.
+
+        Raises:
+            ConnectionClosed: the server sends no more.
+            FramingError: the server sent what is no message in the framing.
+            RuntimeError: another task is receiving from the same connection.
+        """
+        message = await self._link.receive()
+        if message is None:
+            self._raise_end()
+        return message
+
+    async def receive_many(self) -> list[M]:
+        """All messages that have arrived, at least one. It may be cancelled, and then loses nothing.
+
+        Raises:
+            ConnectionClosed: the server sends no more.
+            FramingError: the server sent what is no message in the framing.
+            RuntimeError: another task is receiving from the same connection.
+        """
+        messages = await self._link.receive_many()
+        if not messages:
+            self._raise_end()
+        return messages
+
+    async def send(self, message: M) -> None:
+        """Send a message. It waits while the server takes none; if it is cancelled, nothing is sent.
+
+        Raises:
+            ConnectionClosed: the connection is gone.
+            ValueError: the framing cannot carry the message.
+            TypeError: the message is not of the framing's type.
+        """
+        await self.send_many((message,))
+
+    async def send_many(self, messages: Sequence[M]) -> None:
+        """Send messages as `send` does, at the price of one."""
+        wire = self._framing.encode(messages)
+        link = self._link
+        while not (link.writable or link.lost):
+            await link.drained.wait()
+        if link.lost:
+            raise ConnectionClosed(self.name, link.ending)
+        link.write(wire)
+
+    async def close(self) -> None:
+        """End the connection behind what was sent, and wait until it has ended.
+
+        A server that does not end its side is given `Settings.linger_time`, one that takes nothing
+        `Settings.patience`. If it is cancelled, the connection is ended at once.
+        """
+        link = self._link
+        link.finish()
+        try:
+            async with asyncio.timeout(self._settings.patience):
+                await link.wait_closed()
+        except TimeoutError:
+            pass
+        finally:
+            if not link.lost:
+                link.abort()
+
+    def _raise_end(self) -> NoReturn:
+        if self._link.failure is not None:
+            raise self._link.failure
+        raise ConnectionClosed(self.name, self._link.ending)
+
+
+@overload
+def connect(host: str = ..., port: int = ..., *, settings: Settings | None = ...) -> Connection[str]: ...
+
+
+@overload
+def connect(host: str = ..., port: int = ..., *, framing: Framing[M], settings: Settings | None = ...) -> Connection[M]: ...
+
+
+def connect(
+    host: str = DEFAULT_HOST, port: int = DEFAULT_PORT, *, framing: Any = None, settings: Settings | None = None
+) -> Any:
+    """A connection to a server, as an async context manager: it is made on entry and ended on exit.
+
+    Args:
+        host: an address or a name.
+        port: the server's port.
+        framing: how messages are cut from the stream and put into it; `Lines()` if not given.
+        settings: defaults and limits; those on connections count.
+
+    On entry it raises `OSError` if the server cannot be reached, and `TimeoutError` if that takes longer than
+    `Settings.connect_time`.
+    """
+    return Connection(host, port, framing if framing is not None else Lines(), settings or Settings())

@@ -1,0 +1,159 @@
+"""One reader's place in a log, and all that one client is still to be sent, in order.
+
+A cursor moves over the batches of a log. An `Outbox` merges the cursors of one client with its private messages: each
+of those is a splice, which has its place behind what the rooms had when it was sent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .log import Buffer, Chunk, Log, Mark
+
+SPLICE_COST: Final = 256
+"""What a private message counts beside its bytes: about what its bookkeeping takes."""
+
+Owner = TypeVar("Owner")
+
+
+class Lag(NamedTuple):
+    """How far a reader is behind: the head of the log minus its cursor."""
+
+    messages: int
+    bytes: int
+
+
+class Cursor(Generic[Owner]):
+    """One reader's place in one log.
+
+    Args:
+        log: the log it reads.
+        at: where it starts; the start of a batch.
+        owner: whatever keeps the log, for the caller's use.
+        notice: makes the bytes that tell the reader how many messages it missed; none for no notice.
+
+    Attributes:
+        at: the next message it will read.
+        end: the `seq` before which it will stop, once the reader is leaving.
+    """
+
+    __slots__ = ("_missed", "_notice", "at", "end", "log", "owner")
+
+    def __init__(self, log: Log[Any], at: Mark, owner: Owner, notice: Callable[[int], bytes]) -> None:
+        self.log = log
+        self.at = at
+        self.owner = owner
+        self.end: int | None = None
+        self._notice = notice
+        self._missed = 0
+
+    @property
+    def lag(self) -> Lag:
+        head = self.log.head
+        return Lag(head.seq - self.at.seq, head.offset - self.at.offset)
+
+    @property
+    def target(self) -> int:
+        """The `seq` before which its reading will stop, as things stand."""
+        return self.log.head.seq if self.end is None else self.end
+
+    @property
+    def finished(self) -> bool:
+        """Whether it is leaving and has read all that it was to read."""
+        return self.end is not None and self.at.seq >= self.end and not self._missed
+
+    def read(self, stop: int) -> list[Buffer]:
+        """The next bytes before `stop`, at most a chunk of them; none when there is nothing to read before it."""
+        if self._missed:
+            notice = self._notice(self._missed)
+            self._missed = 0
+            if notice:
+                return [notice]
+        while self.at.seq < (stop := min(stop, self.target, self.log.flushed.seq)):
+            buffers, self.at = self.log.chunk_at(self.at).read(self.at.seq, stop, self)
+            if buffers:
+                return buffers
+        return []
+
+    def skip(self, chunk: Chunk) -> None:
+        """Move behind `chunk`, which the log is about to drop, and remember what was missed."""
+        self._missed += chunk.count_for(self.at.seq, self.target, self)
+        self.at = chunk.end
+
+
+class _Splice:
+    __slots__ = ("marks", "wires")
+
+    def __init__(self, marks: dict[Cursor[Any], int], wire: bytes) -> None:
+        self.marks = marks
+        self.wires: list[Buffer] = [wire]
+
+
+class Outbox(Generic[Owner]):
+    """What one client is still to be sent: its cursors, with its private messages between what they read.
+
+    Attributes:
+        cursors: one for each room it reads; the next to read from comes first.
+        private_size: what the private messages that wait count, in bytes.
+    """
+
+    __slots__ = ("_splices", "cursors", "private_size")
+
+    def __init__(self) -> None:
+        self.cursors: list[Cursor[Owner]] = []
+        self.private_size = 0
+        self._splices: list[_Splice] = []
+
+    @property
+    def has_private(self) -> bool:
+        return bool(self._splices)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits, not even for a flush."""
+        return not self._splices and all(cursor.at.seq >= cursor.target for cursor in self.cursors)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing waits and no room is read any more."""
+        return not self._splices and not self.cursors
+
+    @property
+    def lag(self) -> Lag:
+        """The lag of all cursors together."""
+        lags = [cursor.lag for cursor in self.cursors]
+        return Lag(sum(lag.messages for lag in lags), sum(lag.bytes for lag in lags))
+
+    def send(self, wire: bytes) -> None:
+        """Place a private message behind all that the rooms have now."""
+        marks = {cursor: cursor.target for cursor in self.cursors if cursor.at.seq < cursor.target}
+        if self._splices and self._splices[-1].marks == marks:
+            self._splices[-1].wires.append(wire)
+        else:
+            self._splices.append(_Splice(marks, wire))
+        self.private_size += len(wire) + SPLICE_COST
+
+    def read(self) -> list[Buffer]:
+        """The bytes to write next; none while there is nothing that may be read."""
+        splice = self._splices[0] if self._splices else None
+        for index, cursor in enumerate(self.cursors):
+            # A cursor without a mark had nothing to read when the splice was placed: its next comes after it.
+            stop = cursor.target if splice is None else splice.marks.get(cursor, cursor.at.seq)
+            if buffers := cursor.read(stop):
+                # The rooms take turns, so that a busy one cannot hide the others.
+                self.cursors.append(self.cursors.pop(index))
+                return buffers
+        if splice is None or any(cursor.at.seq < mark for cursor, mark in splice.marks.items()):
+            return []
+        del self._splices[0]
+        self.private_size -= sum(len(wire) + SPLICE_COST for wire in splice.wires)
+        return splice.wires
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self.cursors.clear()
+        self._splices.clear()
+        self.private_size = 0

@@ -1,0 +1,50 @@
+"""Why a connection ended: a code to count by, and a reason to read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum, unique
+
+
+@unique
+class EndingCode(StrEnum):
+    """What ended a connection. The value is what logs and counters show."""
+
+    LEFT = "left"
+    """The client closed the connection."""
+    LOST = "lost"
+    """The connection broke: a reset, a timeout, an unreachable network."""
+    FINISHED = "finished"
+    """The handler returned."""
+    CLOSED = "closed"
+    """`Client.close` was called."""
+    FAILED = "failed"
+    """The handler raised."""
+    SLOW = "slow"
+    """Retention passed the client's cursor."""
+    STALLED = "stalled"
+    """The client's socket took nothing for the time of `patience`."""
+    TOO_LONG = "too-long"
+    """The client sent a message over the limit."""
+    MALFORMED = "malformed"
+    """The client sent bytes that are no message in its framing."""
+    INCOMPLETE = "incomplete"
+    """The client's stream ended within a message."""
+    SHUTDOWN = "shutdown"
+    """The server closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why one connection ended.
+
+    Attributes:
+        code: the kind of ending, for counters and decisions.
+        reason: one line for people.
+    """
+
+    code: EndingCode
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.reason}"

@@ -1,0 +1,277 @@
+"""One TCP connection, from either side: bytes in become messages, and both directions stop when they must.
+
+Received bytes wait undecoded until somebody asks for messages; beyond a limit the socket is read no further, and TCP
+holds the peer back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Generic, cast
+
+from .exceptions import FramingError
+from .framing import M
+from .pulse import Pulse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .framing import Framing
+    from .log import Buffer
+    from .settings import Settings
+
+
+class Link(asyncio.Protocol, Generic[M]):
+    """One connection's transport, its decoder, and the bytes that wait between them.
+
+    A subclass is one side's view of it: it is told what happens through the methods named `on_...`.
+
+    Attributes:
+        framing: how messages are cut from the stream and put into it.
+        settings: the limits.
+        loop: the event loop.
+        write: gives bytes to the transport; only to be called while `writable`.
+        writable: whether the transport has passed on all that it was given.
+        at_end: whether the peer has ended its stream cleanly.
+        lost: whether the connection is gone.
+        closed: fires when the connection is gone.
+    """
+
+    __slots__ = (
+        "_decoder",
+        "_finishing",
+        "_inbox",
+        "_inbox_size",
+        "_linger",
+        "_messages",
+        "_receiver",
+        "_receiving",
+        "_spent",
+        "_taken_at",
+        "_transport",
+        "_unsent",
+        "at_end",
+        "closed",
+        "framing",
+        "loop",
+        "lost",
+        "settings",
+        "writable",
+        "write",
+    )
+
+    def __init__(self, framing: Framing[M], settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+        self.framing = framing
+        self._decoder = framing.decoder(settings.message_limit)
+        self.settings = settings
+        self.loop = loop
+        self._transport: asyncio.Transport
+        self.write: Callable[[Buffer], None]
+        self.writable = True
+        self.at_end = False
+        self.lost = False
+        self.closed = Pulse()
+        self._finishing = False
+        self._linger: asyncio.TimerHandle | None = None
+        self._spent = False
+        self._inbox: list[bytes] = []
+        self._inbox_size = 0
+        self._messages: Iterator[M] = iter(())
+        self._receiver = Pulse()
+        self._receiving = False
+        self._unsent = 0
+        self._taken_at = 0.0
+
+    @abstractmethod
+    def on_opened(self) -> None:
+        """The connection is made."""
+
+    @abstractmethod
+    def on_paused(self) -> None:
+        """The transport has not taken all it was given; it is to be given no more."""
+
+    @abstractmethod
+    def on_resumed(self) -> None:
+        """The transport has taken all it was given."""
+
+    @abstractmethod
+    def on_received(self, messages: list[M]) -> None:
+        """These messages have been received, and are about to be given out."""
+
+    @abstractmethod
+    def on_replies(self, replies: bytes) -> None:
+        """The framing owes the peer these bytes."""
+
+    @abstractmethod
+    def on_failed(self, error: FramingError) -> None:
+        """The peer sent what is no message; nothing more can be received."""
+
+    @abstractmethod
+    def on_lost(self, error: Exception | None) -> None:
+        """The connection is gone; with an error if it broke."""
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self.write = self._transport.write
+        # Pause as soon as the socket is full: what it does not take stays in the log.
+        self._transport.set_write_buffer_limits(high=0)
+        _limit_unsent(self._transport.get_extra_info("socket"), self.settings.unsent_limit)
+        self.on_opened()
+
+    def data_received(self, data: bytes) -> None:
+        if self._finishing:
+            return
+        self._inbox.append(data)
+        self._inbox_size += len(data)
+        if self._inbox_size >= self.settings.inbox_limit:
+            self._transport.pause_reading()
+        self._receiver.fire()
+
+    def eof_received(self) -> bool:
+        self.at_end = True
+        self._receiver.fire()
+        if self._finishing:
+            self._transport.close()
+        # Half-closed: the peer may still be reading.
+        return True
+
+    def pause_writing(self) -> None:
+        self.writable = False
+        self._unsent = self._transport.get_write_buffer_size()
+        self._taken_at = self.loop.time()
+        self.on_paused()
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        self._taken_at = self.loop.time()
+        self.on_resumed()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        self.writable = False
+        if self._linger is not None:
+            self._linger.cancel()
+        self._receiver.fire()
+        self.on_lost(exc)
+        self.closed.fire()
+
+    # Receiving.
+
+    async def receive(self) -> M | None:
+        """The next message, or None at the end. It may be cancelled, and then loses nothing."""
+        while True:
+            message = next(self._messages, None)
+            if message is not None:
+                return message
+            batch = await self.receive_many()
+            if not batch:
+                return None
+            self._messages = iter(batch)
+
+    async def receive_many(self) -> list[M]:
+        """All messages that have arrived, at least one; none at the end. It may be cancelled, and then loses nothing.
+
+        Raises:
+            RuntimeError: another task is receiving from the same connection.
+        """
+        if messages := list(self._messages):
+            return messages
+        if self._receiving:
+            raise RuntimeError("two tasks receive from the same connection; let one do it and share what it gets")
+        self._receiving = True
+        try:
+            while not (messages := self._decode()) and not self._exhausted:
+                await self._receiver.wait()
+        finally:
+            self._receiving = False
+        return messages
+
+    @property
+    def _exhausted(self) -> bool:
+        return self.at_end or self.lost or self._spent
+
+    def _decode(self) -> list[M]:
+        """The messages in what has arrived."""
+        if self._spent:
+            return []
+        failure = None
+        try:
+            messages = self._decode_inbox()
+        except FramingError as error:
+            self._spent = True
+            messages, failure = list(error.messages), error
+        if messages:
+            self.on_received(messages)
+        if replies := self._decoder.take_replies():
+            self.on_replies(replies)
+        if failure:
+            self.on_failed(failure)
+        return messages
+
+    def _decode_inbox(self) -> list[M]:
+        if self._inbox:
+            return self._decoder.feed(self._take_inbox())
+        if self.at_end:
+            self._spent = True
+            return self._decoder.end()
+        return []
+
+    def _take_inbox(self) -> bytes:
+        data = b"".join(self._inbox)
+        self._inbox.clear()
+        if self._inbox_size >= self.settings.inbox_limit and not (self.at_end or self.lost):
+            self._transport.resume_reading()
+        self._inbox_size = 0
+        return data
+
+    # Sending and ending.
+
+    def taken_at(self) -> float:
+        """When the socket was last seen to take something of what waits in the transport, on the loop's clock."""
+        unsent = self._transport.get_write_buffer_size()
+        if unsent != self._unsent:
+            self._unsent = unsent
+            self._taken_at = self.loop.time()
+        return self._taken_at
+
+    def finish(self) -> None:
+        """End the stream behind what was written, and the connection once the peer has ended too or lingered enough.
+
+        What still arrives is read and dropped: closing a socket with unread data would reset the connection, and the
+        peer could lose what it has not read yet (RFC 1122, 4.2.2.13).
+        """
+        if self._finishing or self.lost:
+            return
+        self._finishing = True
+        self.stop_receiving()
+        if self.at_end:
+            self._transport.close()
+            return
+        self._transport.resume_reading()
+        self._transport.write_eof()
+        self._linger = self.loop.call_later(self.settings.linger_time, self._transport.close)
+
+    def stop_receiving(self) -> None:
+        """Give out no more messages."""
+        self._spent = True
+        self._inbox.clear()
+        self._receiver.fire()
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection is gone. It may be cancelled."""
+        if not self.lost:
+            await self.closed.wait()
+
+    def abort(self) -> None:
+        """End the connection at once, whatever waits."""
+        self._transport.abort()
+
+
+def _limit_unsent(connection: socket.socket, limit: int) -> None:
+    # Without this the kernel takes megabytes for a reader that does not read, outside of any limit here (tcp(7)).
+    if connection.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, limit)

@@ -1,0 +1,64 @@
+"""Listening sockets for a host and a port."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+
+from .address import Address
+from .exceptions import ListenError
+
+# A host may have a name for an address that it has not got, such as ::1 where IPv6 is off.
+_UNUSABLE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+
+
+async def bind(host: str, port: int, backlog: int) -> list[socket.socket]:
+    """Sockets that listen on every address of `host`.
+
+    With port 0 the system chooses one, and all of them get it.
+
+    Raises:
+        ListenError: the name is not known, or one of its addresses cannot be listened on.
+    """
+    sockets: list[socket.socket] = []
+    endpoint = Address(host or "*", port)
+    try:
+        unusable: OSError | None = None
+        for family, address in await _resolve(host, port):
+            if port == 0 and sockets:
+                port = sockets[0].getsockname()[1]
+            try:
+                sockets.append(_listen(family, address, port, backlog, dualstack=host == "::"))
+            except OSError as error:
+                if error.errno not in _UNUSABLE:
+                    raise
+                unusable = error
+        if unusable is not None and not sockets:
+            raise unusable
+    except OSError as error:
+        for listening in sockets:
+            listening.close()
+        raise ListenError(str(endpoint), _reason(error)) from error
+    return sockets
+
+
+async def _resolve(host: str, port: int) -> list[tuple[int, str]]:
+    loop = asyncio.get_running_loop()
+    infos = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    # A name may be listed twice in the system's files.
+    return list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in infos))
+
+
+def _listen(family: int, address: str, port: int, backlog: int, *, dualstack: bool) -> socket.socket:
+    listening = socket.create_server((address, port), family=family, backlog=backlog, dualstack_ipv6=dualstack)
+    listening.setblocking(False)
+    return listening
+
+
+def _reason(error: OSError) -> str:
+    # The socket module puts the address into strerror, where it would be said twice.
+    if isinstance(error, socket.gaierror) or error.errno is None:
+        return error.strerror or str(error)
+    return os.strerror(error.errno)

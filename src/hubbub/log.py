@@ -1,0 +1,279 @@
+"""The bounded log of a room: append, flush, read from a mark, retain.
+
+Messages are kept in the room's framing only, as the bytes that go to every reader, in chunks of bounded size; single
+messages are found in them again by decoding. What is appended is *pending* until the next flush makes it readable.
+"""
+
+from __future__ import annotations
+
+import secrets
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple
+
+from .exceptions import PositionLost
+from .framing import M
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .framing import Framing
+
+Buffer = bytes | memoryview
+
+BATCH_COST: Final = 256
+"""The least that a batch counts, in bytes: about what its bookkeeping takes."""
+
+SMALL_CHUNK: Final = 32 * 1024
+"""A chunk that is no larger takes in the next flush: a quiet room must not be a log of tiny chunks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a room's log that keeps its meaning outside this process.
+
+    Attributes:
+        epoch: names this life of the log; a position of an earlier life is lost, never misread.
+        seq: how many messages came before.
+    """
+
+    epoch: str
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}:{self.seq}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[M]):
+    """One message of a log.
+
+    Attributes:
+        position: its place; the history *after* it starts at `position.seq + 1`.
+        time: when it was broadcast, in seconds since 1970.
+        sender: the name of the client it was excluded for, which is the one that said it; "" where there is none.
+        message: the message.
+    """
+
+    position: Position
+    time: float
+    sender: str
+    message: M
+
+
+class Mark(NamedTuple):
+    """A place in one log: messages, and counted bytes, since its birth."""
+
+    seq: int
+    offset: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """Messages that were broadcast together; the unit of bookkeeping.
+
+    Attributes:
+        start: where it starts in the log.
+        end: where the next batch starts.
+        wire_start: where its bytes start in those of its chunk.
+        wire_end: where they end.
+        time: when it was broadcast, in seconds since 1970.
+        sender: see `Entry`.
+    """
+
+    start: Mark
+    end: Mark
+    wire_start: int
+    wire_end: int
+    time: float
+    sender: str
+
+    @property
+    def count(self) -> int:
+        return self.end.seq - self.start.seq
+
+
+class Chunk:
+    """A run of batches and their bytes: what is written at once, and dropped at once."""
+
+    __slots__ = ("_pieces", "batches", "excluded", "wire_size")
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+        self.wire_size = 0
+        self.excluded: dict[object, list[Batch]] = {}
+        self._pieces: list[bytes] = []
+
+    @property
+    def start(self) -> Mark:
+        return self.batches[0].start
+
+    @property
+    def end(self) -> Mark:
+        return self.batches[-1].end
+
+    @property
+    def size(self) -> int:
+        """Counted bytes."""
+        return self.end.offset - self.start.offset
+
+    @property
+    def wire(self) -> bytes:
+        """The bytes of all batches; joined at the first call, and kept in place of the pieces."""
+        if len(self._pieces) > 1:
+            self._pieces = [b"".join(self._pieces)]
+        return self._pieces[0]
+
+    def add(self, batch: Batch, wire: bytes, exclude: object) -> None:
+        self.batches.append(batch)
+        self._pieces.append(wire)
+        self.wire_size += len(wire)
+        if exclude is not None:
+            self.excluded.setdefault(exclude, []).append(batch)
+
+    def extend(self, later: Chunk) -> None:
+        """Take in the chunk that follows this one in the log."""
+        for batch in later.batches:
+            batch.wire_start += self.wire_size
+            batch.wire_end += self.wire_size
+        self.batches += later.batches
+        self._pieces.append(later.wire)
+        self.wire_size += later.wire_size
+        for reader, batches in later.excluded.items():
+            self.excluded.setdefault(reader, []).extend(batches)
+
+    def read(self, start: int, stop: int, reader: object) -> tuple[list[Buffer], Mark]:
+        """The bytes of the batches from `start` up to `stop` without those `reader` is excluded from, and their end."""
+        first = self.batches[bisect_left(self.batches, start, key=_start_seq)]
+        last = self.batches[bisect_left(self.batches, stop, key=_start_seq) - 1]
+        excluded = self.excluded.get(reader, ())
+        if not excluded and last.wire_end - first.wire_start == self.wire_size:
+            return [self.wire], last.end
+        whole = memoryview(self.wire)
+        buffers: list[Buffer] = []
+        at = first.wire_start
+        for batch in excluded:
+            if at <= batch.wire_start < last.wire_end:
+                if at < batch.wire_start:
+                    buffers.append(whole[at : batch.wire_start])
+                at = batch.wire_end
+        if at < last.wire_end:
+            buffers.append(whole[at : last.wire_end])
+        return buffers, last.end
+
+    def count_for(self, start: int, stop: int, reader: object) -> int:
+        """How many messages from `start` up to `stop` are in this chunk for `reader`; both are batch boundaries."""
+        start = max(start, self.start.seq)
+        stop = min(stop, self.end.seq)
+        own = sum(batch.count for batch in self.excluded.get(reader, ()) if start <= batch.start.seq < stop)
+        return max(0, stop - start) - own
+
+
+class Log(Generic[M]):
+    """The messages of a room, from the oldest retained one to the newest.
+
+    Args:
+        framing: how messages are kept, which is how most readers take them.
+        retention: counted bytes that are kept, the newest chunk always.
+
+    A batch counts with its bytes on the wire, and with `BATCH_COST` at least.
+
+    Attributes:
+        epoch: see `Position`.
+        flushed: what lies before it may be read.
+        head: where the next batch will start.
+    """
+
+    def __init__(self, framing: Framing[M], retention: int) -> None:
+        self.epoch = secrets.token_hex(4)
+        self.flushed = self.head = Mark(0, 0)
+        self._framing = framing
+        self._retention = retention
+        self._chunks: list[Chunk] = []
+        self._pending = Chunk()
+
+    @property
+    def oldest(self) -> Mark:
+        """Where the retained messages start."""
+        return self._chunks[0].start if self._chunks else self.flushed
+
+    @property
+    def pending_size(self) -> int:
+        """Counted bytes appended since the last flush."""
+        return self.head.offset - self.flushed.offset
+
+    def excludes_pending(self, reader: object) -> bool:
+        """Whether `reader` is excluded from something that the next flush will make readable."""
+        return reader in self._pending.excluded
+
+    def position(self, mark: Mark) -> Position:
+        return Position(self.epoch, mark.seq)
+
+    def append(self, wire: bytes, count: int, *, time: float, sender: str = "", exclude: object = None) -> None:
+        """Add `count` messages, encoded as `wire`, which `exclude` will not read."""
+        start = self.head
+        self.head = Mark(start.seq + count, start.offset + max(len(wire), BATCH_COST))
+        wire_start = self._pending.wire_size
+        batch = Batch(start, self.head, wire_start, wire_start + len(wire), time, sender)
+        self._pending.add(batch, wire, exclude)
+
+    def flush(self) -> bytes:
+        """Make what is pending readable, and return its bytes."""
+        chunk = self._pending
+        if not chunk.batches:
+            return b""
+        self._pending = Chunk()
+        self.flushed = self.head
+        wire = chunk.wire
+        if self._chunks and self._chunks[-1].wire_size + len(wire) <= SMALL_CHUNK:
+            self._chunks[-1].extend(chunk)
+        else:
+            self._chunks.append(chunk)
+        return wire
+
+    def overdue(self) -> Chunk | None:
+        """The oldest chunk, if retention has passed it. `drop` it once no cursor is in it."""
+        if len(self._chunks) > 1 and self.flushed.offset - self.oldest.offset > self._retention:
+            return self._chunks[0]
+        return None
+
+    def drop(self) -> None:
+        """Forget the oldest chunk."""
+        del self._chunks[0]
+
+    def chunk_at(self, mark: Mark) -> Chunk:
+        """The chunk that holds the retained, flushed message at `mark`."""
+        return self._chunks[bisect_right(self._chunks, mark.seq, key=_start_seq) - 1]
+
+    def locate(self, position: Position) -> int:
+        """The `seq` of a position that the log holds, its head included.
+
+        Raises:
+            PositionLost: the log does not hold it.
+        """
+        if position.epoch != self.epoch or not self.oldest.seq <= position.seq <= self.head.seq:
+            raise PositionLost(position, oldest=self.position(self.oldest), head=self.position(self.head))
+        return position.seq
+
+    def batches_since(self, seq: int) -> Iterator[tuple[Batch, bytes]]:
+        """The batches from the one that holds message `seq` on, the pending ones too, each with its bytes."""
+        for chunk in [*self._chunks, self._pending]:
+            if chunk.batches and seq < chunk.end.seq:
+                wire = chunk.wire
+                for batch in chunk.batches:
+                    if seq < batch.end.seq:
+                        yield batch, wire[batch.wire_start : batch.wire_end]
+
+    def entries_since(self, seq: int) -> Iterator[Entry[M]]:
+        """The messages from `seq` on, with what is known of each."""
+        for batch, wire in self.batches_since(seq):
+            for at, message in enumerate(self._messages(batch, wire), start=batch.start.seq):
+                if at >= seq:
+                    yield Entry(Position(self.epoch, at), batch.time, batch.sender, message)
+
+    def _messages(self, batch: Batch, wire: bytes) -> list[M]:
+        return self._framing.decoder(len(wire)).feed(wire)
+
+
+def _start_seq(run: Batch | Chunk) -> int:
+    return run.start.seq

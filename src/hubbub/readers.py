@@ -1,0 +1,160 @@
+"""The readers of one room: the flush, retention, and who holds senders back.
+
+A reader is *ready* while its transport is empty and nothing concerns it alone: the flush writes the same bytes to all
+of those. Any other is *behind*, and reads on by itself as its transport drains, or at the end of a flush.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import islice
+from typing import TYPE_CHECKING, Generic
+
+from .cursor import Cursor
+from .framing import M
+from .pulse import Pulse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .client import Client
+    from .framing import Framing
+    from .log import Log, Mark, Position
+    from .reader import Reader
+    from .room import Room
+
+
+class Readers(Generic[M]):
+    """All cursors on one room's log.
+
+    Attributes:
+        room: the room.
+        members: the clients in the room. One that has left may still have a cursor here, until it has read up to there.
+        flushed: fires after each flush.
+        holding: whether, at the last look, a reader that makes progress lagged by more than half of the retention.
+    """
+
+    def __init__(self, room: Room[M], log: Log[M], framing: Framing[M]) -> None:
+        self.room = room
+        self.members: dict[Client[M], Cursor[Readers[M]]] = {}
+        self.flushed = Pulse()
+        self.holding = False
+        self._log = log
+        self._framing = framing
+        self._settings = room.settings
+        self._ready: dict[Cursor[Readers[M]], Reader[M]] = {}
+        self._behind: dict[Cursor[Readers[M]], Reader[M]] = {}
+        self._scheduled = False
+        self._start: Mark
+        self._wire: bytes
+        self._todo: Iterator[tuple[Cursor[Readers[M]], Reader[M]]]
+
+    def enter(self, client: Client[M], since: Position | None) -> tuple[Cursor[Readers[M]], bytes]:
+        """Make `client` a member, and give it a cursor and the bytes it must be sent before reading on from there.
+
+        A cursor starts at a batch, so these bytes are the rest of one if `since` is within it.
+
+        Raises:
+            PositionLost: the log does not hold `since`.
+        """
+        at, rest = self._log.head, b""
+        if since is not None:
+            seq = self._log.locate(since)
+            for batch, _ in self._log.batches_since(seq):
+                at = batch.start
+                if at.seq < seq:
+                    at = batch.end
+                    entries = islice(self._log.entries_since(seq), at.seq - seq)
+                    rest = self._framing.encode([entry.message for entry in entries])
+                break
+        cursor = Cursor(self._log, at, self, self._encode_notice)
+        self.members[client] = cursor
+        return cursor, rest
+
+    def leave(self, client: Client[M]) -> None:
+        """End a membership: its cursor reads what the log has now, and no more."""
+        cursor = self.members.pop(client)
+        cursor.end = self._log.head.seq
+
+    def place(self, cursor: Cursor[Readers[M]], reader: Reader[M]) -> None:
+        """Note where a reader stands now."""
+        if (
+            cursor.at == self._log.flushed
+            and cursor.end is None
+            and reader.unhindered
+            and not self._log.excludes_pending(cursor)
+        ):
+            self._behind.pop(cursor, None)
+            self._ready[cursor] = reader
+        else:
+            self._ready.pop(cursor, None)
+            self._behind[cursor] = reader
+
+    def exclude(self, cursor: Cursor[Readers[M]]) -> None:
+        """Note that the next flush has something that `cursor` is not to read."""
+        if reader := self._ready.pop(cursor, None):
+            self._behind[cursor] = reader
+
+    def forget(self, cursor: Cursor[Readers[M]]) -> None:
+        """Drop a reader that has gone."""
+        self._ready.pop(cursor, None)
+        self._behind.pop(cursor, None)
+
+    def schedule_flush(self) -> None:
+        """Flush in the loop's next turn, with all that is broadcast until then."""
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def look(self) -> None:
+        """Find out anew whether a reader holds senders back."""
+        if self._settings.pace is None:
+            return
+        limit = self._log.head.offset - self._settings.retention // 2
+        since = asyncio.get_running_loop().time() - self._settings.hold_time
+        self.holding = any(
+            cursor.at.offset < limit and reader.taken_at() >= since for cursor, reader in self._behind.items()
+        )
+
+    def _flush(self) -> None:
+        self._start = self._log.flushed
+        self._wire = self._log.flush()
+        self._todo = iter(list(self._ready.items()))
+        self._flush_slice()
+
+    def _flush_slice(self) -> None:
+        start, end, wire, ready = self._start, self._log.flushed, self._wire, self._ready
+        left = self._settings.flush_slice
+        for cursor, reader in self._todo:
+            # Between two slices a reader may have fallen behind, or read on by itself.
+            if cursor in ready and cursor.at == start:
+                cursor.at = end
+                reader.write(wire)
+            left -= 1
+            if not left:
+                asyncio.get_running_loop().call_soon(self._flush_slice)
+                return
+        self._finish_flush()
+
+    def _finish_flush(self) -> None:
+        for reader in [reader for reader in self._behind.values() if reader.writable]:
+            reader.pump()
+        self._retain()
+        self.look()
+        self._scheduled = False
+        self.flushed.fire()
+        if self._log.pending_size:
+            self.schedule_flush()
+
+    def _retain(self) -> None:
+        while (chunk := self._log.overdue()) is not None:
+            for cursor, reader in list(self._behind.items()):
+                if cursor.at.seq < chunk.end.seq:
+                    reader.overrun(cursor, chunk)
+            self._log.drop()
+
+    def _encode_notice(self, missed: int) -> bytes:
+        notice = self._settings.notice
+        if notice is None:
+            return b""
+        return self._framing.encode([self._framing.from_text(notice.format(missed=missed))])

@@ -1,0 +1,170 @@
+"""Who is connected: every open connection, the handler that serves it, and how many have ended and why."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Generic
+
+from .address import Address
+from .client import Client
+from .endings import Ending, EndingCode
+from .exceptions import ConnectionClosed
+from .framing import M
+from .pulse import Pulse
+from .reader import Reader
+
+if TYPE_CHECKING:
+    from .server import Handler, Server
+
+logger = logging.getLogger("hubbub")
+
+_NOWHERE = ("unknown", 0)
+_LEFT = Ending(EndingCode.LEFT, "the client closed the connection")
+_FINISHED = Ending(EndingCode.FINISHED, "the handler returned")
+_SHUTDOWN = Ending(EndingCode.SHUTDOWN, "the server closed")
+_CANCELLED = Ending(EndingCode.FAILED, "the handler was cancelled")
+
+
+class Registry(Generic[M]):
+    """The connections of one server, each from its start to the end of its handler.
+
+    Attributes:
+        paused: those whose transport has not taken all it was given.
+        accepted: how many there have been.
+        endings: how many have ended, by code.
+    """
+
+    def __init__(self, server: Server[M], handler: Handler[M]) -> None:
+        self.paused: set[Reader[M]] = set()
+        self.accepted = 0
+        self.endings: Counter[EndingCode] = Counter()
+        self._server = server
+        self._settings = server.settings
+        self._handler = handler
+        self._open: set[Reader[M]] = set()
+        self._emptied = Pulse()
+        self._tasks: dict[asyncio.Task[None], Client[M]] = {}
+        self._serving: dict[Reader[M], asyncio.Task[None]] = {}
+        self._graces: dict[Reader[M], asyncio.TimerHandle] = {}
+        self._sweep_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def clients(self) -> frozenset[Client[M]]:
+        """The clients that have not ended."""
+        return frozenset(reader.client for reader in self._open if reader.ending is None)
+
+    def protocol(self) -> Reader[M]:
+        """A protocol for a new connection."""
+        return Reader(self, self._server.framing, self._settings, asyncio.get_running_loop())
+
+    # What a reader tells.
+
+    def connected(self, reader: Reader[M], peername: Any) -> None:
+        """A connection was made: enter its client, and start the handler."""
+        # The peer may be gone already, and its name with it.
+        client = reader.client = Client(self._server, reader, Address.of(peername or _NOWHERE))
+        self.accepted += 1
+        self._open.add(reader)
+        reader.enter(self._server.root)
+        self._server.observer.connected(client)
+        task = reader.loop.create_task(self._serve(reader), name=f"hubbub handler of {client}")
+        # On a loop with eager tasks it may be done already.
+        if not task.done():
+            self._tasks[task] = client
+            task.add_done_callback(self._tasks.pop)
+
+    def received(self, reader: Reader[M], messages: list[M]) -> None:
+        """A client's messages are about to be given to its handler."""
+        self._server.observer.received(reader.client, messages)
+
+    def ended(self, reader: Reader[M], ending: Ending) -> None:
+        """A client has ended: give its handler some time to end as well."""
+        self.endings[ending.code] += 1
+        if reader in self._serving:
+            self._graces[reader] = reader.loop.call_later(self._settings.cancel_time, self._cancel_handler, reader)
+        self._server.observer.ended(reader.client)
+
+    def closed(self, reader: Reader[M]) -> None:
+        """A connection is gone."""
+        self._open.discard(reader)
+        self.paused.discard(reader)
+        if not self._open:
+            self._emptied.fire()
+
+    # What the server does.
+
+    def start_sweeping(self) -> None:
+        """Look again and again for clients that run out of patience."""
+        interval = min(1.0, self._settings.patience / 4)
+        self._sweep_timer = asyncio.get_running_loop().call_later(interval, self._sweep)
+
+    async def close(self) -> None:
+        """End every client, once it has what was broadcast before or the drain time is over."""
+        for reader in list(self._open):
+            reader.end(_SHUTDOWN, deliver=True)
+        if not await self._wait_until_empty(self._settings.drain_time):
+            for reader in list(self._open):
+                reader.abort()
+            await self._wait_until_empty(self._settings.cancel_time)
+        await self._cancel_tasks()
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+
+    async def _serve(self, reader: Reader[M]) -> None:
+        """Run the handler, then end the connection."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving[reader] = task
+        ending = _CANCELLED
+        try:
+            ending = await self._run_handler(reader)
+        finally:
+            del self._serving[reader]
+            if grace := self._graces.pop(reader, None):
+                grace.cancel()
+            reader.end(ending, deliver=True)
+        await reader.wait_closed()
+
+    async def _run_handler(self, reader: Reader[M]) -> Ending:
+        client = reader.client
+        try:
+            if reader.ending is None:
+                await self._handler(client)
+        except Exception as error:
+            # A handler need not catch that its own client has gone.
+            if not (isinstance(error, ConnectionClosed) and error.peer == client.name):
+                logger.exception("the handler of %s raised", client)
+                return Ending(EndingCode.FAILED, f"the handler raised {type(error).__name__}: {error}")
+        return _LEFT if reader.at_end else _FINISHED
+
+    def _cancel_handler(self, reader: Reader[M]) -> None:
+        del self._graces[reader]
+        time = self._settings.cancel_time
+        logger.warning("the handler of %s is cancelled: its client ended %g s ago", reader.client, time)
+        self._serving[reader].cancel()
+
+    async def _wait_until_empty(self, time: float) -> bool:
+        try:
+            async with asyncio.timeout(time):
+                while self._open:
+                    await self._emptied.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _cancel_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._settings.cancel_time)
+        for client in self._tasks.values():
+            logger.error("the handler of %s does not end: it swallows its cancellation", client)
+
+    def _sweep(self) -> None:
+        patience = self._settings.patience
+        since = asyncio.get_running_loop().time() - patience
+        for reader in [reader for reader in self.paused if reader.taken_at() < since]:
+            reader.end_stalled(patience)
+        self.start_sweeping()

@@ -1,0 +1,142 @@
+"""A room: a named log and the clients that read it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Generic
+
+from .framing import M
+from .log import Log
+from .pace import Pace
+from .readers import Readers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .client import Client
+    from .framing import Framing
+    from .log import Entry, Position
+    from .settings import Settings
+
+HOLD_LOOK_TIME = 0.01
+"""How often, in seconds, a held sender looks whether it is still held."""
+
+
+class Room(Generic[M]):
+    """A named log and the clients that read it; made by `Server.room`.
+
+    Attributes:
+        name: its name on the server.
+        settings: its own; the server's, if it was made without.
+    """
+
+    def __init__(self, name: str, framing: Framing[M], settings: Settings, on_close: Callable[[Room[M]], None]) -> None:
+        self.name = name
+        self.settings = settings
+        self._framing = framing
+        self._on_close = on_close
+        self._log = Log(framing, settings.retention)
+        self.readers = Readers(self, self._log, framing)
+        self._turnstile = asyncio.Lock()
+        self._pace = Pace(settings.pace or 0, burst=settings.retention // 8)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"<Room {self.name!r}: {len(self.readers.members)} clients, head {self.head}>"
+
+    @property
+    def clients(self) -> frozenset[Client[M]]:
+        """Who is in the room now."""
+        return frozenset(self.readers.members)
+
+    @property
+    def head(self) -> Position:
+        """The position of the next message."""
+        return self._log.position(self._log.head)
+
+    @property
+    def oldest(self) -> Position:
+        """The position of the oldest message that is retained."""
+        return self._log.position(self._log.oldest)
+
+    def history(self, since: Position | None = None) -> list[Entry[M]]:
+        """The retained messages from the position `since` on; all of them without it.
+
+        Raises:
+            PositionLost: the log does not hold that position.
+        """
+        seq = self._log.oldest.seq if since is None else self._log.locate(since)
+        return list(self._log.entries_since(seq))
+
+    async def broadcast(self, message: M, *, exclude: Client[M] | None = None) -> None:
+        """Send `message` to every client in the room but `exclude`.
+
+        Returns once the log has taken it, which is before it is delivered. It waits while the room's senders are held
+        to its pace for a lagging reader (`Settings.pace`), and for a flush when the log's next chunk is full. If it is
+        cancelled while it waits, nothing is sent.
+
+        Raises:
+            ValueError: the framing cannot carry the message.
+            TypeError: the message is not of the framing's type.
+        """
+        await self.broadcast_many((message,), exclude=exclude)
+
+    async def broadcast_many(self, messages: Sequence[M], *, exclude: Client[M] | None = None) -> None:
+        """Send `messages` as `broadcast` does, at the price of one.
+
+        They stay together, unless they are too many for a chunk. If it is cancelled, those parts are sent that the log
+        has taken.
+        """
+        wire = self._framing.encode(messages)
+        if not wire:
+            return
+        if len(messages) > 1 and (len(wire) > self.settings.chunk_size or not self._framing.self_delimiting):
+            half = len(messages) // 2
+            await self.broadcast_many(messages[:half], exclude=exclude)
+            await self.broadcast_many(messages[half:], exclude=exclude)
+            return
+        size = len(wire)
+        if self.readers.holding or self._is_full(size) or self._turnstile.locked():
+            await self._wait_for_turn(size)
+        self._append(wire, len(messages), exclude)
+
+    def close(self) -> None:
+        """End the room: its clients leave it, and the server forgets it with its log.
+
+        What was broadcast before still reaches them. A room of the same name made later is another room.
+        """
+        for client in self.clients:
+            client.leave(self)
+        self._on_close(self)
+
+    def _append(self, wire: bytes, count: int, exclude: Client[M] | None) -> None:
+        cursor = self.readers.members.get(exclude) if exclude is not None else None
+        sender = exclude.name if exclude is not None else ""
+        start = self._log.head
+        self._log.append(wire, count, time=time.time(), sender=sender, exclude=cursor)
+        if cursor is not None:
+            self.readers.exclude(cursor)
+        if self.readers.holding:
+            self._pace.spend(self._log.head.offset - start.offset, asyncio.get_running_loop().time())
+        self.readers.schedule_flush()
+
+    def _is_full(self, size: int) -> bool:
+        pending = self._log.pending_size
+        return pending > 0 and pending + size > self.settings.chunk_size
+
+    async def _wait_for_turn(self, size: int) -> None:
+        async with self._turnstile:
+            while True:
+                if self._is_full(size):
+                    await self.readers.flushed.wait()
+                elif delay := self._hold_delay():
+                    await asyncio.sleep(min(delay, HOLD_LOOK_TIME))
+                    self.readers.look()
+                else:
+                    return
+
+    def _hold_delay(self) -> float:
+        return self._pace.delay(asyncio.get_running_loop().time()) if self.readers.holding else 0.0

@@ -1,0 +1,116 @@
+"""Every default and every limit, in one validated value.
+
+Sizes are bytes as they go over the wire, times are seconds. A signature takes a `Settings`, never single figures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+DEFAULT_HOST: Final = "127.0.0.1"
+DEFAULT_PORT: Final = 5000
+
+WhenSlow = Literal["disconnect", "skip"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The defaults and limits of a server, its rooms and its clients.
+
+    The first group may differ from room to room (see `Server.room`); the rest holds for the whole server.
+
+    Raises:
+        ValueError: a value is out of range; the message names it.
+    """
+
+    retention: int = 16 * MIB
+    """How much of its log a room keeps. What a reader may lag before `when_slow` decides."""
+    pace: int | None = 8 * MIB
+    """Bytes per second below which senders are never held back for a lagging reader.
+    0: hold them to a standstill if need be; None: never hold them back."""
+    when_slow: WhenSlow = "disconnect"
+    """What happens to a reader that retention has passed: end it, or skip what it missed and tell it."""
+    notice: str | None = "[{missed} messages missed]"
+    """The message by which a skipped reader is told its loss; None: it is not told."""
+
+    patience: float = 30.0
+    """How long a reader's socket may take nothing while data waits, before the reader is ended."""
+    stall_time: float = 0.25
+    """A reader whose socket has taken nothing for so long holds no sender back."""
+    message_limit: int = 64 * KIB
+    """The longest message a client may send."""
+    inbox_limit: int = 64 * KIB
+    """Received bytes that wait for the handler before the client's socket is read no further."""
+    outbox_limit: int = 64 * KIB
+    """Private bytes that wait for a client before `send` waits too."""
+    chunk_limit: int = 256 * KIB
+    """The largest piece of a log that is written to a transport at once; no transport pins more."""
+    unsent_limit: int = 128 * KIB
+    """Bytes that the kernel may hold for a client before they are on their way (TCP_NOTSENT_LOWAT, tcp(7))."""
+    flush_slice: int = 256
+    """Clients written to before a flush lets the event loop turn."""
+    rooms_limit: int = 10_000
+    """Rooms of one server."""
+    backlog: int = 4096
+    """Connections that may wait for accept; the kernel caps it at net.core.somaxconn (listen(2))."""
+    drain_time: float = 10.0
+    """How long a closing server delivers what was broadcast before."""
+    linger_time: float = 1.0
+    """How long a closed client may take to hear the end before its socket goes (RFC 1122, 4.2.2.13)."""
+    cancel_time: float = 5.0
+    """How long a closing server waits for the handlers it has cancelled."""
+    connect_time: float = 10.0
+    """How long `connect` may take."""
+
+    @property
+    def chunk_size(self) -> int:
+        """`chunk_limit`, or less where the retention is small, so that it is made of several chunks."""
+        return min(self.chunk_limit, self.retention // 8)
+
+    @property
+    def hold_time(self) -> float:
+        """How long a reader that takes nothing may still hold senders back.
+
+        Sockets take data in gulps: a reader at `pace` must not seem to stand still between two of them. With a pace of
+        0 nothing may be lost to a pause, so a reader holds until `patience` ends it.
+        """
+        if not self.pace:
+            return self.patience
+        return max(self.stall_time, self.chunk_size / self.pace)
+
+    def __post_init__(self) -> None:
+        for name in ("retention", "chunk_limit"):
+            _check(name, getattr(self, name), minimum=4 * KIB)
+        for name in ("message_limit", "inbox_limit", "outbox_limit", "unsent_limit", "flush_slice"):
+            _check(name, getattr(self, name), minimum=1)
+        for name in ("rooms_limit", "backlog"):
+            _check(name, getattr(self, name), minimum=1)
+        for name in ("patience", "stall_time", "connect_time", "cancel_time"):
+            _check(name, getattr(self, name), above=0)
+        for name in ("drain_time", "linger_time"):
+            _check(name, getattr(self, name), minimum=0)
+        if self.pace is not None:
+            _check("pace", self.pace, minimum=0)
+        if self.when_slow not in get_args(WhenSlow):
+            raise ValueError(f"when_slow is {self.when_slow!r}; it must be 'disconnect' or 'skip'")
+        if self.notice is not None:
+            _check_notice(self.notice)
+
+
+def _check(name: str, value: float, *, minimum: float | None = None, above: float | None = None) -> None:
+    # Written so that NaN fails too.
+    if minimum is not None and not value >= minimum:
+        raise ValueError(f"{name} is {value}; it must be at least {minimum}")
+    if above is not None and not value > above:
+        raise ValueError(f"{name} is {value}; it must be more than {above}")
+
+
+def _check_notice(notice: str) -> None:
+    try:
+        notice.format(missed=1)
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        raise ValueError(f"notice is {notice!r}; {{missed}} is the only field it may have") from error
