@@ -92,7 +92,7 @@ class Client(Generic[M]):
             raise ConnectionClosed(self.name, self.ending)
         return message
 
-    async def receive_many(self) -> list[M]:
+    async def receive_many(self) -> Sequence[M]:
         """All its messages that have arrived, at least one; none once it sends no more.
 
         The way to handle many messages at the price of one. It may be cancelled, and then loses nothing.

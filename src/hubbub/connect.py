@@ -36,7 +36,7 @@ class _Dialled(Link[M]):
     def on_opened(self) -> None:
         """Nothing is to be done."""
 
-    def on_received(self, messages: list[M]) -> None:
+    def on_received(self, messages: Sequence[M]) -> None:
         """Nothing is to be done."""
 
     def on_paused(self) -> None:
@@ -118,7 +118,7 @@ class Connection(Generic[M]):
             self._raise_end()
         return message
 
-    async def receive_many(self) -> list[M]:
+    async def receive_many(self) -> Sequence[M]:
         """All messages that have arrived, at least one. It may be cancelled, and then loses nothing.
 
         Raises:
@@ -179,7 +179,9 @@ def connect(host: str = ..., port: int = ..., *, settings: Settings | None = ...
 
 
 @overload
-def connect(host: str = ..., port: int = ..., *, framing: Framing[M], settings: Settings | None = ...) -> Connection[M]: ...
+def connect(
+    host: str = ..., port: int = ..., *, framing: Framing[M], settings: Settings | None = ...
+) -> Connection[M]: ...
 
 
 def connect(

@@ -40,21 +40,20 @@ class HubbubError(Exception):
 
 
 class ListenError(HubbubError):
-    """The server cannot listen on `endpoint`.
+    """The server cannot listen on `endpoint`. The `OSError` behind it is its `__cause__`.
 
     Attributes:
         endpoint: the address and port, as text.
-        cause: what the operating system said.
+        reason: what the operating system said.
     """
 
-    def __init__(self, endpoint: str, cause: OSError) -> None:
-        super().__init__(endpoint, cause)
+    def __init__(self, endpoint: str, reason: str) -> None:
+        super().__init__(endpoint, reason)
         self.endpoint = endpoint
-        self.cause = cause
+        self.reason = reason
 
     def __str__(self) -> str:
-        # asyncio and socket put their own prose into strerror; the system's word for the error is what people know.
-        return f"cannot listen on {self.endpoint}: {self.cause.strerror or self.cause}"
+        return f"cannot listen on {self.endpoint}: {self.reason}"
 
 
 class ConnectionClosed(HubbubError):

@@ -13,7 +13,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import repeat
 from typing import TYPE_CHECKING, ClassVar, Generic, Literal
 
 from .exceptions import IncompleteMessage, MessageTooLong
@@ -51,14 +50,14 @@ class Decoder(ABC, Generic[M]):
     __slots__ = ()
 
     @abstractmethod
-    def feed(self, data: bytes) -> list[M]:
+    def feed(self, data: bytes) -> Sequence[M]:
         """The messages that `data` completes, in order.
 
         Raises:
             FramingError: the bytes are no message; the error has the messages found before. The decoder is then spent.
         """
 
-    def end(self) -> list[M]:
+    def end(self) -> Sequence[M]:
         """What the clean end of the stream completes: at most one message.
 
         Raises:
@@ -150,12 +149,12 @@ class ByteLines(BytesFraming):
         return _WholeLineDecoder(limit) if self.keepends else _ByteLineDecoder(limit)
 
     def encode(self, messages: Sequence[bytes]) -> bytes:
-        if not self.keepends:
-            wire = b"\n".join([*messages, b""])
-        elif all(map(bytes.endswith, messages, repeat(b"\n"))):
-            wire = b"".join(messages)
-        else:
+        if self.keepends and isinstance(messages, _WholeLines):
+            return messages.wire
+        if self.keepends:
             wire = b"".join([message if message.endswith(b"\n") else message + b"\n" for message in messages])
+        else:
+            wire = b"\n".join([*messages, b""])
         _check_line_ends(wire.count(b"\n"), messages)
         return wire
 
@@ -218,7 +217,9 @@ class LengthPrefixed(BytesFraming):
                 parts.append(len(message).to_bytes(self.size, self.byteorder))
             except OverflowError:
                 most = 256**self.size - 1
-                raise ValueError(f"a message of {len(message)} bytes; {self.size} bytes of length carry {most}") from None
+                raise ValueError(
+                    f"a message of {len(message)} bytes; {self.size} bytes of length carry {most}"
+                ) from None
             parts.append(message)
         return b"".join(parts)
 
@@ -253,7 +254,7 @@ class _LineDecoder(Decoder[M]):
         self._limit = limit
         self._partial = bytearray()
 
-    def feed(self, data: bytes) -> list[M]:
+    def feed(self, data: bytes) -> Sequence[M]:
         end = data.rfind(b"\n") + 1
         lines = self._complete(data[:end]) if end else []
         self._partial += data[end:]
@@ -262,14 +263,14 @@ class _LineDecoder(Decoder[M]):
             raise MessageTooLong(self._limit, lines)
         return lines
 
-    def end(self) -> list[M]:
+    def end(self) -> Sequence[M]:
         return self._lines(bytes(self._partial)) if self._partial else []
 
     @abstractmethod
-    def _lines(self, block: bytes) -> list[M]:
+    def _lines(self, block: bytes) -> Sequence[M]:
         """The messages in `block`, a run of lines of which only the last may lack its LF."""
 
-    def _complete(self, block: bytes) -> list[M]:
+    def _complete(self, block: bytes) -> Sequence[M]:
         if self._partial:
             block = bytes(self._partial) + block
             self._partial.clear()
@@ -298,7 +299,7 @@ class _TextLineDecoder(_LineDecoder[str]):
         super().__init__(limit)
         self._telnet: TelnetFilter | None = None
 
-    def feed(self, data: bytes) -> list[str]:
+    def feed(self, data: bytes) -> Sequence[str]:
         # 0xFF never occurs in UTF-8, so it is telnet; most connections never need the filter.
         if self._telnet is None and IAC_BYTE in data:
             self._telnet = TelnetFilter()
@@ -331,11 +332,19 @@ class _ByteLineDecoder(_LineDecoder[bytes]):
         return lines
 
 
+class _WholeLines(tuple[bytes, ...]):
+    """Lines with their terminators, and the bytes they were cut from: to encode them again costs nothing."""
+
+    wire: bytes
+
+
 class _WholeLineDecoder(_LineDecoder[bytes]):
     __slots__ = ()
 
-    def _lines(self, block: bytes) -> list[bytes]:
-        return BytesIO(block).readlines()
+    def _lines(self, block: bytes) -> Sequence[bytes]:
+        lines = _WholeLines(BytesIO(block))
+        lines.wire = block if block.endswith(b"\n") else block + b"\n"
+        return lines
 
 
 class _DelimitedDecoder(Decoder[bytes]):
@@ -348,7 +357,7 @@ class _DelimitedDecoder(Decoder[bytes]):
         self._limit = limit
         self._partial = bytearray()
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def feed(self, data: bytes) -> Sequence[bytes]:
         overlap = len(self._delimiter) - 1
         searched = max(0, len(self._partial) - overlap)
         self._partial += data
@@ -364,7 +373,7 @@ class _DelimitedDecoder(Decoder[bytes]):
             raise MessageTooLong(self._limit, messages)
         return messages
 
-    def end(self) -> list[bytes]:
+    def end(self) -> Sequence[bytes]:
         return [bytes(self._partial)] if self._partial else []
 
 
@@ -376,10 +385,10 @@ class _LengthPrefixedDecoder(Decoder[bytes]):
         self._limit = limit
         self._partial = bytearray()
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def feed(self, data: bytes) -> Sequence[bytes]:
         self._partial += data
         block = bytes(self._partial) if len(self._partial) >= self._needed() else b""
-        messages = []
+        messages: list[bytes] = []
         at = 0
         while len(block) - at >= (size := self._framing.size):
             start = at + size
@@ -393,7 +402,7 @@ class _LengthPrefixedDecoder(Decoder[bytes]):
         del self._partial[:at]
         return messages
 
-    def end(self) -> list[bytes]:
+    def end(self) -> Sequence[bytes]:
         if self._partial:
             raise IncompleteMessage(self._needed() - len(self._partial))
         return []
@@ -409,5 +418,5 @@ class _LengthPrefixedDecoder(Decoder[bytes]):
 class _RawDecoder(Decoder[bytes]):
     __slots__ = ()
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def feed(self, data: bytes) -> Sequence[bytes]:
         return [data] if data else []

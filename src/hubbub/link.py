@@ -16,7 +16,7 @@ from .framing import M
 from .pulse import Pulse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from .framing import Framing
     from .log import Buffer
@@ -97,7 +97,7 @@ class Link(asyncio.Protocol, Generic[M]):
         """The transport has taken all it was given."""
 
     @abstractmethod
-    def on_received(self, messages: list[M]) -> None:
+    def on_received(self, messages: Sequence[M]) -> None:
         """These messages have been received, and are about to be given out."""
 
     @abstractmethod
@@ -172,12 +172,13 @@ class Link(asyncio.Protocol, Generic[M]):
                 return None
             self._messages = iter(batch)
 
-    async def receive_many(self) -> list[M]:
+    async def receive_many(self) -> Sequence[M]:
         """All messages that have arrived, at least one; none at the end. It may be cancelled, and then loses nothing.
 
         Raises:
             RuntimeError: another task is receiving from the same connection.
         """
+        messages: Sequence[M]
         if messages := list(self._messages):
             return messages
         if self._receiving:
@@ -194,7 +195,7 @@ class Link(asyncio.Protocol, Generic[M]):
     def _exhausted(self) -> bool:
         return self.at_end or self.lost or self._spent
 
-    def _decode(self) -> list[M]:
+    def _decode(self) -> Sequence[M]:
         """The messages in what has arrived."""
         if self._spent:
             return []
@@ -203,7 +204,7 @@ class Link(asyncio.Protocol, Generic[M]):
             messages = self._decode_inbox()
         except FramingError as error:
             self._spent = True
-            messages, failure = list(error.messages), error
+            messages, failure = error.messages, error
         if messages:
             self.on_received(messages)
         if replies := self._decoder.take_replies():
@@ -212,7 +213,7 @@ class Link(asyncio.Protocol, Generic[M]):
             self.on_failed(failure)
         return messages
 
-    def _decode_inbox(self) -> list[M]:
+    def _decode_inbox(self) -> Sequence[M]:
         if self._inbox:
             return self._decoder.feed(self._take_inbox())
         if self.at_end:

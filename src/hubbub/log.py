@@ -15,7 +15,7 @@ from .exceptions import PositionLost
 from .framing import M
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from .framing import Framing
 
@@ -271,7 +271,7 @@ class Log(Generic[M]):
                 if at >= seq:
                     yield Entry(Position(self.epoch, at), batch.time, batch.sender, message)
 
-    def _messages(self, batch: Batch, wire: bytes) -> list[M]:
+    def _messages(self, batch: Batch, wire: bytes) -> Sequence[M]:
         return self._framing.decoder(len(wire)).feed(wire)
 
 

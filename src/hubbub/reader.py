@@ -13,6 +13,7 @@ from .pulse import Pulse
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Sequence
 
     from .client import Client
     from .cursor import Cursor
@@ -157,7 +158,7 @@ class Reader(Link[M]):
         self._registry.paused.discard(self)
         self.pump()
 
-    def on_received(self, messages: list[M]) -> None:
+    def on_received(self, messages: Sequence[M]) -> None:
         self._registry.received(self, messages)
 
     def on_replies(self, replies: bytes) -> None:

@@ -16,6 +16,8 @@ from .pulse import Pulse
 from .reader import Reader
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .server import Handler, Server
 
 logger = logging.getLogger("hubbub")
@@ -75,7 +77,7 @@ class Registry(Generic[M]):
             self._tasks[task] = client
             task.add_done_callback(self._tasks.pop)
 
-    def received(self, reader: Reader[M], messages: list[M]) -> None:
+    def received(self, reader: Reader[M], messages: Sequence[M]) -> None:
         """A client's messages are about to be given to its handler."""
         self._server.observer.received(reader.client, messages)
 

@@ -98,7 +98,8 @@ class Server(Generic[M]):
     ) -> None:
         if not inspect.iscoroutinefunction(handler):
             raise TypeError(f"the handler {handler!r} is not a coroutine function: define it with 'async def'")
-        self.framing: Framing[M] = framing if framing is not None else Lines()
+        chosen: Any = framing if framing is not None else Lines()
+        self.framing: Framing[M] = chosen
         self.settings = settings or Settings()
         self.observer: Observer[M] = observer or Observer()
         self._host = host

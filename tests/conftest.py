@@ -1,0 +1,58 @@
+"""Runs each `async def` test on every kind of event loop, and checks that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import uvloop
+
+TEST_TIME = 60.0
+"""The longest an `async def` test may take, in seconds, unless it is marked `slow`."""
+
+
+def _new_eager_loop() -> asyncio.AbstractEventLoop:
+    loop = uvloop.new_event_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined, unused-ignore]
+    return loop
+
+
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio-debug": asyncio.new_event_loop,
+    "uvloop": uvloop.new_event_loop,
+}
+if sys.version_info >= (3, 12):
+    LOOPS["uvloop-eager"] = _new_eager_loop
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if inspect.iscoroutinefunction(metafunc.function):
+        metafunc.fixturenames.append("loop_kind")
+        metafunc.parametrize("loop_kind", LOOPS)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    kind = pyfuncitem.callspec.params["loop_kind"]
+    names = inspect.signature(pyfuncitem.obj).parameters
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+    with asyncio.Runner(debug=kind == "asyncio-debug", loop_factory=LOOPS[kind]) as runner:
+        runner.run(_run_test(pyfuncitem.obj, arguments))
+    # An unclosed socket or transport warns when it is collected, and warnings are errors.
+    gc.collect()
+    return True
+
+
+async def _run_test(test: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    before = asyncio.all_tasks()
+    async with asyncio.timeout(TEST_TIME):
+        await test(**arguments)
+    left = asyncio.all_tasks() - before
+    assert not left, f"the test left tasks behind: {left}"

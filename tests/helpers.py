@@ -1,0 +1,128 @@
+"""What the tests share: a server to talk to, a peer made of a plain socket, and a record of what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import hubbub
+from hubbub.apps.relay import relay
+
+WAIT_TIME = 10.0
+"""How long a test waits for something that should happen at once, in seconds."""
+
+
+@dataclass
+class Record(hubbub.Observer[Any]):
+    """Remembers what happened in a server, and lets a test wait for it."""
+
+    clients: list[hubbub.Client[Any]] = field(default_factory=list)
+    received_from: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    ended_clients: list[hubbub.Client[Any]] = field(default_factory=list)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def connected(self, client: hubbub.Client[Any]) -> None:
+        self.clients.append(client)
+        self._changed.set()
+
+    def received(self, client: hubbub.Client[Any], messages: Sequence[Any]) -> None:
+        self.received_from[client.name] += messages
+        self._changed.set()
+
+    def ended(self, client: hubbub.Client[Any]) -> None:
+        self.ended_clients.append(client)
+        self._changed.set()
+
+    async def wait_for_clients(self, count: int) -> Sequence[hubbub.Client[Any]]:
+        """The first `count` clients that have connected, in their order."""
+        async with asyncio.timeout(WAIT_TIME):
+            while len(self.clients) < count:
+                self._changed.clear()
+                await self._changed.wait()
+        return self.clients[:count]
+
+    async def wait_for_endings(self, count: int = 1) -> Sequence[hubbub.Ending]:
+        """The endings of the first `count` clients that have ended, in their order."""
+        async with asyncio.timeout(WAIT_TIME):
+            while len(self.ended_clients) < count:
+                self._changed.clear()
+                await self._changed.wait()
+        return [client.ending for client in self.ended_clients[:count] if client.ending is not None]
+
+
+@asynccontextmanager
+async def serving(handler: Any = relay, **options: Any) -> AsyncIterator[tuple[hubbub.Server[Any], Record]]:
+    """A server with `handler` on a port of its own, and the record of what happens in it."""
+    record = options.setdefault("observer", Record())
+    async with hubbub.Server(handler, port=0, **options) as server:
+        yield server, record
+
+
+class Peer:
+    """The other end of a connection: a plain socket with plain asyncio streams, which knows nothing of hubbub."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.name = "{}:{}".format(*writer.get_extra_info("sockname"))
+
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, server: hubbub.Server[Any], *, receive_buffer: int | None = None) -> AsyncIterator[Self]:
+        """A peer of `server`; its receive buffer is fixed, in bytes, where that is asked for."""
+        host, port = server.addresses[0]
+        with socket.socket() as plain:
+            if receive_buffer is not None:
+                plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            plain.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(plain, (host, port))
+            reader, writer = await asyncio.open_connection(sock=plain.dup(), limit=2**20)
+        peer = cls(reader, writer)
+        try:
+            yield peer
+        finally:
+            writer.transport.abort()
+            await _closed(writer)
+
+    async def send(self, data: bytes) -> None:
+        async with asyncio.timeout(WAIT_TIME):
+            self.writer.write(data)
+            await self.writer.drain()
+
+    def end(self) -> None:
+        """End the stream; the other direction stays open."""
+        self.writer.write_eof()
+
+    def reset(self) -> None:
+        """Reset the connection, as a peer does that has crashed."""
+        linger = b"\1\0\0\0\0\0\0\0"
+        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.writer.transport.abort()
+
+    async def line(self) -> bytes:
+        """The next line; what there is, if the stream ends first."""
+        async with asyncio.timeout(WAIT_TIME):
+            return await self.reader.readline()
+
+    async def exactly(self, size: int) -> bytes:
+        async with asyncio.timeout(WAIT_TIME):
+            return await self.reader.readexactly(size)
+
+    async def rest(self) -> bytes:
+        """All that comes until the end of the stream."""
+        async with asyncio.timeout(WAIT_TIME):
+            return await self.reader.read()
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    try:
+        async with asyncio.timeout(WAIT_TIME):
+            await writer.wait_closed()
+    except OSError:
+        # The server, or the test, reset it.
+        return
