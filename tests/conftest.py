@@ -40,7 +40,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
-    kind = pyfuncitem.callspec.params["loop_kind"]
+    kind = str(pyfuncitem.callspec.params["loop_kind"])
     names = inspect.signature(pyfuncitem.obj).parameters
     arguments = {name: pyfuncitem.funcargs[name] for name in names}
     with asyncio.Runner(debug=kind == "asyncio-debug", loop_factory=LOOPS[kind]) as runner:

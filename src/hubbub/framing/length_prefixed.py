@@ -1,0 +1,90 @@
+"""Messages that come after their length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ..exceptions import IncompleteMessage, MessageTooLong
+from .base import BytesFraming, Decoder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class LengthPrefixed(BytesFraming):
+    """Messages of bytes, each after its length as an unsigned number of 1, 2 or 4 bytes.
+
+    A stream that ends within a message is an error; the part is dropped.
+
+    Args:
+        size: how many bytes the length has.
+        byteorder: "big" (network order) or "little".
+
+    Raises:
+        ValueError: the size or the byte order is none of these.
+    """
+
+    size: Literal[1, 2, 4] = 4
+    byteorder: Literal["big", "little"] = "big"
+
+    def __post_init__(self) -> None:
+        if self.size not in (1, 2, 4):
+            raise ValueError(f"the length prefix has {self.size} bytes; it may have 1, 2 or 4")
+        if self.byteorder not in ("big", "little"):
+            raise ValueError(f"the byte order is {self.byteorder!r}; it may be 'big' or 'little'")
+
+    def decoder(self, limit: int) -> Decoder[bytes]:
+        return _LengthPrefixedDecoder(self, limit)
+
+    def encode(self, messages: Sequence[bytes]) -> bytes:
+        parts = []
+        for message in messages:
+            try:
+                parts.append(len(message).to_bytes(self.size, self.byteorder))
+            except OverflowError:
+                most = 256**self.size - 1
+                raise ValueError(
+                    f"a message of {len(message)} bytes; {self.size} bytes of length carry {most}"
+                ) from None
+            parts.append(message)
+        return b"".join(parts)
+
+
+class _LengthPrefixedDecoder(Decoder[bytes]):
+    __slots__ = ("_framing", "_limit", "_partial")
+
+    def __init__(self, framing: LengthPrefixed, limit: int) -> None:
+        self._framing = framing
+        self._limit = limit
+        self._partial = bytearray()
+
+    def feed(self, data: bytes) -> Sequence[bytes]:
+        self._partial += data
+        block = bytes(self._partial) if len(self._partial) >= self._needed() else b""
+        messages: list[bytes] = []
+        at = 0
+        while len(block) - at >= (size := self._framing.size):
+            start = at + size
+            end = start + int.from_bytes(block[at:start], self._framing.byteorder)
+            if end - start > self._limit:
+                raise MessageTooLong(self._limit, messages)
+            if end > len(block):
+                break
+            messages.append(block[start:end])
+            at = end
+        del self._partial[:at]
+        return messages
+
+    def end(self) -> Sequence[bytes]:
+        if self._partial:
+            raise IncompleteMessage(self._needed() - len(self._partial))
+        return []
+
+    def _needed(self) -> int:
+        """How many bytes the first message takes, its length included, as far as is known."""
+        size = self._framing.size
+        if len(self._partial) < size:
+            return size
+        return size + int.from_bytes(self._partial[:size], self._framing.byteorder)

@@ -1,0 +1,34 @@
+"""Whatever arrives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from .base import BytesFraming, Decoder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Raw(BytesFraming):
+    """Whatever arrives, as it arrives: a message is what one read of the socket gave.
+
+    There is no limit to a message's length but that of a read, and pieces may be joined or cut on their way.
+    """
+
+    self_delimiting: ClassVar[bool] = False
+
+    def decoder(self, limit: int) -> Decoder[bytes]:
+        return _RawDecoder()
+
+    def encode(self, messages: Sequence[bytes]) -> bytes:
+        return b"".join(messages)
+
+
+class _RawDecoder(Decoder[bytes]):
+    __slots__ = ()
+
+    def feed(self, data: bytes) -> Sequence[bytes]:
+        return [data] if data else []
