@@ -86,6 +86,7 @@ class Registry(Generic[M]):
         self.endings[ending.code] += 1
         if reader in self._serving:
             self._graces[reader] = reader.loop.call_later(self._settings.cancel_time, self._cancel_handler, reader)
+        logger.debug("%s ended: %s", reader.client, ending)
         self._server.observer.ended(reader.client)
 
     def closed(self, reader: Reader[M]) -> None:

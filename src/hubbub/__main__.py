@@ -1,0 +1,5 @@
+"""`python -m hubbub` is `hubbub`."""
+
+from .cli import main
+
+main(prog_name="hubbub")

@@ -1,0 +1,46 @@
+"""`hubbub connect`: talk to a server from a terminal or in a pipe."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from ..settings import DEFAULT_PORT, Settings
+from .failure import Unreachable
+from .pipe import pipe
+from .terminal import talk
+from .values import Endpoint
+
+if TYPE_CHECKING:
+    from ..address import Address
+
+
+@click.command()
+@click.argument("endpoint", metavar="[[HOST:]PORT]", type=Endpoint(), default=str(DEFAULT_PORT))
+def connect(endpoint: Address) -> None:
+    """Connect to a server, by default the one at 127.0.0.1:5000.
+
+    On a terminal, what arrives is printed above the line you type; Ctrl-D ends. With a pipe or a file on either side,
+    it sends what it reads and prints what arrives, and ends when the server does.
+    """
+    try:
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            asyncio.run(talk(endpoint))
+        else:
+            pipe(endpoint, Settings().connect_time)
+    except BrokenPipeError:
+        # Nobody reads the output any more, so nothing is to be said.
+        sys.exit(1)
+    except OSError as error:
+        raise Unreachable(f"cannot talk to {endpoint}: {_reason(error)}") from None
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "the server does not answer"
+    # asyncio puts the address into strerror, where it would be said twice.
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)

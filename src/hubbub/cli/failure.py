@@ -1,0 +1,25 @@
+"""How a command says that it cannot do what it was told."""
+
+from __future__ import annotations
+
+from typing import IO, Any
+
+import click
+
+
+class Failure(click.ClickException):
+    """Ends the command with one line on standard error and exit status 2: the user can put the command right.
+
+    The message says what happened, to whom, and what to do.
+    """
+
+    exit_code = 2
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(f"hubbub: {self.format_message()}", file=file, err=file is None)
+
+
+class Unreachable(Failure):
+    """Ends the command likewise, with exit status 1: the command was right, but the other side does not play along."""
+
+    exit_code = 1

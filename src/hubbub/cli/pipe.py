@@ -1,0 +1,45 @@
+"""A connection between standard input and output: a well-behaved nc(1)."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from ..address import Address
+
+_STDIN, _STDOUT = 0, 1
+
+READ_SIZE: Final = 64 * 1024
+
+
+def pipe(endpoint: Address, connect_time: float) -> None:
+    """Send standard input, print what arrives, and return when the server ends the connection.
+
+    The end of the input ends only this side's stream: what the server still has to say is printed.
+
+    Args:
+        endpoint: the server.
+        connect_time: how long connecting may take, in seconds.
+
+    Raises:
+        OSError: the server cannot be reached, the connection broke, or nobody reads the output any more.
+    """
+    with socket.create_connection(endpoint, connect_time) as connection:
+        connection.settimeout(None)
+        # Not waited for: when the server has ended, what is still to come from the input has nowhere to go.
+        threading.Thread(target=_send_input, args=(connection,), daemon=True).start()
+        while data := connection.recv(READ_SIZE):
+            while data:
+                data = data[os.write(_STDOUT, data) :]
+
+
+def _send_input(connection: socket.socket) -> None:
+    # If the connection breaks, the other thread hears of it too, and reports it.
+    with suppress(OSError):
+        while data := os.read(_STDIN, READ_SIZE):
+            connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)

@@ -1,0 +1,54 @@
+"""A conversation on a terminal: what arrives is printed above the line that is being typed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.patch_stdout import patch_stdout
+
+from ..connect import Connection
+from ..connect import connect as dial
+from ..exceptions import ConnectionClosed
+from ..text import printable
+
+if TYPE_CHECKING:
+    from ..address import Address
+
+
+async def talk(endpoint: Address) -> None:
+    """Talk until the user (Ctrl-D, Ctrl-C) or the server ends it.
+
+    Raises:
+        OSError: the server cannot be reached.
+    """
+    async with dial(endpoint.host, endpoint.port) as connection:
+        print(f"Connected to {connection}. Ctrl-D ends.")
+        with patch_stdout():
+            sides = [asyncio.create_task(side(connection)) for side in (_send_what_is_typed, _show_what_arrives)]
+            ended, going_on = await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
+            for side in going_on:
+                side.cancel()
+            await asyncio.wait(sides)
+            for side in ended:
+                side.result()
+
+
+async def _send_what_is_typed(connection: Connection) -> None:
+    session: PromptSession[str] = PromptSession("> ")
+    try:
+        while True:
+            await connection.send(await session.prompt_async())
+    except (EOFError, KeyboardInterrupt, ConnectionClosed):
+        # The last is for the other side to tell, which hears of it too.
+        return
+
+
+async def _show_what_arrives(connection: Connection) -> None:
+    try:
+        async for line in connection:
+            print(printable(line))
+        print(f"{connection} closed the connection.")
+    except ConnectionClosed as closed:
+        print(f"{closed}.")

@@ -1,0 +1,85 @@
+"""What options and arguments may be."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, Generic, TypeVar
+
+import click
+
+from ..address import Address
+from ..framing import ByteLines, Delimited, Framing, LengthPrefixed, Lines, Raw
+from ..settings import DEFAULT_HOST
+
+FRAMINGS: Final[dict[str, Framing[Any]]] = {
+    "lines": Lines(),
+    "crlf-lines": Lines(crlf=True),
+    "byte-lines": ByteLines(keepends=True),
+    "nul": Delimited(b"\0"),
+    "length1": LengthPrefixed(1),
+    "length2": LengthPrefixed(2),
+    "length2-le": LengthPrefixed(2, "little"),
+    "length4": LengthPrefixed(4),
+    "length4-le": LengthPrefixed(4, "little"),
+    "raw": Raw(),
+}
+
+_SIZE = re.compile(r"(\d+)\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
+_SHIFTS = {"": 0, "k": 10, "m": 20, "g": 30}
+_ENDPOINT = re.compile(r"(?:(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]*)):)?(?P<port>\d+)")
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes: 65536, 64K, 64KiB; K, M and G are powers of 1024."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        match = _SIZE.fullmatch(value.strip())
+        if match is None:
+            self.fail(f"{value!r} is no size; write bytes, as in 65536, 64K or 16MiB", param, ctx)
+        return int(match[1]) << _SHIFTS[match[2].lower()]
+
+
+class Endpoint(click.ParamType[Address]):
+    """An address and a port: 5000, localhost:5000, [::1]:5000."""
+
+    name = "[host:]port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
+        match = _ENDPOINT.fullmatch(value)
+        if match is None or not 0 < int(match["port"]) < 65536:
+            self.fail(f"{value!r} is no endpoint; write it as 5000, localhost:5000 or [::1]:5000", param, ctx)
+        return Address(match["v6"] or match["host"] or DEFAULT_HOST, int(match["port"]))
+
+
+def format_size(size: int) -> str:
+    """A size as `Size` takes it."""
+    for letter, shift in (("G", 30), ("M", 20), ("K", 10)):
+        if size and size % (1 << shift) == 0:
+            return f"{size >> shift}{letter}iB"
+    return str(size)
+
+
+T = TypeVar("T")
+
+
+class Optional(click.ParamType["T | None"], Generic[T]):
+    """What another type takes, or a word that stands for None.
+
+    Args:
+        type: the other type.
+        word: the word.
+    """
+
+    def __init__(self, type: click.ParamType[T], word: str) -> None:  # noqa: A002 - as click has it
+        self.name = f"{type.name}|{word}"
+        self._type = type
+        self._word = word
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> T | None:
+        if value == self._word:
+            return None
+        return self._type.convert(value, param, ctx)
