@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 from .cursor import SPLICE_COST
 from .endings import Ending, EndingCode
@@ -12,7 +12,7 @@ from .exceptions import ConnectionClosed
 from .framing import M
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Coroutine, Sequence
 
     from .address import Address
     from .cursor import Lag
@@ -36,6 +36,17 @@ class Client(Generic[M]):
         connected_at: when it connected, in seconds since 1970.
         when_slow: what happens to it once retention has passed it; None: what the room says.
     """
+
+    __slots__ = (
+        "_reader",
+        "_unyielded",
+        "address",
+        "connected_at",
+        "name",
+        "port",
+        "server",
+        "when_slow",
+    )
 
     def __init__(self, server: Server[M], reader: Reader[M], address: Address) -> None:
         self.server = server
@@ -92,7 +103,7 @@ class Client(Generic[M]):
             raise ConnectionClosed(self.name, self.ending)
         return message
 
-    async def receive_many(self) -> Sequence[M]:
+    def receive_many(self) -> Coroutine[Any, Any, Sequence[M]]:
         """All its messages that have arrived, at least one; none once it sends no more.
 
         The way to handle many messages at the price of one. It may be cancelled, and then loses nothing.
@@ -100,7 +111,8 @@ class Client(Generic[M]):
         Raises:
             RuntimeError: another task is receiving from the same client.
         """
-        return await self._reader.receive_many()
+        # Not `async` itself: where most handlers wait most of the time, that would be a frame more for each client.
+        return self._reader.receive_many()
 
     async def send(self, message: M) -> None:
         """Send it a private message, which comes behind all that its rooms have now.

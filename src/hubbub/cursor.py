@@ -103,9 +103,10 @@ class Outbox(Generic[Owner]):
     __slots__ = ("_splices", "cursors", "private_size")
 
     def __init__(self) -> None:
-        self.cursors: list[Cursor[Owner]] = []
+        # Tuples: they are short, and empty ones cost an idle connection nothing.
+        self.cursors: tuple[Cursor[Owner], ...] = ()
         self.private_size = 0
-        self._splices: list[_Splice] = []
+        self._splices: tuple[_Splice, ...] = ()
 
     @property
     def has_private(self) -> bool:
@@ -127,13 +128,21 @@ class Outbox(Generic[Owner]):
         lags = [cursor.lag for cursor in self.cursors]
         return Lag(sum(lag.messages for lag in lags), sum(lag.bytes for lag in lags))
 
+    def add(self, cursor: Cursor[Owner]) -> None:
+        """Read from one more log."""
+        self.cursors += (cursor,)
+
+    def remove(self, cursor: Cursor[Owner]) -> None:
+        """Read no more from a log."""
+        self.cursors = tuple([other for other in self.cursors if other is not cursor])
+
     def send(self, wire: bytes) -> None:
         """Place a private message behind all that the rooms have now."""
         marks = {cursor: cursor.target for cursor in self.cursors if cursor.at.seq < cursor.target}
         if self._splices and self._splices[-1].marks == marks:
             self._splices[-1].wires.append(wire)
         else:
-            self._splices.append(_Splice(marks, wire))
+            self._splices += (_Splice(marks, wire),)
         self.private_size += len(wire) + SPLICE_COST
 
     def read(self) -> list[Buffer]:
@@ -144,16 +153,16 @@ class Outbox(Generic[Owner]):
             stop = cursor.target if splice is None else splice.marks.get(cursor, cursor.at.seq)
             if buffers := cursor.read(stop):
                 # The rooms take turns, so that a busy one cannot hide the others.
-                self.cursors.append(self.cursors.pop(index))
+                self.cursors = (*self.cursors[:index], *self.cursors[index + 1 :], cursor)
                 return buffers
         if splice is None or any(cursor.at.seq < mark for cursor, mark in splice.marks.items()):
             return []
-        del self._splices[0]
+        self._splices = self._splices[1:]
         self.private_size -= sum(len(wire) + SPLICE_COST for wire in splice.wires)
         return splice.wires
 
     def clear(self) -> None:
         """Drop everything."""
-        self.cursors.clear()
-        self._splices.clear()
+        self.cursors = ()
+        self._splices = ()
         self.private_size = 0

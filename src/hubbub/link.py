@@ -9,18 +9,22 @@ from __future__ import annotations
 import asyncio
 import socket
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Generic, cast
+from typing import TYPE_CHECKING, Any, Generic, cast
 
 from .exceptions import FramingError
 from .framing import M
 from .pulse import Pulse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from .framing import Framing
     from .log import Buffer
     from .settings import Settings
+
+
+# Shared by all connections: an iterator that has ended stays so.
+_NOTHING: Iterator[Any] = iter(())
 
 
 class Link(asyncio.Protocol, Generic[M]):
@@ -32,7 +36,6 @@ class Link(asyncio.Protocol, Generic[M]):
         framing: how messages are cut from the stream and put into it.
         settings: the limits.
         loop: the event loop.
-        write: gives bytes to the transport; only to be called while `writable`.
         writable: whether the transport has passed on all that it was given.
         at_end: whether the peer has ended its stream cleanly.
         lost: whether the connection is gone.
@@ -47,7 +50,6 @@ class Link(asyncio.Protocol, Generic[M]):
         "_linger",
         "_messages",
         "_receiver",
-        "_receiving",
         "_spent",
         "_taken_at",
         "_transport",
@@ -59,7 +61,6 @@ class Link(asyncio.Protocol, Generic[M]):
         "lost",
         "settings",
         "writable",
-        "write",
     )
 
     def __init__(self, framing: Framing[M], settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
@@ -68,7 +69,6 @@ class Link(asyncio.Protocol, Generic[M]):
         self.settings = settings
         self.loop = loop
         self._transport: asyncio.Transport
-        self.write: Callable[[Buffer], None]
         self.writable = True
         self.at_end = False
         self.lost = False
@@ -78,9 +78,8 @@ class Link(asyncio.Protocol, Generic[M]):
         self._spent = False
         self._inbox: list[bytes] = []
         self._inbox_size = 0
-        self._messages: Iterator[M] = iter(())
-        self._receiver = Pulse()
-        self._receiving = False
+        self._messages: Iterator[M] = _NOTHING
+        self._receiver: asyncio.Future[None] | None = None
         self._unsent = 0
         self._taken_at = 0.0
 
@@ -116,7 +115,6 @@ class Link(asyncio.Protocol, Generic[M]):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self.write = self._transport.write
         # Pause as soon as the socket is full: what it does not take stays in the log.
         self._transport.set_write_buffer_limits(high=0)
         _limit_unsent(self._transport.get_extra_info("socket"), self.settings.unsent_limit)
@@ -129,11 +127,11 @@ class Link(asyncio.Protocol, Generic[M]):
         self._inbox_size += len(data)
         if self._inbox_size >= self.settings.inbox_limit:
             self._transport.pause_reading()
-        self._receiver.fire()
+        self._wake_receiver()
 
     def eof_received(self) -> bool:
         self.at_end = True
-        self._receiver.fire()
+        self._wake_receiver()
         if self._finishing:
             self._transport.close()
         # Half-closed: the peer may still be reading.
@@ -155,7 +153,7 @@ class Link(asyncio.Protocol, Generic[M]):
         self.writable = False
         if self._linger is not None:
             self._linger.cancel()
-        self._receiver.fire()
+        self._wake_receiver()
         self.on_lost(exc)
         self.closed.fire()
 
@@ -181,19 +179,22 @@ class Link(asyncio.Protocol, Generic[M]):
         messages: Sequence[M]
         if messages := list(self._messages):
             return messages
-        if self._receiving:
+        if self._receiver is not None:
             raise RuntimeError("two tasks receive from the same connection; let one do it and share what it gets")
-        self._receiving = True
-        try:
-            while not (messages := self._decode()) and not self._exhausted:
-                await self._receiver.wait()
-        finally:
-            self._receiving = False
+        while not (messages := self._decode()) and not self._spent:
+            if self.at_end or self.lost:
+                # The next look is the last.
+                continue
+            self._receiver = self.loop.create_future()
+            try:
+                await self._receiver
+            finally:
+                self._receiver = None
         return messages
 
-    @property
-    def _exhausted(self) -> bool:
-        return self.at_end or self.lost or self._spent
+    def _wake_receiver(self) -> None:
+        if self._receiver is not None and not self._receiver.done():
+            self._receiver.set_result(None)
 
     def _decode(self) -> Sequence[M]:
         """The messages in what has arrived."""
@@ -219,6 +220,7 @@ class Link(asyncio.Protocol, Generic[M]):
         if self.at_end:
             self._spent = True
             return self._decoder.end()
+        self._spent = self.lost
         return []
 
     def _take_inbox(self) -> bytes:
@@ -238,6 +240,10 @@ class Link(asyncio.Protocol, Generic[M]):
             self._unsent = unsent
             self._taken_at = self.loop.time()
         return self._taken_at
+
+    def write(self, buffer: Buffer) -> None:
+        """Give bytes to the transport; only to be called while `writable`."""
+        self._transport.write(buffer)
 
     def finish(self) -> None:
         """End the stream behind what was written, and the connection once the peer has ended too or lingered enough.
@@ -260,7 +266,7 @@ class Link(asyncio.Protocol, Generic[M]):
         """Give out no more messages."""
         self._spent = True
         self._inbox.clear()
-        self._receiver.fire()
+        self._wake_receiver()
 
     async def wait_closed(self) -> None:
         """Wait until the connection is gone. It may be cancelled."""

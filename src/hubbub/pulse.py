@@ -14,14 +14,12 @@ class Pulse:
     __slots__ = ("_waiters",)
 
     def __init__(self) -> None:
-        self._waiters: list[asyncio.Future[None]] = []
-
-    @property
-    def awaited(self) -> bool:
-        return bool(self._waiters)
+        # A tuple, because most pulses of an idle connection are never waited for, and the empty tuple costs nothing.
+        self._waiters: tuple[asyncio.Future[None], ...] = ()
 
     def fire(self) -> None:
-        waiters, self._waiters = self._waiters, []
+        """Wake all who wait now."""
+        waiters, self._waiters = self._waiters, ()
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -29,9 +27,8 @@ class Pulse:
     async def wait(self) -> None:
         """Wait for the next `fire`. It may be cancelled."""
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        self._waiters += (waiter,)
         try:
             await waiter
         finally:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
+            self._waiters = tuple([other for other in self._waiters if other is not waiter])

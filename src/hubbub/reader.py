@@ -34,12 +34,14 @@ class Reader(Link[M]):
 
     Attributes:
         client: the handle that the user has.
+        task: runs the client's handler, and lasts until the connection is gone.
+        serving: whether the handler runs.
         ending: why the connection ended; None as long as it has not.
         outbox: what the client is still to be sent.
         sent: fires when private messages have left the outbox, and when the client has ended.
     """
 
-    __slots__ = ("_registry", "client", "ending", "outbox", "sent")
+    __slots__ = ("_registry", "client", "ending", "outbox", "sent", "serving", "task")
 
     def __init__(
         self, registry: Registry[M], framing: Framing[M], settings: Settings, loop: asyncio.AbstractEventLoop
@@ -47,6 +49,8 @@ class Reader(Link[M]):
         super().__init__(framing, settings, loop)
         self._registry = registry
         self.client: Client[M]
+        self.task: asyncio.Task[None]
+        self.serving = False
         self.ending: Ending | None = None
         self.outbox: Outbox[Readers[M]] = Outbox()
         self.sent = Pulse()
@@ -73,7 +77,7 @@ class Reader(Link[M]):
         cursor, before = room.readers.enter(self.client, since)
         if before:
             self.outbox.send(before)
-        self.outbox.cursors.append(cursor)
+        self.outbox.add(cursor)
         self.pump()
 
     def leave(self, room: Room[M]) -> None:
@@ -133,9 +137,9 @@ class Reader(Link[M]):
         self.abort()
 
     def _place_cursors(self) -> None:
-        for cursor in self.outbox.cursors[:]:
+        for cursor in self.outbox.cursors:
             if cursor.finished:
-                self.outbox.cursors.remove(cursor)
+                self.outbox.remove(cursor)
                 cursor.owner.forget(cursor)
             else:
                 cursor.owner.place(cursor, self)

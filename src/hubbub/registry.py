@@ -47,8 +47,8 @@ class Registry(Generic[M]):
         self._handler = handler
         self._open: set[Reader[M]] = set()
         self._emptied = Pulse()
-        self._tasks: dict[asyncio.Task[None], Client[M]] = {}
-        self._serving: dict[Reader[M], asyncio.Task[None]] = {}
+        # Those whose connection is gone while their handler runs on.
+        self._bereft: set[Reader[M]] = set()
         self._graces: dict[Reader[M], asyncio.TimerHandle] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
 
@@ -71,11 +71,7 @@ class Registry(Generic[M]):
         self._open.add(reader)
         reader.enter(self._server.root)
         self._server.observer.connected(client)
-        task = reader.loop.create_task(self._serve(reader), name=f"hubbub handler of {client}")
-        # On a loop with eager tasks it may be done already.
-        if not task.done():
-            self._tasks[task] = client
-            task.add_done_callback(self._tasks.pop)
+        reader.task = reader.loop.create_task(self._serve(reader), name="hubbub handler")
 
     def received(self, reader: Reader[M], messages: Sequence[M]) -> None:
         """A client's messages are about to be given to its handler."""
@@ -84,7 +80,7 @@ class Registry(Generic[M]):
     def ended(self, reader: Reader[M], ending: Ending) -> None:
         """A client has ended: give its handler some time to end as well."""
         self.endings[ending.code] += 1
-        if reader in self._serving:
+        if reader.serving:
             self._graces[reader] = reader.loop.call_later(self._settings.cancel_time, self._cancel_handler, reader)
         logger.debug("%s ended: %s", reader.client, ending)
         self._server.observer.ended(reader.client)
@@ -93,6 +89,8 @@ class Registry(Generic[M]):
         """A connection is gone."""
         self._open.discard(reader)
         self.paused.discard(reader)
+        if reader.serving:
+            self._bereft.add(reader)
         if not self._open:
             self._emptied.fire()
 
@@ -111,42 +109,39 @@ class Registry(Generic[M]):
             for reader in list(self._open):
                 reader.abort()
             await self._wait_until_empty(self._settings.cancel_time)
-        await self._cancel_tasks()
+        await self._cancel_handlers()
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
 
     async def _serve(self, reader: Reader[M]) -> None:
         """Run the handler, then end the connection."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._serving[reader] = task
+        client = reader.client
         ending = _CANCELLED
+        reader.serving = True
         try:
-            ending = await self._run_handler(reader)
+            if reader.ending is None:
+                await self._handler(client)
+            ending = _LEFT if reader.at_end else _FINISHED
+        except Exception as error:
+            # A handler need not catch that its own client has gone.
+            if isinstance(error, ConnectionClosed) and error.peer == client.name:
+                ending = _LEFT
+            else:
+                ending = Ending(EndingCode.FAILED, f"the handler raised {type(error).__name__}: {error}")
+                logger.exception("the handler of %s raised", client)
         finally:
-            del self._serving[reader]
+            reader.serving = False
+            self._bereft.discard(reader)
             if grace := self._graces.pop(reader, None):
                 grace.cancel()
             reader.end(ending, deliver=True)
         await reader.wait_closed()
 
-    async def _run_handler(self, reader: Reader[M]) -> Ending:
-        client = reader.client
-        try:
-            if reader.ending is None:
-                await self._handler(client)
-        except Exception as error:
-            # A handler need not catch that its own client has gone.
-            if not (isinstance(error, ConnectionClosed) and error.peer == client.name):
-                logger.exception("the handler of %s raised", client)
-                return Ending(EndingCode.FAILED, f"the handler raised {type(error).__name__}: {error}")
-        return _LEFT if reader.at_end else _FINISHED
-
     def _cancel_handler(self, reader: Reader[M]) -> None:
         del self._graces[reader]
         time = self._settings.cancel_time
         logger.warning("the handler of %s is cancelled: its client ended %g s ago", reader.client, time)
-        self._serving[reader].cancel()
+        reader.task.cancel()
 
     async def _wait_until_empty(self, time: float) -> bool:
         try:
@@ -157,13 +152,14 @@ class Registry(Generic[M]):
             return False
         return True
 
-    async def _cancel_tasks(self) -> None:
-        for task in self._tasks:
+    async def _cancel_handlers(self) -> None:
+        tasks = [reader.task for reader in self._bereft]
+        for task in tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._settings.cancel_time)
-        for client in self._tasks.values():
-            logger.error("the handler of %s does not end: it swallows its cancellation", client)
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._settings.cancel_time)
+        for reader in self._bereft:
+            logger.error("the handler of %s does not end: it swallows its cancellation", reader.client)
 
     def _sweep(self) -> None:
         patience = self._settings.patience

@@ -12,7 +12,6 @@ import click
 from ..settings import DEFAULT_PORT, Settings
 from .failure import Unreachable
 from .pipe import pipe
-from .terminal import talk
 from .values import Endpoint
 
 if TYPE_CHECKING:
@@ -29,6 +28,9 @@ def connect(endpoint: Address) -> None:
     """
     try:
         if sys.stdin.isatty() and sys.stdout.isatty():
+            # Its library takes longer to import than all the rest, and only this needs it.
+            from .terminal import talk  # noqa: PLC0415
+
             asyncio.run(talk(endpoint))
         else:
             pipe(endpoint, Settings().connect_time)

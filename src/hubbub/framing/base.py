@@ -36,7 +36,7 @@ class Decoder(ABC, Generic[M]):
         """What the clean end of the stream completes: at most one message.
 
         Raises:
-            IncompleteMessage: the stream ended within a message that cannot stand as it is.
+            FramingError: it is no message, as when the stream ended within one that cannot stand as it is.
         """
         return []
 

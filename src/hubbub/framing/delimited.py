@@ -64,4 +64,7 @@ class _DelimitedDecoder(Decoder[bytes]):
         return messages
 
     def end(self) -> Sequence[bytes]:
+        # What was let pass as a part of the delimiter was none.
+        if len(self._partial) > self._limit:
+            raise MessageTooLong(self._limit)
         return [bytes(self._partial)] if self._partial else []

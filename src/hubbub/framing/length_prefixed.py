@@ -62,7 +62,11 @@ class _LengthPrefixedDecoder(Decoder[bytes]):
 
     def feed(self, data: bytes) -> Sequence[bytes]:
         self._partial += data
-        block = bytes(self._partial) if len(self._partial) >= self._needed() else b""
+        needed = self._needed()
+        # Before it has arrived: waiting for it would mean to keep it.
+        if needed - self._framing.size > self._limit:
+            raise MessageTooLong(self._limit)
+        block = bytes(self._partial) if len(self._partial) >= needed else b""
         messages: list[bytes] = []
         at = 0
         while len(block) - at >= (size := self._framing.size):

@@ -90,6 +90,9 @@ class _LineDecoder(Decoder[M]):
         return lines
 
     def end(self) -> Sequence[M]:
+        # One CR more than the limit was let pass for the sake of an LF that has not come.
+        if len(self._partial) > self._limit:
+            raise MessageTooLong(self._limit)
         return self._lines(bytes(self._partial)) if self._partial else []
 
     @abstractmethod
