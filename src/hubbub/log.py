@@ -25,7 +25,7 @@ BATCH_COST: Final = 256
 """The least that a batch counts, in bytes: about what its bookkeeping takes."""
 
 SMALL_CHUNK: Final = 32 * 1024
-"""A chunk that is no larger takes in the next flush: a quiet room must not be a log of tiny chunks."""
+"""A chunk that stays no larger takes in the next flush: a quiet room must not be a log of tiny chunks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +225,7 @@ class Log(Generic[M]):
         self._pending = Chunk()
         self.flushed = self.head
         wire = chunk.wire
-        if self._chunks and self._chunks[-1].wire_size + len(wire) <= SMALL_CHUNK:
+        if self._chunks and self._fits(self._chunks[-1], chunk):
             self._chunks[-1].extend(chunk)
         else:
             self._chunks.append(chunk)
@@ -270,6 +270,11 @@ class Log(Generic[M]):
             for at, message in enumerate(self._messages(batch, wire), start=batch.start.seq):
                 if at >= seq:
                     yield Entry(Position(self.epoch, at), batch.time, batch.sender, message)
+
+    def _fits(self, chunk: Chunk, later: Chunk) -> bool:
+        # Chunks are dropped whole, so that one which counts much would take more with it than retention has passed.
+        counted = later.end.offset - chunk.start.offset
+        return chunk.wire_size + later.wire_size <= SMALL_CHUNK and counted <= self._retention // 8
 
     def _messages(self, batch: Batch, wire: bytes) -> Sequence[M]:
         return self._framing.decoder(len(wire)).feed(wire)

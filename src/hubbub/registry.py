@@ -16,7 +16,7 @@ from .pulse import Pulse
 from .reader import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from .server import Handler, Server
 
@@ -45,17 +45,17 @@ class Registry(Generic[M]):
         self._server = server
         self._settings = server.settings
         self._handler = handler
-        self._open: set[Reader[M]] = set()
-        self._emptied = Pulse()
-        # Those whose connection is gone while their handler runs on.
-        self._bereft: set[Reader[M]] = set()
+        # A reader is here until its task has ended, which may be after its connection has, and the other way round.
+        self._readers: set[Reader[M]] = set()
+        self._connections = 0
+        self._changed = Pulse()
         self._graces: dict[Reader[M], asyncio.TimerHandle] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
 
     @property
     def clients(self) -> frozenset[Client[M]]:
         """The clients that have not ended."""
-        return frozenset(reader.client for reader in self._open if reader.ending is None)
+        return frozenset(reader.client for reader in self._readers if reader.ending is None)
 
     def protocol(self) -> Reader[M]:
         """A protocol for a new connection."""
@@ -68,7 +68,8 @@ class Registry(Generic[M]):
         # The peer may be gone already, and its name with it.
         client = reader.client = Client(self._server, reader, Address.of(peername or _NOWHERE))
         self.accepted += 1
-        self._open.add(reader)
+        self._connections += 1
+        self._readers.add(reader)
         reader.enter(self._server.root)
         self._server.observer.connected(client)
         reader.task = reader.loop.create_task(self._serve(reader), name="hubbub handler")
@@ -87,12 +88,9 @@ class Registry(Generic[M]):
 
     def closed(self, reader: Reader[M]) -> None:
         """A connection is gone."""
-        self._open.discard(reader)
+        self._connections -= 1
         self.paused.discard(reader)
-        if reader.serving:
-            self._bereft.add(reader)
-        if not self._open:
-            self._emptied.fire()
+        self._changed.fire()
 
     # What the server does.
 
@@ -103,12 +101,12 @@ class Registry(Generic[M]):
 
     async def close(self) -> None:
         """End every client, once it has what was broadcast before or the drain time is over."""
-        for reader in list(self._open):
+        for reader in list(self._readers):
             reader.end(_SHUTDOWN, deliver=True)
-        if not await self._wait_until_empty(self._settings.drain_time):
-            for reader in list(self._open):
+        if not await self._wait_until(lambda: not self._connections, self._settings.drain_time):
+            for reader in list(self._readers):
                 reader.abort()
-            await self._wait_until_empty(self._settings.cancel_time)
+            await self._wait_until(lambda: not self._connections, self._settings.cancel_time)
         await self._cancel_handlers()
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
@@ -117,25 +115,30 @@ class Registry(Generic[M]):
         """Run the handler, then end the connection."""
         client = reader.client
         ending = _CANCELLED
-        reader.serving = True
         try:
-            if reader.ending is None:
-                await self._handler(client)
-            ending = _LEFT if reader.at_end else _FINISHED
-        except Exception as error:
-            # A handler need not catch that its own client has gone.
-            if isinstance(error, ConnectionClosed) and error.peer == client.name:
-                ending = _LEFT
-            else:
-                ending = Ending(EndingCode.FAILED, f"the handler raised {type(error).__name__}: {error}")
-                logger.exception("the handler of %s raised", client)
+            reader.serving = True
+            try:
+                if reader.ending is None:
+                    await self._handler(client)
+                ending = _LEFT if reader.at_end else _FINISHED
+            except Exception as error:
+                ending = self._blame(error, client)
+            finally:
+                reader.serving = False
+                if grace := self._graces.pop(reader, None):
+                    grace.cancel()
+                reader.end(ending, deliver=True)
+            await reader.wait_closed()
         finally:
-            reader.serving = False
-            self._bereft.discard(reader)
-            if grace := self._graces.pop(reader, None):
-                grace.cancel()
-            reader.end(ending, deliver=True)
-        await reader.wait_closed()
+            self._readers.discard(reader)
+            self._changed.fire()
+
+    def _blame(self, error: Exception, client: Client[M]) -> Ending:
+        # A handler need not catch that its own client has gone.
+        if isinstance(error, ConnectionClosed) and error.peer == client.name:
+            return _LEFT
+        logger.error("the handler of %s raised", client, exc_info=error)
+        return Ending(EndingCode.FAILED, f"the handler raised {type(error).__name__}: {error}")
 
     def _cancel_handler(self, reader: Reader[M]) -> None:
         del self._graces[reader]
@@ -143,23 +146,21 @@ class Registry(Generic[M]):
         logger.warning("the handler of %s is cancelled: its client ended %g s ago", reader.client, time)
         reader.task.cancel()
 
-    async def _wait_until_empty(self, time: float) -> bool:
+    async def _cancel_handlers(self) -> None:
+        for reader in self._readers:
+            reader.task.cancel()
+        await self._wait_until(lambda: not self._readers, self._settings.cancel_time)
+        for reader in self._readers:
+            logger.error("the handler of %s does not end: it swallows its cancellation", reader.client)
+
+    async def _wait_until(self, condition: Callable[[], bool], time: float) -> bool:
         try:
             async with asyncio.timeout(time):
-                while self._open:
-                    await self._emptied.wait()
+                while not condition():
+                    await self._changed.wait()
         except TimeoutError:
             return False
         return True
-
-    async def _cancel_handlers(self) -> None:
-        tasks = [reader.task for reader in self._bereft]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=self._settings.cancel_time)
-        for reader in self._bereft:
-            logger.error("the handler of %s does not end: it swallows its cancellation", reader.client)
 
     def _sweep(self) -> None:
         patience = self._settings.patience

@@ -112,5 +112,5 @@ def _check(name: str, value: float, *, minimum: float | None = None, above: floa
 def _check_notice(notice: str) -> None:
     try:
         notice.format(missed=1)
-    except (KeyError, IndexError, ValueError, AttributeError) as error:
+    except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
         raise ValueError(f"notice is {notice!r}; {{missed}} is the only field it may have") from error

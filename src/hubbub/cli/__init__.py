@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from .connect import connect
@@ -14,6 +16,17 @@ __all__ = ["main"]
 @click.version_option(package_name="hubbub", message="%(prog)s %(version)s")
 def main() -> None:
     """A TCP broadcast server: what one client says, every other hears."""
+    _open_missing_streams()
+
+
+def _open_missing_streams() -> None:
+    # Started without one of them (`>&-`), a socket would take its number: to be printed into, or for libuv to abort.
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest free number is this one.
+            os.open(os.devnull, os.O_RDWR)
 
 
 main.add_command(serve)

@@ -54,7 +54,7 @@ def load(name: str, framing: Framing[Any] | None) -> tuple[Handler[Any], Framing
 
 def _import_handler(name: str) -> Handler[Any]:
     module_name, colon, attribute = name.partition(":")
-    if not (module_name and colon and attribute):
+    if not (module_name and colon and attribute) or name.startswith("."):
         raise Failure(f"there is no app {name!r}; choose {', '.join(APPS)}, or write module:handler")
     # As `python -m` does: what is here can be imported.
     sys.path.insert(0, "")

@@ -27,7 +27,7 @@ def connect(endpoint: Address) -> None:
     it sends what it reads and prints what arrives, and ends when the server does.
     """
     try:
-        if sys.stdin.isatty() and sys.stdout.isatty():
+        if os.isatty(0) and os.isatty(1):
             # Its library takes longer to import than all the rest, and only this needs it.
             from .terminal import talk  # noqa: PLC0415
 

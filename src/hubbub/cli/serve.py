@@ -50,6 +50,7 @@ def _option(name: str, **attributes: Any) -> Callable[[Any], Any]:
     "--pace",
     type=Optional(Size(), "none"),
     default=_DEFAULTS.pace,
+    metavar="SIZE|none",
     show_default=format_size(_DEFAULTS.pace or 0),
     help="Bytes per second below which senders are never held back for a lagging reader; 0 holds them as long as it "
     "takes, none never.",
@@ -97,10 +98,10 @@ def serve(
     log_format: LogFormat,
     verbose: bool,
 ) -> None:
-    r"""Serve APP until Ctrl-C.
+    """Serve APP until Ctrl-C.
 
     \b
-    APP is one of
+    APP, or HUBBUB_APP, is one of
       chat            what one says, all others see (the default)
       echo            every message is answered
       relay           every message goes to all others unchanged: for feeds
