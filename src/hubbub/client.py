@@ -68,8 +68,9 @@ class Client(Generic[M]):
         return self
 
     async def __anext__(self) -> M:
-        message = await self._reader.receive()
-        if message is None:
+        # What has been decoded already costs no second coroutine.
+        message = self._reader.take_decoded()
+        if message is None and (message := await self._reader.receive()) is None:
             raise StopAsyncIteration
         return message
 

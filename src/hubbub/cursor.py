@@ -128,8 +128,11 @@ class Outbox(Generic[Owner]):
         lags = [cursor.lag for cursor in self.cursors]
         return Lag(sum(lag.messages for lag in lags), sum(lag.bytes for lag in lags))
 
-    def add(self, cursor: Cursor[Owner]) -> None:
-        """Read from one more log."""
+    def add(self, cursor: Cursor[Owner], before: bytes = b"") -> None:
+        """Read from one more log, after sending what comes `before` that."""
+        if before or any(other.log is cursor.log for other in self.cursors):
+            # Even an empty splice keeps the new cursor behind one that is still leaving the same log.
+            self.send(before)
         self.cursors += (cursor,)
 
     def remove(self, cursor: Cursor[Owner]) -> None:

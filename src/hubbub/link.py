@@ -159,16 +159,17 @@ class Link(asyncio.Protocol, Generic[M]):
 
     # Receiving.
 
+    def take_decoded(self) -> M | None:
+        """The next message, if one has been decoded already."""
+        return next(self._messages, None)
+
     async def receive(self) -> M | None:
         """The next message, or None at the end. It may be cancelled, and then loses nothing."""
-        while True:
-            message = next(self._messages, None)
-            if message is not None:
-                return message
-            batch = await self.receive_many()
-            if not batch:
-                return None
-            self._messages = iter(batch)
+        message = self.take_decoded()
+        if message is None:
+            self._messages = iter(await self.receive_many())
+            message = self.take_decoded()
+        return message
 
     async def receive_many(self) -> Sequence[M]:
         """All messages that have arrived, at least one; none at the end. It may be cancelled, and then loses nothing.
@@ -259,7 +260,12 @@ class Link(asyncio.Protocol, Generic[M]):
             self._transport.close()
             return
         self._transport.resume_reading()
-        self._transport.write_eof()
+        try:
+            self._transport.write_eof()
+        except OSError:
+            # The peer has reset the connection, and the event loop has yet to find out.
+            self._transport.abort()
+            return
         self._linger = self.loop.call_later(self.settings.linger_time, self._transport.close)
 
     def stop_receiving(self) -> None:

@@ -46,7 +46,11 @@ async def bind(host: str, port: int, backlog: int) -> list[socket.socket]:
 
 async def _resolve(host: str, port: int) -> list[tuple[int, str]]:
     loop = asyncio.get_running_loop()
-    infos = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    try:
+        infos = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except UnicodeError as error:
+        # An empty label, or one that is too long (RFC 3490): no name can be so.
+        raise socket.gaierror(socket.EAI_NONAME, "not a possible name") from error
     # A name may be listed twice in the system's files.
     return list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in infos))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple
 
 from .exceptions import PositionLost
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 Buffer = bytes | memoryview
 
 BATCH_COST: Final = 256
-"""The least that a batch counts, in bytes: about what its bookkeeping takes."""
+"""What a batch counts beside its bytes: about what its bookkeeping takes."""
 
 SMALL_CHUNK: Final = 32 * 1024
 """A chunk that stays no larger takes in the next flush: a quiet room must not be a log of tiny chunks."""
@@ -70,27 +71,31 @@ class Mark(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """Messages that were broadcast together; the unit of bookkeeping.
+    """Messages that were broadcast together, or one after the other by the same sender; the unit of bookkeeping.
 
     Attributes:
         start: where it starts in the log.
-        end: where the next batch starts.
+        count: how many messages it has.
         wire_start: where its bytes start in those of its chunk.
         wire_end: where they end.
-        time: when it was broadcast, in seconds since 1970.
+        time: when its first message was broadcast, in seconds since 1970.
         sender: see `Entry`.
+        excluded: who does not read it.
     """
 
     start: Mark
-    end: Mark
+    count: int
     wire_start: int
     wire_end: int
     time: float
     sender: str
+    excluded: object
 
     @property
-    def count(self) -> int:
-        return self.end.seq - self.start.seq
+    def end(self) -> Mark:
+        """Where the next batch starts."""
+        size = BATCH_COST + self.wire_end - self.wire_start
+        return Mark(self.start.seq + self.count, self.start.offset + size)
 
 
 class Chunk:
@@ -124,12 +129,19 @@ class Chunk:
             self._pieces = [b"".join(self._pieces)]
         return self._pieces[0]
 
-    def add(self, batch: Batch, wire: bytes, exclude: object) -> None:
-        self.batches.append(batch)
+    def add(self, wire: bytes) -> None:
+        """Add bytes to the last batch."""
         self._pieces.append(wire)
         self.wire_size += len(wire)
-        if exclude is not None:
-            self.excluded.setdefault(exclude, []).append(batch)
+        self.batches[-1].wire_end = self.wire_size
+
+    def begin(self, start: Mark, time: float, sender: str, excluded: object) -> Batch:
+        """Begin a new batch, which is empty so far."""
+        batch = Batch(start, 0, self.wire_size, self.wire_size, time, sender, excluded)
+        self.batches.append(batch)
+        if excluded is not None:
+            self.excluded.setdefault(excluded, []).append(batch)
+        return batch
 
     def extend(self, later: Chunk) -> None:
         """Take in the chunk that follows this one in the log."""
@@ -176,31 +188,37 @@ class Log(Generic[M]):
         framing: how messages are kept, which is how most readers take them.
         retention: counted bytes that are kept, the newest chunk always.
 
-    A batch counts with its bytes on the wire, and with `BATCH_COST` at least.
+    A batch counts with its bytes on the wire and `BATCH_COST` more.
 
     Attributes:
         epoch: see `Position`.
         flushed: what lies before it may be read.
-        head: where the next batch will start.
+        pending_size: counted bytes that wait for the next flush.
     """
 
     def __init__(self, framing: Framing[M], retention: int) -> None:
         self.epoch = secrets.token_hex(4)
-        self.flushed = self.head = Mark(0, 0)
+        self.flushed = Mark(0, 0)
+        self.pending_size = 0
         self._framing = framing
+        # Whether messages that come one after the other can share a batch, and be found in it again.
+        self._joins = framing.self_delimiting
         self._retention = retention
         self._chunks: list[Chunk] = []
         self._pending = Chunk()
+        # The last batch, as long as nobody has a mark at its end.
+        self._running: Batch | None = None
+
+    @property
+    def head(self) -> Mark:
+        """Where the next batch will start. A mark is the boundary of a batch, so that to take this one makes it so."""
+        self._running = None
+        return self._pending.end if self._pending.batches else self.flushed
 
     @property
     def oldest(self) -> Mark:
         """Where the retained messages start."""
         return self._chunks[0].start if self._chunks else self.flushed
-
-    @property
-    def pending_size(self) -> int:
-        """Counted bytes appended since the last flush."""
-        return self.head.offset - self.flushed.offset
 
     def excludes_pending(self, reader: object) -> bool:
         """Whether `reader` is excluded from something that the next flush will make readable."""
@@ -211,19 +229,22 @@ class Log(Generic[M]):
 
     def append(self, wire: bytes, count: int, *, time: float, sender: str = "", exclude: object = None) -> None:
         """Add `count` messages, encoded as `wire`, which `exclude` will not read."""
-        start = self.head
-        self.head = Mark(start.seq + count, start.offset + max(len(wire), BATCH_COST))
-        wire_start = self._pending.wire_size
-        batch = Batch(start, self.head, wire_start, wire_start + len(wire), time, sender)
-        self._pending.add(batch, wire, exclude)
+        batch = self._running
+        if batch is None or not self._joins or batch.excluded is not exclude or batch.sender != sender:
+            batch = self._running = self._pending.begin(self.head, time, sender, exclude)
+            self.pending_size += BATCH_COST
+        batch.count += count
+        self._pending.add(wire)
+        self.pending_size += len(wire)
 
     def flush(self) -> bytes:
         """Make what is pending readable, and return its bytes."""
         chunk = self._pending
         if not chunk.batches:
             return b""
-        self._pending = Chunk()
         self.flushed = self.head
+        self._pending = Chunk()
+        self.pending_size = 0
         wire = chunk.wire
         if self._chunks and self._fits(self._chunks[-1], chunk):
             self._chunks[-1].extend(chunk)
@@ -254,6 +275,16 @@ class Log(Generic[M]):
         if position.epoch != self.epoch or not self.oldest.seq <= position.seq <= self.head.seq:
             raise PositionLost(position, oldest=self.position(self.oldest), head=self.position(self.head))
         return position.seq
+
+    def mark_after(self, seq: int) -> tuple[Mark, bytes]:
+        """The first mark from message `seq` on, and the bytes of the messages between: the rest of a batch, if any."""
+        head = self.head
+        for batch, _ in self.batches_since(seq):
+            if batch.start.seq == seq:
+                return batch.start, b""
+            rest = islice(self.entries_since(seq), batch.end.seq - seq)
+            return batch.end, self._framing.encode([entry.message for entry in rest])
+        return head, b""
 
     def batches_since(self, seq: int) -> Iterator[tuple[Batch, bytes]]:
         """The batches from the one that holds message `seq` on, the pending ones too, each with its bytes."""

@@ -75,10 +75,7 @@ class Reader(Link[M]):
             PositionLost: the room's log does not hold that position.
         """
         cursor, before = room.readers.enter(self.client, since)
-        if before or any(other.log is cursor.log for other in self.outbox.cursors):
-            # Even empty it keeps the new cursor behind one that is still leaving the same room.
-            self.outbox.send(before)
-        self.outbox.add(cursor)
+        self.outbox.add(cursor, before)
         self.pump()
 
     def leave(self, room: Room[M]) -> None:

@@ -7,7 +7,6 @@ of those. Any other is *behind*, and reads on by itself as its transport drains,
 from __future__ import annotations
 
 import asyncio
-from itertools import islice
 from typing import TYPE_CHECKING, Generic
 
 from .cursor import Cursor
@@ -50,26 +49,17 @@ class Readers(Generic[M]):
         self._todo: Iterator[tuple[Cursor[Readers[M]], Reader[M]]]
 
     def enter(self, client: Client[M], since: Position | None) -> tuple[Cursor[Readers[M]], bytes]:
-        """Make `client` a member, and give it a cursor and the bytes it must be sent before reading on from there.
-
-        A cursor starts at a batch, so these bytes are the rest of one if `since` is within it.
+        """Make `client` a member: its cursor, and the bytes that it must be sent before what the cursor reads.
 
         Raises:
             PositionLost: the log does not hold `since`.
         """
-        at, rest = self._log.head, b""
+        at, before = self._log.head, b""
         if since is not None:
-            seq = self._log.locate(since)
-            for batch, _ in self._log.batches_since(seq):
-                at = batch.start
-                if at.seq < seq:
-                    at = batch.end
-                    entries = islice(self._log.entries_since(seq), at.seq - seq)
-                    rest = self._framing.encode([entry.message for entry in entries])
-                break
+            at, before = self._log.mark_after(self._log.locate(since))
         cursor = Cursor(self._log, at, self, self._encode_notice)
         self.members[client] = cursor
-        return cursor, rest
+        return cursor, before
 
     def leave(self, client: Client[M]) -> None:
         """End a membership: its cursor reads what the log has now, and no more."""

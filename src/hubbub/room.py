@@ -36,6 +36,7 @@ class Room(Generic[M]):
         self.settings = settings
         self._framing = framing
         self._on_close = on_close
+        self._chunk_size = settings.chunk_size
         self._log = Log(framing, settings.retention)
         self.readers = Readers(self, self._log, framing)
         self._turnstile = asyncio.Lock()
@@ -82,7 +83,10 @@ class Room(Generic[M]):
             ValueError: the framing cannot carry the message.
             TypeError: the message is not of the framing's type.
         """
-        await self.broadcast_many((message,), exclude=exclude)
+        wire = self._framing.encode((message,))
+        if self._must_wait(len(wire)):
+            await self._wait_for_turn(len(wire))
+        self._append(wire, 1, exclude)
 
     async def broadcast_many(self, messages: Sequence[M], *, exclude: Client[M] | None = None) -> None:
         """Send `messages` as `broadcast` does, at the price of one.
@@ -91,16 +95,13 @@ class Room(Generic[M]):
         has taken.
         """
         wire = self._framing.encode(messages)
-        if not wire:
-            return
-        if len(messages) > 1 and (len(wire) > self.settings.chunk_size or not self._framing.self_delimiting):
+        if len(messages) > 1 and (len(wire) > self._chunk_size or not self._framing.self_delimiting):
             half = len(messages) // 2
             await self.broadcast_many(messages[:half], exclude=exclude)
             await self.broadcast_many(messages[half:], exclude=exclude)
             return
-        size = len(wire)
-        if self.readers.holding or self._is_full(size) or self._turnstile.locked():
-            await self._wait_for_turn(size)
+        if self._must_wait(len(wire)):
+            await self._wait_for_turn(len(wire))
         self._append(wire, len(messages), exclude)
 
     def close(self) -> None:
@@ -113,19 +114,26 @@ class Room(Generic[M]):
         self._on_close(self)
 
     def _append(self, wire: bytes, count: int, exclude: Client[M] | None) -> None:
-        cursor = self.readers.members.get(exclude) if exclude is not None else None
-        sender = exclude.name if exclude is not None else ""
-        start = self._log.head
-        self._log.append(wire, count, time=time.time(), sender=sender, exclude=cursor)
-        if cursor is not None:
-            self.readers.exclude(cursor)
-        if self.readers.holding:
-            self._pace.spend(self._log.head.offset - start.offset, asyncio.get_running_loop().time())
-        self.readers.schedule_flush()
+        if not wire:
+            # No message, or one of no bytes in a framing without delimiters: nothing that a reader could notice.
+            return
+        readers = self.readers
+        if exclude is None:
+            self._log.append(wire, count, time=time.time())
+        else:
+            cursor = readers.members.get(exclude)
+            self._log.append(wire, count, time=time.time(), sender=exclude.name, exclude=cursor)
+            if cursor is not None:
+                readers.exclude(cursor)
+        if readers.holding:
+            self._pace.spend(len(wire), asyncio.get_running_loop().time())
+        readers.schedule_flush()
+
+    def _must_wait(self, size: int) -> bool:
+        return self._is_full(size) or self.readers.holding or self._turnstile.locked()
 
     def _is_full(self, size: int) -> bool:
-        pending = self._log.pending_size
-        return pending > 0 and pending + size > self.settings.chunk_size
+        return 0 < self._log.pending_size > self._chunk_size - size
 
     async def _wait_for_turn(self, size: int) -> None:
         async with self._turnstile:

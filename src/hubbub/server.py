@@ -156,13 +156,13 @@ class Server(Generic[M]):
             raise ValueError(f"room {name!r} exists, with other settings")
         return room
 
-    async def broadcast(self, message: M, *, exclude: Client[M] | None = None) -> None:
+    def broadcast(self, message: M, *, exclude: Client[M] | None = None) -> Coroutine[Any, Any, None]:
         """Send `message` to every client but `exclude`; see `Room.broadcast`."""
-        await self.root.broadcast(message, exclude=exclude)
+        return self.root.broadcast(message, exclude=exclude)
 
-    async def broadcast_many(self, messages: Sequence[M], *, exclude: Client[M] | None = None) -> None:
+    def broadcast_many(self, messages: Sequence[M], *, exclude: Client[M] | None = None) -> Coroutine[Any, Any, None]:
         """Send `messages` to every client but `exclude`; see `Room.broadcast_many`."""
-        await self.root.broadcast_many(messages, exclude=exclude)
+        return self.root.broadcast_many(messages, exclude=exclude)
 
     def statistics(self) -> Statistics:
         """The figures of this moment."""

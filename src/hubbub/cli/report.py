@@ -124,4 +124,6 @@ class _LogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         text = self.format(record)
         fields = {"event": "log", "level": record.levelname.lower(), "logger": record.name, "message": text}
-        self._err.write(self._lay_out(text, fields))
+        # A handler's exception may quote what its client said.
+        line = "\n".join(map(printable, text.split("\n")))
+        self._err.write(self._lay_out(line, fields))

@@ -106,7 +106,7 @@ def serve(
       echo            every message is answered
       relay           every message goes to all others unchanged: for feeds
       module:handler  your own coroutine function
-    """
+    """  # noqa: D301 - click looks for that very character
     handler, chosen = load(app, FRAMINGS[framing] if framing else None)
     try:
         settings = Settings(

@@ -52,7 +52,12 @@ class Endpoint(click.ParamType[Address]):
         match = _ENDPOINT.fullmatch(value)
         if match is None or not 0 < int(match["port"]) < 65536:
             self.fail(f"{value!r} is no endpoint; write it as 5000, localhost:5000 or [::1]:5000", param, ctx)
-        return Address(match["v6"] or match["host"] or DEFAULT_HOST, int(match["port"]))
+        host = match["v6"] or match["host"] or DEFAULT_HOST
+        try:
+            host.encode("idna")
+        except UnicodeError:
+            self.fail(f"{host!r} is no possible name of a host; check it", param, ctx)
+        return Address(host, int(match["port"]))
 
 
 def format_size(size: int) -> str:

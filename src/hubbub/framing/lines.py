@@ -61,7 +61,7 @@ class ByteLines(BytesFraming):
         if self.keepends:
             wire = b"".join([message if message.endswith(b"\n") else message + b"\n" for message in messages])
         else:
-            wire = b"\n".join([*messages, b""])
+            wire = b"\n".join((*messages, b""))
         _check_line_ends(wire.count(b"\n"), messages)
         return wire
 
