@@ -54,7 +54,7 @@ class _Dialled(Link[M]):
         self.failure = error
 
     def on_lost(self, error: Exception | None) -> None:
-        if error is not None:
+        if error is not None and not self.at_end:
             self.ending = Ending(EndingCode.LOST, str(error) or type(error).__name__)
         elif self.ending is None:
             self.ending = Ending(EndingCode.LEFT, "the server closed the connection")

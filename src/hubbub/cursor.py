@@ -61,9 +61,14 @@ class Cursor(Generic[Owner]):
         return self.log.head.seq if self.end is None else self.end
 
     @property
+    def waiting(self) -> bool:
+        """Whether there is something for it to read, if only a notice, or once it is flushed."""
+        return self._missed > 0 or self.at.seq < self.target
+
+    @property
     def finished(self) -> bool:
         """Whether it is leaving and has read all that it was to read."""
-        return self.end is not None and self.at.seq >= self.end and not self._missed
+        return self.end is not None and not self.waiting
 
     def read(self, stop: int) -> list[Buffer]:
         """The next bytes before `stop`, at most a chunk of them; none when there is nothing to read before it."""
@@ -115,7 +120,7 @@ class Outbox(Generic[Owner]):
     @property
     def idle(self) -> bool:
         """Whether nothing waits, not even for a flush."""
-        return not self._splices and all(cursor.at.seq >= cursor.target for cursor in self.cursors)
+        return not self._splices and not any(cursor.waiting for cursor in self.cursors)
 
     @property
     def exhausted(self) -> bool:
@@ -141,7 +146,7 @@ class Outbox(Generic[Owner]):
 
     def send(self, wire: bytes) -> None:
         """Place a private message behind all that the rooms have now."""
-        marks = {cursor: cursor.target for cursor in self.cursors if cursor.at.seq < cursor.target}
+        marks = {cursor: cursor.target for cursor in self.cursors if cursor.waiting}
         if self._splices and self._splices[-1].marks == marks:
             self._splices[-1].wires.append(wire)
         else:
@@ -152,9 +157,10 @@ class Outbox(Generic[Owner]):
         """The bytes to write next; none while there is nothing that may be read."""
         splice = self._splices[0] if self._splices else None
         for index, cursor in enumerate(self.cursors):
-            # A cursor without a mark had nothing to read when the splice was placed: its next comes after it.
-            stop = cursor.target if splice is None else splice.marks.get(cursor, cursor.at.seq)
-            if buffers := cursor.read(stop):
+            if splice is not None and cursor not in splice.marks:
+                # It had nothing to read when the splice was placed: its next, be it a notice, comes after it.
+                continue
+            if buffers := cursor.read(cursor.target if splice is None else splice.marks[cursor]):
                 # The rooms take turns, so that a busy one cannot hide the others.
                 self.cursors = (*self.cursors[:index], *self.cursors[index + 1 :], cursor)
                 return buffers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .cursor import Outbox
@@ -117,7 +118,9 @@ class Reader(Link[M]):
         first = self.ending is None
         if first:
             self.ending = ending
-            self.stop_receiving()
+            if not self.lost:
+                # From a lost connection all is received that had arrived.
+                self.stop_receiving()
         for cursor in self.outbox.cursors:
             if cursor.end is None:
                 cursor.owner.leave(self.client)
@@ -171,7 +174,9 @@ class Reader(Link[M]):
     def on_failed(self, error: FramingError) -> None:
         code = _CODES.get(type(error), EndingCode.MALFORMED)
         if code is not EndingCode.INCOMPLETE:
-            self.send(self.framing.encode([self.framing.from_text(error.reason)]))
+            # Not every framing can carry every text.
+            with suppress(ValueError):
+                self.send(self.framing.encode([self.framing.from_text(error.reason)]))
         self.end(Ending(code, error.reason), deliver=True)
 
     def on_lost(self, error: Exception | None) -> None:

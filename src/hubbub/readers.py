@@ -47,6 +47,7 @@ class Readers(Generic[M]):
         self._start: Mark
         self._wire: bytes
         self._todo: Iterator[tuple[Cursor[Readers[M]], Reader[M]]]
+        self._check_notice()
 
     def enter(self, client: Client[M], since: Position | None) -> tuple[Cursor[Readers[M]], bytes]:
         """Make `client` a member: its cursor, and the bytes that it must be sent before what the cursor reads.
@@ -142,6 +143,15 @@ class Readers(Generic[M]):
                 if cursor.at.seq < chunk.end.seq:
                     reader.overrun(cursor, chunk)
             self._log.drop()
+
+    def _check_notice(self) -> None:
+        # Later, it would fail in the middle of a flush.
+        try:
+            self._encode_notice(0)
+        except ValueError as error:
+            raise ValueError(
+                f"notice is {self._settings.notice!r}, and the framing cannot carry it: {error}"
+            ) from error
 
     def _encode_notice(self, missed: int) -> bytes:
         notice = self._settings.notice

@@ -100,16 +100,29 @@ class Registry(Generic[M]):
         self._sweep_timer = asyncio.get_running_loop().call_later(interval, self._sweep)
 
     async def close(self) -> None:
-        """End every client, once it has what was broadcast before or the drain time is over."""
+        """End every client, once it has what was broadcast before or the drain time is over; then every handler.
+
+        If it is cancelled, connections and handlers are ended at once. A handler that calls it is left alone.
+        """
         for reader in list(self._readers):
             reader.end(_SHUTDOWN, deliver=True)
-        if not await self._wait_until(lambda: not self._connections, self._settings.drain_time):
-            for reader in list(self._readers):
+        # All handlers have the same time now.
+        while self._graces:
+            self._graces.popitem()[1].cancel()
+        caller = asyncio.current_task()
+        try:
+            await self._wait_until(lambda: not self._connections, self._settings.drain_time)
+        finally:
+            if self._sweep_timer is not None:
+                self._sweep_timer.cancel()
+            others = {reader for reader in self._readers if reader.task is not caller}
+            for reader in self._readers:
                 reader.abort()
-            await self._wait_until(lambda: not self._connections, self._settings.cancel_time)
-        await self._cancel_handlers()
-        if self._sweep_timer is not None:
-            self._sweep_timer.cancel()
+            for reader in others:
+                reader.task.cancel()
+        await self._wait_until(lambda: not self._connections and not others & self._readers, self._settings.cancel_time)
+        for reader in others & self._readers:
+            logger.error("the handler of %s does not end: it swallows its cancellation", reader.client)
 
     async def _serve(self, reader: Reader[M]) -> None:
         """Run the handler, then end the connection."""
@@ -145,13 +158,6 @@ class Registry(Generic[M]):
         time = self._settings.cancel_time
         logger.warning("the handler of %s is cancelled: its client ended %g s ago", reader.client, time)
         reader.task.cancel()
-
-    async def _cancel_handlers(self) -> None:
-        for reader in self._readers:
-            reader.task.cancel()
-        await self._wait_until(lambda: not self._readers, self._settings.cancel_time)
-        for reader in self._readers:
-            logger.error("the handler of %s does not end: it swallows its cancellation", reader.client)
 
     async def _wait_until(self, condition: Callable[[], bool], time: float) -> bool:
         try:

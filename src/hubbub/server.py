@@ -109,6 +109,7 @@ class Server(Generic[M]):
         self._listeners: list[asyncio.Server] = []
         self._addresses: tuple[Address, ...] = ()
         self._state = _State.NEW
+        self._starting = asyncio.Lock()
         self._closed = Pulse()
         self.root = self.room(ROOT_ROOM)
 
@@ -179,12 +180,8 @@ class Server(Generic[M]):
         if self._state is not _State.NEW:
             raise RuntimeError("the server was started before; make another one")
         self._state = _State.STARTED
-        loop = asyncio.get_running_loop()
-        backlog = self.settings.backlog
-        sockets = await bind(self._host, self._port, backlog)
-        self._addresses = tuple(Address.of(listening.getsockname()) for listening in sockets)
-        for listening in sockets:
-            self._listeners.append(await loop.create_server(self._registry.protocol, sock=listening, backlog=backlog))
+        async with self._starting:
+            await self._listen()
         self._registry.start_sweeping()
         self.observer.started(self)
 
@@ -214,16 +211,36 @@ class Server(Generic[M]):
                 self._state = _State.CLOSED
                 self._closed.fire()
 
+    async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        backlog = self.settings.backlog
+        sockets = await bind(self._host, self._port, backlog)
+        self._addresses = tuple(Address.of(listening.getsockname()) for listening in sockets)
+        for listening in sockets:
+            self._listeners.append(await loop.create_server(self._registry.protocol, sock=listening, backlog=backlog))
+
     async def _close(self) -> None:
-        # 1. Nobody new.
+        # 1. Nobody new, not even from a start that is still under way.
+        async with self._starting:
+            pass
+        self._stop_accepting()
+        # 2. Those who were accepted by then are connected two turns later. Until then asyncio needs the listeners.
+        for _ in range(2):
+            await asyncio.sleep(0)
         for listener in self._listeners:
             listener.close()
-        # 2. Everybody has what was broadcast, and goes; then the handlers that are left.
+        # 3. Everybody has what was broadcast, and goes; then the handlers that are left.
         await self._registry.close()
-        # 3. The listening sockets are gone too.
+        # 4. The listening sockets are gone too.
         for listener in self._listeners:
             await listener.wait_closed()
         self.observer.closed(self)
+
+    def _stop_accepting(self) -> None:
+        loop = asyncio.get_running_loop()
+        for listener in self._listeners:
+            for listening in listener.sockets:
+                loop.remove_reader(listening)
 
     def _forget_room(self, room: Room[M]) -> None:
         if self._rooms.get(room.name) is room:

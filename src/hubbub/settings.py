@@ -6,6 +6,7 @@ Sizes are bytes as they go over the wire, times are seconds. A signature takes a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Final, Literal, get_args
 
 KIB: Final = 1024
@@ -79,7 +80,7 @@ class Settings:
         0 nothing may be lost to a pause, so a reader holds until `patience` ends it.
         """
         if not self.pace:
-            return self.patience
+            return inf
         return max(self.stall_time, self.chunk_size / self.pace)
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from prompt_toolkit.patch_stdout import patch_stdout
 
 from ..connect import Connection
 from ..connect import connect as dial
-from ..exceptions import ConnectionClosed
+from ..exceptions import ConnectionClosed, FramingError
 from ..text import printable
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ async def _send_what_is_typed(connection: Connection) -> None:
     session: PromptSession[str] = PromptSession("> ")
     try:
         while True:
-            await connection.send(await session.prompt_async())
+            typed = await session.prompt_async()
+            # Pasted text may have several lines, and bytes that are not UTF-8 are typed as lone surrogates.
+            await connection.send_many(typed.encode(errors="surrogateescape").decode(errors="replace").split("\n"))
     except (EOFError, KeyboardInterrupt, ConnectionClosed):
         # The last is for the other side to tell, which hears of it too.
         return
@@ -52,3 +54,5 @@ async def _show_what_arrives(connection: Connection) -> None:
         print(f"{connection} closed the connection.")
     except ConnectionClosed as closed:
         print(f"{closed}.")
+    except FramingError as error:
+        print(f"{connection} sent what cannot be shown: {error}.")

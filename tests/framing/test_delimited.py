@@ -1,0 +1,89 @@
+"""Messages that end at a delimiter."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from feeding import decode, decode_however_cut, pieces_of
+from hubbub.exceptions import MessageTooLong
+from hubbub.framing import Delimited
+
+LIMIT = 3
+DELIMITERS = [b"\0", b"\r\n", b"aa", b"aba"]
+PARTS = [b"\0", b"\r", b"\n", b"a", b"b"]
+
+
+@given(pieces_of(PARTS, max_parts=20), st.sampled_from(DELIMITERS))
+@settings(max_examples=100, deadline=None)
+def test_messages_are_the_same_however_the_stream_is_cut(pieces: list[bytes], delimiter: bytes) -> None:
+    *messages, last = b"".join(pieces).split(delimiter)
+    assert decode_however_cut(Delimited(delimiter), *pieces).messages == messages + [last] * bool(last)
+
+
+@given(pieces_of(PARTS, max_parts=20), st.sampled_from(DELIMITERS))
+@settings(max_examples=100, deadline=None)
+def test_what_comes_before_a_message_over_the_limit_is_kept_however_the_stream_is_cut(
+    pieces: list[bytes], delimiter: bytes
+) -> None:
+    *messages, last = b"".join(pieces).split(delimiter)
+    messages += [last] * bool(last)
+    too_long = [at for at, message in enumerate(messages) if len(message) > LIMIT]
+    outcome = decode_however_cut(Delimited(delimiter), *pieces, limit=LIMIT)
+    assert outcome.messages == (messages[: too_long[0]] if too_long else messages)
+    assert outcome.failure == ("message longer than 3 bytes" if too_long else None)
+
+
+def test_a_message_over_the_limit_is_refused_before_it_ends() -> None:
+    decoder = Delimited(b"\0").decoder(LIMIT)
+    decoder.feed(b"abc")
+    with pytest.raises(MessageTooLong) as raised:
+        decoder.feed(b"d")
+    assert raised.value.limit == LIMIT
+
+
+@pytest.mark.parametrize("delimiter", DELIMITERS)
+def test_a_message_may_be_as_long_as_the_limit(delimiter: bytes) -> None:
+    assert decode_however_cut(Delimited(delimiter), b"bbb" + delimiter, limit=LIMIT).messages == [b"bbb"]
+
+
+def test_part_of_a_delimiter_at_the_end_of_the_stream_belongs_to_the_message() -> None:
+    framing = Delimited(b"<end>")
+    assert decode_however_cut(framing, b"x<en", limit=4).messages == [b"x<en"]
+    assert decode_however_cut(framing, b"x<en", limit=3).failure == "message longer than 3 bytes"
+
+
+@given(st.lists(st.text("ab\r\n\0", max_size=6).map(str.encode)), st.sampled_from(DELIMITERS))
+@settings(max_examples=200, deadline=None)
+def test_messages_are_taken_apart_as_they_were_put_together_or_refused(messages: list[bytes], delimiter: bytes) -> None:
+    framing = Delimited(delimiter)
+    try:
+        wire = framing.encode(messages)
+    except ValueError:
+        # Then one of them is to blame by itself.
+        assert any((message + delimiter).index(delimiter) < len(message) for message in messages)
+    else:
+        assert decode(framing, [wire]).messages == messages
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "message"), [(b"\0", b"a\0b"), (b"\r\n", b"\r\n"), (b"aa", b"a"), (b"aba", b"ab")]
+)
+def test_a_message_in_which_the_delimiter_would_be_found_early_cannot_be_sent(delimiter: bytes, message: bytes) -> None:
+    with pytest.raises(ValueError, match="cannot contain its delimiter"):
+        Delimited(delimiter).encode([b"x", message])
+
+
+def test_a_message_of_text_cannot_be_sent() -> None:
+    with pytest.raises(TypeError):
+        Delimited(b"\0").encode(["x"])  # type: ignore[list-item]
+
+
+def test_no_messages_are_no_bytes() -> None:
+    assert Delimited(b"\0").encode([]) == b""
+
+
+def test_a_delimiter_has_at_least_one_byte() -> None:
+    with pytest.raises(ValueError, match="delimiter is empty"):
+        Delimited(b"")

@@ -1,0 +1,191 @@
+"""Lines, of text and of bytes."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from feeding import decode, decode_however_cut, pieces_of
+from hubbub.exceptions import MessageTooLong
+from hubbub.framing import ByteLines, Framing, Lines
+from hubbub.telnet import DO, DONT, IAC, WILL, WONT
+
+LIMIT = 8
+PARTS = [b"\n", b"\r", b"\r\n", b"a", b"bc", b"def", "é€😀".encode(), b"\xe2\x82", b"\x80"]
+
+any_lines = pytest.mark.parametrize("framing", [Lines(), ByteLines(), ByteLines(keepends=True)], ids=str)
+
+
+def lines_in(stream: bytes) -> list[bytes]:
+    """The plainest way to find lines; each has its terminator."""
+    return re.findall(rb"[^\n]*\n|[^\n]+", stream)
+
+
+def content_of(line: bytes) -> bytes:
+    return line[:-1].removesuffix(b"\r") if line.endswith(b"\n") else line
+
+
+@given(pieces_of(PARTS))
+@settings(max_examples=60, deadline=None)
+def test_lines_are_the_same_however_the_stream_is_cut(pieces: list[bytes]) -> None:
+    lines = lines_in(b"".join(pieces))
+    assert decode_however_cut(ByteLines(keepends=True), *pieces).messages == lines
+    assert decode_however_cut(ByteLines(), *pieces).messages == [content_of(line) for line in lines]
+    text = [content_of(line).decode(errors="replace") for line in lines]
+    assert decode_however_cut(Lines(), *pieces).messages == text
+
+
+@any_lines
+@given(pieces=pieces_of(PARTS))
+@settings(max_examples=60, deadline=None)
+def test_what_comes_before_a_line_over_the_limit_is_kept_however_the_stream_is_cut(
+    framing: Framing[Any], pieces: list[bytes]
+) -> None:
+    lines = lines_in(b"".join(pieces))
+    too_long = [at for at, line in enumerate(lines) if len(content_of(line)) > LIMIT]
+    kept = lines[: too_long[0]] if too_long else lines
+    outcome = decode_however_cut(framing, *pieces, limit=LIMIT)
+    assert outcome.messages == decode(framing, kept).messages
+    assert outcome.failure == ("message longer than 8 bytes" if too_long else None)
+
+
+@any_lines
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
+def test_a_line_may_be_as_long_as_the_limit(framing: Framing[Any], end: bytes) -> None:
+    outcome = decode_however_cut(framing, b"a\n" * 20 + b"x" * LIMIT + end, limit=LIMIT)
+    assert len(outcome.messages) == 21
+    assert outcome.failure is None
+
+
+@any_lines
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"", b"\r"])
+def test_a_line_may_not_be_longer_than_the_limit(framing: Framing[Any], end: bytes) -> None:
+    outcome = decode_however_cut(framing, b"a\n" * 20 + b"x" * (LIMIT + 1) + end + b"\n" * bool(end), limit=LIMIT)
+    assert len(outcome.messages) == 20
+    assert outcome.failure == "message longer than 8 bytes"
+
+
+@any_lines
+def test_a_cr_at_the_very_end_counts_as_it_ends_no_line(framing: Framing[Any]) -> None:
+    outcome = decode_however_cut(framing, b"x" * LIMIT + b"\r", limit=LIMIT)
+    assert outcome.messages == []
+    assert outcome.failure == "message longer than 8 bytes"
+
+
+@any_lines
+def test_a_line_over_the_limit_is_refused_before_it_ends(framing: Framing[Any]) -> None:
+    decoder = framing.decoder(LIMIT)
+    decoder.feed(b"x" * LIMIT)
+    with pytest.raises(MessageTooLong) as raised:
+        decoder.feed(b"x")
+    assert raised.value.limit == LIMIT
+
+
+@any_lines
+def test_nothing_comes_of_an_empty_stream(framing: Framing[Any]) -> None:
+    assert decode(framing, []).messages == decode(framing, [b""]).messages == []
+
+
+@any_lines
+def test_the_last_line_needs_no_terminator(framing: Framing[Any]) -> None:
+    assert decode(framing, [framing.encode([framing.from_text("a")]) + b"b"]).messages[-1] in {"b", b"b"}
+
+
+def test_bytes_that_are_not_utf_8_become_replacement_characters_in_their_line_alone() -> None:
+    outcome = decode_however_cut(Lines(), b"\xc3\xa9\n\xe2\x82\n\x80x\n\xc3\xa9\n")
+    assert outcome.messages == ["é", "\ufffd", "\ufffdx", "é"]
+
+
+def test_text_lines_are_freed_of_telnet_commands_which_are_refused_once() -> None:
+    offer, request = bytes([IAC, WILL, 31]), bytes([IAC, DO, 1])
+    outcome = decode_however_cut(Lines(), b"a" + offer + b"b\n" + request + b"c\n")
+    assert outcome.messages == ["ab", "c"]
+    assert outcome.replies == bytes([IAC, DONT, 31, IAC, WONT, 1])
+
+
+def test_telnet_commands_do_not_count_to_the_length_of_a_line() -> None:
+    outcome = decode_however_cut(Lines(), bytes([IAC, WILL, 31]) * 10 + b"x" * LIMIT + b"\n", limit=LIMIT)
+    assert outcome.messages == ["x" * LIMIT]
+
+
+def test_byte_lines_are_left_their_telnet_commands() -> None:
+    line = bytes([IAC, WILL, 31])
+    outcome = decode_however_cut(ByteLines(), line + b"\n")
+    assert outcome.messages == [line]
+    assert outcome.replies == b""
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n"))), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_text_is_taken_apart_as_it_was_put_together(messages: list[str], crlf: bool) -> None:
+    framing = Lines(crlf=crlf)
+    decoded = decode(framing, [framing.encode(messages)]).messages
+    # With LF alone, a CR at the end of a message cannot be told from one of the terminator.
+    assert decoded == (messages if crlf else [message.removesuffix("\r") for message in messages])
+
+
+@given(st.lists(st.binary().map(lambda line: line.replace(b"\n", b"\r"))), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_bytes_are_taken_apart_as_they_were_put_together(messages: list[bytes], keepends: bool) -> None:
+    framing = ByteLines(keepends=keepends)
+    decoded = decode(framing, [framing.encode(messages)]).messages
+    assert decoded == [m + b"\n" if keepends else m.removesuffix(b"\r") for m in messages]
+
+
+def test_text_lines_are_sent_with_the_terminator_that_was_chosen() -> None:
+    assert Lines().encode(["a", "", "b"]) == b"a\n\nb\n"
+    assert Lines(crlf=True).encode(["a", "", "b"]) == b"a\r\n\r\nb\r\n"
+
+
+def test_byte_lines_that_keep_their_ends_are_sent_with_these() -> None:
+    framing = ByteLines(keepends=True)
+    assert framing.encode([b"a\r\n", b"b\n", b"c"]) == b"a\r\nb\nc\n"
+
+
+def test_received_lines_are_sent_on_as_they_came() -> None:
+    framing = ByteLines(keepends=True)
+    decoder = framing.decoder(LIMIT)
+    lines = decoder.feed(b"a\r\nb\nc")
+    assert framing.encode(lines) == b"a\r\nb\n"
+    assert framing.encode(lines[1:]) == b"b\n"
+    assert framing.encode(decoder.end()) == b"c\n"
+
+
+def test_sending_received_lines_on_costs_no_joining() -> None:
+    framing = ByteLines(keepends=True)
+    lines = framing.decoder(LIMIT).feed(b"a\r\nb\n")
+    assert framing.encode(lines) is framing.encode(lines)
+
+
+@pytest.mark.parametrize("message", ["a\nb", "\n", "a\n", "\ud800"])
+def test_text_that_is_no_line_cannot_be_sent(message: str) -> None:
+    with pytest.raises(ValueError, match=r"line end|surrogate"):
+        Lines().encode(["x", message])
+
+
+@pytest.mark.parametrize("message", [b"a\nb", b"\n\n"])
+@pytest.mark.parametrize("keepends", [False, True])
+def test_bytes_that_are_no_line_cannot_be_sent(message: bytes, keepends: bool) -> None:
+    with pytest.raises(ValueError, match="line end"):
+        ByteLines(keepends=keepends).encode([b"x", message])
+
+
+@any_lines
+def test_a_message_of_the_other_type_cannot_be_sent(framing: Framing[Any]) -> None:
+    other = b"x" if isinstance(framing, Lines) else "x"
+    with pytest.raises(TypeError):
+        framing.encode([other])
+
+
+@any_lines
+def test_no_messages_are_no_bytes(framing: Framing[Any]) -> None:
+    assert framing.encode([]) == b""
+
+
+def test_framings_of_lines_are_values() -> None:
+    assert Lines() == Lines(crlf=False) != Lines(crlf=True)
+    assert len({ByteLines(), ByteLines(), ByteLines(keepends=True)}) == 2

@@ -1,0 +1,36 @@
+"""Whatever arrives."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+
+from feeding import decode, pieces_of
+from hubbub.framing import Raw
+
+
+@given(pieces_of([b"\0", b"\r\n", b"\xff", b"abc"]))
+@settings(max_examples=50, deadline=None)
+def test_each_piece_that_arrives_is_a_message(pieces: list[bytes]) -> None:
+    outcome = decode(Raw(), pieces, limit=1)
+    assert outcome.messages == [piece for piece in pieces if piece]
+    assert outcome.failure is None
+    assert outcome.replies == b""
+
+
+def test_messages_are_sent_as_they_are() -> None:
+    assert Raw().encode([b"a", b"", b"\r\nb"]) == b"a\r\nb"
+    assert Raw().encode([]) == b""
+
+
+def test_messages_cannot_be_told_apart_again() -> None:
+    assert not Raw().self_delimiting
+
+
+def test_text_goes_out_as_utf_8() -> None:
+    assert Raw().from_text("é") == b"\xc3\xa9"
+
+
+def test_a_message_of_text_cannot_be_sent() -> None:
+    with pytest.raises(TypeError):
+        Raw().encode(["x"])  # type: ignore[list-item]

@@ -1,0 +1,32 @@
+"""Endpoints."""
+
+from __future__ import annotations
+
+import pytest
+
+from hubbub.address import Address
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "text"),
+    [
+        (("127.0.0.1", 5000), "127.0.0.1:5000"),
+        (("::1", 5000, 0, 0), "[::1]:5000"),
+        (("fe80::1%eth0", 80, 0, 2), "[fe80::1%eth0]:80"),
+    ],
+)
+def test_an_address_is_written_as_in_urls(endpoint: tuple[object, ...], text: str) -> None:
+    assert str(Address.of(endpoint)) == text
+
+
+def test_an_ipv4_client_of_a_dual_stack_listener_is_shown_as_such() -> None:
+    assert Address.of(("::ffff:192.0.2.7", 4711, 0, 0)) == Address("192.0.2.7", 4711)
+
+
+def test_an_ipv6_address_that_only_starts_alike_is_left_alone() -> None:
+    assert Address.of(("::ffff:0:1", 4711, 0, 0)) == ("::ffff:0:1", 4711)
+
+
+def test_an_address_is_a_pair() -> None:
+    host, port = Address("localhost", 5000)
+    assert (host, port) == ("localhost", 5000)

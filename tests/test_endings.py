@@ -1,0 +1,18 @@
+"""Why a connection ended."""
+
+from __future__ import annotations
+
+import pytest
+
+from hubbub.endings import Ending, EndingCode
+
+
+def test_an_ending_shows_its_code_and_its_reason() -> None:
+    assert str(Ending(EndingCode.TOO_LONG, "message longer than 5 bytes")) == "too-long: message longer than 5 bytes"
+
+
+@pytest.mark.parametrize("code", EndingCode)
+def test_a_code_is_one_word_for_logs_and_labels(code: EndingCode) -> None:
+    assert f"{code}" == code.value
+    assert code.value.replace("-", "").isalpha()
+    assert EndingCode(code.value) is code

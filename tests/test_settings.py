@@ -1,0 +1,114 @@
+"""Every default and every limit."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, fields
+from math import inf, nan
+from typing import Any
+
+import pytest
+
+from hubbub.settings import KIB, MIB, Settings
+
+LEAST = {
+    "retention": 4 * KIB,
+    "chunk_limit": 4 * KIB,
+    "message_limit": 1,
+    "inbox_limit": 1,
+    "outbox_limit": 1,
+    "unsent_limit": 1,
+    "flush_slice": 1,
+    "rooms_limit": 1,
+    "backlog": 1,
+    "pace": 0,
+    "drain_time": 0,
+    "linger_time": 0,
+}
+ABOVE_ZERO = ["patience", "stall_time", "connect_time", "cancel_time"]
+
+
+def settings_with(name: str, value: float) -> Settings:
+    option: dict[str, Any] = {name: value}
+    return Settings(**option)
+
+
+def test_every_figure_has_a_limit() -> None:
+    figures = {field.name for field in fields(Settings) if field.name not in {"when_slow", "notice"}}
+    assert figures == {*LEAST, *ABOVE_ZERO}
+
+
+@pytest.mark.parametrize(("name", "least"), LEAST.items())
+def test_a_figure_may_be_the_least_and_not_less(name: str, least: int) -> None:
+    assert getattr(settings_with(name, least), name) == least
+    with pytest.raises(ValueError, match=f"^{name} is {least - 1}; it must be at least {least}$"):
+        settings_with(name, least - 1)
+
+
+@pytest.mark.parametrize("name", ABOVE_ZERO)
+@pytest.mark.parametrize("value", [0, -1.0])
+def test_a_time_that_is_waited_for_is_more_than_zero(name: str, value: float) -> None:
+    assert getattr(settings_with(name, 0.001), name) == 0.001
+    with pytest.raises(ValueError, match=f"^{name} is {value}; it must be more than 0$"):
+        settings_with(name, value)
+
+
+@pytest.mark.parametrize("name", [*LEAST, *ABOVE_ZERO])
+def test_no_figure_is_nan(name: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name} is nan"):
+        settings_with(name, nan)
+
+
+def test_a_pace_of_none_is_allowed() -> None:
+    assert Settings(pace=None).pace is None
+
+
+def test_when_slow_is_one_of_two() -> None:
+    assert Settings(when_slow="skip").when_slow == "skip"
+    with pytest.raises(ValueError, match="when_slow is 'wait'"):
+        Settings(when_slow="wait")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("notice", [None, "", "missed some", "{missed}", "{missed:,} gone", "{{}} {missed}"])
+def test_a_notice_may_say_how_many_messages_were_missed(notice: str | None) -> None:
+    assert Settings(notice=notice).notice == notice
+
+
+@pytest.mark.parametrize("notice", ["{count}", "{}", "{0}", "{missed", "{missed.name}", "{missed[0]}", "{missed:x y}"])
+def test_a_notice_has_no_other_field(notice: str) -> None:
+    with pytest.raises(ValueError, match="missed} is the only field"):
+        Settings(notice=notice)
+
+
+def test_settings_are_values() -> None:
+    assert Settings() == Settings(retention=Settings().retention)
+    with pytest.raises(FrozenInstanceError):
+        Settings().pace = None  # type: ignore[misc]
+
+
+def test_settings_are_given_by_name() -> None:
+    with pytest.raises(TypeError):
+        Settings(MIB)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("retention", "chunk_size"), [(16 * MIB, 256 * KIB), (2 * MIB, 256 * KIB), (64 * KIB, 8 * KIB), (4 * KIB, 512)]
+)
+def test_a_small_retention_is_made_of_eight_chunks(retention: int, chunk_size: int) -> None:
+    assert Settings(retention=retention).chunk_size == chunk_size
+
+
+@pytest.mark.parametrize(
+    ("options", "hold_time"),
+    [
+        ({}, 0.25),
+        ({"stall_time": 1.0}, 1.0),
+        # A chunk takes two seconds at this pace.
+        ({"pace": 128 * KIB}, 2.0),
+        # It is patience that ends it.
+        ({"pace": 0}, inf),
+    ],
+)
+def test_a_reader_holds_senders_for_as_long_as_a_chunk_takes_at_the_pace(
+    options: dict[str, Any], hold_time: float
+) -> None:
+    assert Settings(**options).hold_time == hold_time
