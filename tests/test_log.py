@@ -288,6 +288,8 @@ def test_batches_come_whole_from_the_one_that_holds_a_message() -> None:
     found = [(batch.start.seq, batch.end.seq, batch.count, wire) for batch, wire in log.batches_since(1)]
     assert found == [(0, 3, 3, b"a\nb\nc\n"), (3, 4, 1, b"d\n")]
     assert list(log.batches_since(4)) == []
+    log.flush()
+    assert [wire for _, wire in log.batches_since(3)] == [b"d\n"]
 
 
 def test_a_position_says_which_life_of_the_log_it_is_of() -> None:

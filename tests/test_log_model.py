@@ -24,7 +24,8 @@ from hubbub.log import BATCH_COST, Buffer, Chunk, Log
 from hubbub.settings import WhenSlow
 
 FRAMING = Lines()
-RETENTION = 16 * BATCH_COST
+CHUNK_BATCHES = 3
+RETENTION = 8 * CHUNK_BATCHES * (BATCH_COST + 32)
 
 
 @dataclass
@@ -236,6 +237,9 @@ class Hub(RuleBasedStateMachine):
     @initialize(target=clients, whens=st.lists(st.sampled_from(("skip", "disconnect")), min_size=2, max_size=3))
     def start(self, whens: list[WhenSlow]) -> MultipleResults[Client]:
         self.all_clients = [Client(when_slow) for when_slow in whens]
+        for client in self.all_clients:
+            for room in self.all_rooms:
+                client.enter(room, 0)
         return multiple(*self.all_clients)
 
     @rule(client=clients, room=rooms, back=st.none() | st.integers(0, 60))
@@ -255,10 +259,10 @@ class Hub(RuleBasedStateMachine):
         for count in counts:
             self.all_rooms[room].broadcast(count, exclude)
 
-    @rule(room=rooms, count=st.integers(1, RETENTION // BATCH_COST), exclude=st.none() | clients)
-    def broadcast_and_flush(self, room: int, count: int, exclude: Client | None) -> None:
-        for at in range(count):
-            self.all_rooms[room].broadcast(1, exclude if at % 3 == 0 else None)
+    @rule(room=rooms, flushes=st.integers(1, 12 * CHUNK_BATCHES), exclude=clients, every=st.integers(1, 4))
+    def broadcast_on_and_on(self, room: int, flushes: int, exclude: Client, every: int) -> None:
+        for at in range(flushes):
+            self.all_rooms[room].broadcast(1 + at % 2, None if at % every else exclude)
             self.all_rooms[room].flush()
 
     @rule(client=clients, room=rooms, credit=st.integers(0, 2))

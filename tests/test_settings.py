@@ -20,6 +20,8 @@ LEAST = {
     "flush_slice": 1,
     "rooms_limit": 1,
     "backlog": 1,
+    "keepalive_time": 1,
+    "keepalive_interval": 1,
     "pace": 0,
     "drain_time": 0,
     "linger_time": 0,

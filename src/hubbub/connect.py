@@ -9,7 +9,7 @@ from .address import Address
 from .endings import Ending, EndingCode
 from .exceptions import ConnectionClosed
 from .framing import Lines, M
-from .link import Link
+from .link import Link, describe
 from .pulse import Pulse
 from .settings import DEFAULT_HOST, DEFAULT_PORT, Settings
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
     from .exceptions import FramingError
     from .framing import Framing
+
+
+_CLOSED = Ending(EndingCode.CLOSED, "closed on this side")
+_LEFT = Ending(EndingCode.LEFT, "the server closed the connection")
 
 
 class _Dialled(Link[M]):
@@ -54,10 +58,15 @@ class _Dialled(Link[M]):
         self.failure = error
 
     def on_lost(self, error: Exception | None) -> None:
-        if error is not None and not self.at_end:
-            self.ending = Ending(EndingCode.LOST, str(error) or type(error).__name__)
-        elif self.ending is None:
-            self.ending = Ending(EndingCode.LEFT, "the server closed the connection")
+        if error is None or self.at_end:
+            self.end(_LEFT)
+        else:
+            self.end(Ending(EndingCode.LOST, describe(error)))
+
+    def end(self, ending: Ending) -> None:
+        """Note why the connection ended; the first ending counts. Whoever waits to send waits no longer."""
+        if self.ending is None:
+            self.ending = ending
         self.drained.fire()
 
 
@@ -145,9 +154,9 @@ class Connection(Generic[M]):
         """Send messages as `send` does, at the price of one."""
         wire = self._framing.encode(messages)
         link = self._link
-        while not (link.writable or link.lost):
+        while not link.writable and link.ending is None:
             await link.drained.wait()
-        if link.lost:
+        if link.ending is not None:
             raise ConnectionClosed(self.name, link.ending)
         link.write(wire)
 
@@ -158,6 +167,7 @@ class Connection(Generic[M]):
         `Settings.patience`. If it is cancelled, the connection is ended at once.
         """
         link = self._link
+        link.end(_CLOSED)
         link.finish()
         try:
             async with asyncio.timeout(self._settings.patience):

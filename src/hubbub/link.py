@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, Generic, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, cast
 
 from .exceptions import FramingError
 from .framing import M
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from .log import Buffer
     from .settings import Settings
 
+
+KEEPALIVE_PROBES: Final = 3
+"""How many probes a silent peer may leave unanswered before its connection counts as lost."""
 
 # Shared by all connections: an iterator that has ended stays so.
 _NOTHING: Iterator[Any] = iter(())
@@ -117,7 +120,7 @@ class Link(asyncio.Protocol, Generic[M]):
         self._transport = cast("asyncio.Transport", transport)
         # Pause as soon as the socket is full: what it does not take stays in the log.
         self._transport.set_write_buffer_limits(high=0)
-        _limit_unsent(self._transport.get_extra_info("socket"), self.settings.unsent_limit)
+        _set_options(self._transport.get_extra_info("socket"), self.settings)
         self.on_opened()
 
     def data_received(self, data: bytes) -> None:
@@ -284,7 +287,23 @@ class Link(asyncio.Protocol, Generic[M]):
         self._transport.abort()
 
 
-def _limit_unsent(connection: socket.socket, limit: int) -> None:
-    # Without this the kernel takes megabytes for a reader that does not read, outside of any limit here (tcp(7)).
-    if connection.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, limit)
+def _set_options(connection: socket.socket, settings: Settings) -> None:
+    # Without this the kernel takes megabytes for a reader that does not read, outside of any limit here.
+    _set_tcp_option(connection, "TCP_NOTSENT_LOWAT", settings.unsent_limit)
+    # Nothing else tells that a peer has vanished which is never sent anything.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    _set_tcp_option(connection, "TCP_KEEPIDLE", settings.keepalive_time)
+    _set_tcp_option(connection, "TCP_KEEPINTVL", settings.keepalive_interval)
+    _set_tcp_option(connection, "TCP_KEEPCNT", KEEPALIVE_PROBES)
+
+
+def _set_tcp_option(connection: socket.socket, name: str, value: int) -> None:
+    # tcp(7) has them all; other systems lack some.
+    if hasattr(socket, name):
+        connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def describe(error: Exception) -> str:
+    """What broke a connection, in the system's words and without its number."""
+    words = error.strerror if isinstance(error, OSError) else None
+    return words or str(error) or type(error).__name__

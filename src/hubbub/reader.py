@@ -9,7 +9,7 @@ from .cursor import Outbox
 from .endings import Ending, EndingCode
 from .exceptions import IncompleteMessage, MessageTooLong
 from .framing import M
-from .link import Link
+from .link import Link, describe
 from .pulse import Pulse
 
 if TYPE_CHECKING:
@@ -183,6 +183,6 @@ class Reader(Link[M]):
         if error is None or self.at_end:
             ending = Ending(EndingCode.LEFT, "the client closed the connection")
         else:
-            ending = Ending(EndingCode.LOST, str(error) or type(error).__name__)
+            ending = Ending(EndingCode.LOST, describe(error))
         self.end(ending, deliver=False)
         self._registry.closed(self)

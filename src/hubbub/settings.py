@@ -52,6 +52,10 @@ class Settings:
     """The largest piece of a log that is written to a transport at once; no transport pins more."""
     unsent_limit: int = 128 * KIB
     """Bytes that the kernel may hold for a client before they are on their way (TCP_NOTSENT_LOWAT, tcp(7))."""
+    keepalive_time: int = 60
+    """Seconds of silence before a peer is asked whether it is still there (SO_KEEPALIVE, tcp(7))."""
+    keepalive_interval: int = 10
+    """Seconds between such questions; the third that stays unanswered ends the connection."""
     flush_slice: int = 256
     """Clients written to before a flush lets the event loop turn."""
     rooms_limit: int = 10_000
@@ -88,7 +92,7 @@ class Settings:
             _check(name, getattr(self, name), minimum=4 * KIB)
         for name in ("message_limit", "inbox_limit", "outbox_limit", "unsent_limit", "flush_slice"):
             _check(name, getattr(self, name), minimum=1)
-        for name in ("rooms_limit", "backlog"):
+        for name in ("rooms_limit", "backlog", "keepalive_time", "keepalive_interval"):
             _check(name, getattr(self, name), minimum=1)
         for name in ("patience", "stall_time", "connect_time", "cancel_time"):
             _check(name, getattr(self, name), above=0)
