@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -63,6 +63,30 @@ async def serving(handler: Any = relay, **options: Any) -> AsyncIterator[tuple[h
         yield server, record
 
 
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Wait for what no event tells."""
+    async with asyncio.timeout(WAIT_TIME):
+        while not condition():  # noqa: ASYNC110 (there is no event)
+            await asyncio.sleep(0.005)
+
+
+def transport_of(client: hubbub.Client[Any]) -> asyncio.Transport:
+    """The server's transport for `client`, to see what it holds or to break it."""
+    return client._reader._transport
+
+
+async def fall_behind(client: hubbub.Client[Any], room: hubbub.Room[Any], message: Any) -> int:
+    """Broadcast `message` until `client`, which does not read, lags; the number of times."""
+    count = 0
+    while not client.lag.messages or client._reader.writable:
+        await room.broadcast(message)
+        count += 1
+        # A flush comes between, so that the lag is not just what is still to be flushed.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    return count
+
+
 class Peer:
     """The other end of a connection: a plain socket with plain asyncio streams, which knows nothing of hubbub."""
 
@@ -75,12 +99,7 @@ class Peer:
     @asynccontextmanager
     async def of(cls, server: hubbub.Server[Any], *, receive_buffer: int | None = None) -> AsyncIterator[Self]:
         """A peer of `server`; its receive buffer is fixed, in bytes, where that is asked for."""
-        host, port = server.addresses[0]
-        with socket.socket() as plain:
-            if receive_buffer is not None:
-                plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-            plain.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(plain, (host, port))
+        with await dial(server, receive_buffer=receive_buffer) as plain:
             reader, writer = await asyncio.open_connection(sock=plain.dup(), limit=2**20)
         peer = cls(reader, writer)
         try:
@@ -93,6 +112,14 @@ class Peer:
         async with asyncio.timeout(WAIT_TIME):
             self.writer.write(data)
             await self.writer.drain()
+
+    def stall(self) -> None:
+        """Read nothing any more."""
+        self.writer.transport.pause_reading()  # type: ignore[attr-defined]
+
+    def resume(self) -> None:
+        """Read again."""
+        self.writer.transport.resume_reading()  # type: ignore[attr-defined]
 
     def end(self) -> None:
         """End the stream; the other direction stays open."""
@@ -117,6 +144,21 @@ class Peer:
         """All that comes until the end of the stream."""
         async with asyncio.timeout(WAIT_TIME):
             return await self.reader.read()
+
+
+async def dial(server: hubbub.Server[Any], *, receive_buffer: int | None = None) -> socket.socket:
+    """A socket that is connected to `server`, non-blocking; it reads nothing but what the test reads from it."""
+    host, port = server.addresses[0]
+    plain = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    if receive_buffer is not None:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    plain.setblocking(False)
+    try:
+        await asyncio.get_running_loop().sock_connect(plain, (host, port))
+    except OSError:
+        plain.close()
+        raise
+    return plain
 
 
 async def _closed(writer: asyncio.StreamWriter) -> None:

@@ -76,6 +76,11 @@ class Output:
         if descriptor is not None:
             self._thread.start()
 
+    @property
+    def unread(self) -> bytes:
+        """What has come and was not read yet."""
+        return bytes(self._data[self._read :])
+
     def expect(self, pattern: bytes) -> re.Match[bytes]:
         """Read up to the end of the first match.
 
@@ -90,7 +95,7 @@ class Output:
             return found is not None
 
         self._wait(search)
-        assert found is not None, f"expected {pattern!r}, but got {bytes(self._data[self._read :])[-2000:]!r}"
+        assert found is not None, f"expected {pattern!r}, but got {self.unread[-2000:]!r}"
         self._read = found.end()
         return found
 
@@ -112,7 +117,7 @@ class Output:
     def rest(self) -> bytes:
         """What comes until the end."""
         self._wait(lambda: False)
-        assert self._ended, f"no end of the output, only {bytes(self._data[self._read :])[-2000:]!r}"
+        assert self._ended, f"no end of the output, only {self.unread[-2000:]!r}"
         return self._take(len(self._data))
 
     def _take(self, end: int) -> bytes:

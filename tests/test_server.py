@@ -1,10 +1,25 @@
-"""The server: starting, serving, closing."""
+"""The server: starting, serving, closing, and every way in which a connection ends."""
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import logging
+import socket
+from typing import Any
+
+import pytest
+
 import hubbub
 
-from helpers import Peer, serving
+from helpers import Peer, Record, dial, eventually, fall_behind, serving
+
+KIB = 1024
+
+
+async def idle(client: hubbub.Client) -> None:
+    async for _ in client:
+        pass
 
 
 async def test_what_one_says_all_others_hear() -> None:
@@ -21,3 +36,449 @@ async def test_what_one_says_all_others_hear() -> None:
         await bob.send(b"Ho\n")
         # Alice has not heard herself.
         assert await alice.line() == b"Ho\n"
+
+
+# Starting.
+
+
+def not_async(client: hubbub.Client) -> None:
+    raise NotImplementedError
+
+
+def test_the_handler_must_be_a_coroutine_function() -> None:
+    bad: Any = not_async
+    with pytest.raises(TypeError, match="not a coroutine function: define it with 'async def'"):
+        hubbub.Server(bad)
+
+
+async def test_the_handler_may_be_a_partial_or_a_method() -> None:
+    class Greeting:
+        async def greet(self, word: str, client: hubbub.Client) -> None:
+            await client.send(word)
+
+    async with (
+        serving(functools.partial(Greeting().greet, "hi")) as (server, _),
+        Peer.of(server) as peer,
+    ):
+        assert await peer.line() == b"hi\n"
+
+
+def test_a_notice_that_the_framing_cannot_carry_is_refused_before_it_is_needed() -> None:
+    with pytest.raises(ValueError, match="notice"):
+        hubbub.Server(idle, settings=hubbub.Settings(notice="{missed}\nmissed"))
+    with pytest.raises(ValueError, match="notice"):
+        hubbub.Server(_idle_bytes, framing=hubbub.Delimited(b" "))
+
+
+async def _idle_bytes(client: hubbub.Client[bytes]) -> None:
+    raise NotImplementedError
+
+
+async def test_a_server_is_started_only_once() -> None:
+    async with serving(idle) as (server, _):
+        with pytest.raises(RuntimeError, match="make another one"):
+            await server.start()
+    with pytest.raises(RuntimeError, match="make another one"):
+        await server.start()
+
+
+async def test_the_port_is_known_once_it_listens() -> None:
+    server = hubbub.Server(idle, port=0)
+    assert not server.addresses
+    async with server:
+        (address,) = server.addresses
+        assert address.host == "127.0.0.1"
+        assert address.port > 0
+
+
+async def test_a_server_that_cannot_listen_says_so_and_leaves_nothing_open() -> None:
+    async with serving(idle) as (server, _):
+        (address,) = server.addresses
+        with pytest.raises(hubbub.ListenError, match=f"cannot listen on {address}: Address already in use"):
+            async with hubbub.Server(idle, *address):
+                pass
+
+
+async def test_serve_forever_starts_the_server_and_serves_until_it_is_closed() -> None:
+    class Watch(Record):
+        up = asyncio.Event()
+
+        def started(self, server: hubbub.Server[Any]) -> None:
+            self.up.set()
+
+    watch = Watch()
+    server = hubbub.Server(idle, port=0, observer=watch)
+    serving_task = asyncio.create_task(server.serve_forever())
+    await watch.up.wait()
+    async with Peer.of(server) as peer:
+        await watch.wait_for_clients(1)
+        await server.close()
+        assert await peer.rest() == b""
+    await serving_task
+    # To serve what is closed ends at once.
+    await server.serve_forever()
+
+
+async def test_a_cancelled_serve_forever_closes_the_server() -> None:
+    async with serving(idle) as (server, record), Peer.of(server) as peer:
+        (client,) = await record.wait_for_clients(1)
+        task = asyncio.create_task(server.serve_forever())
+        await asyncio.sleep(0)
+        task.cancel()
+        assert await peer.rest() == b""
+        peer.end()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert client.ending == hubbub.Ending(hubbub.EndingCode.SHUTDOWN, "the server closed")
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_server_that_is_closed_while_it_starts_does_not_listen_afterwards(turns: int) -> None:
+    server = hubbub.Server(idle, port=0)
+    task = asyncio.create_task(server.serve_forever())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await server.close()
+    await task
+    if server.addresses:
+        with pytest.raises(ConnectionRefusedError):
+            await dial(server)
+
+
+# Closing.
+
+
+async def test_close_before_start_is_the_end_of_it() -> None:
+    server = hubbub.Server(idle, port=0)
+    await server.close()
+    await server.close()
+    with pytest.raises(RuntimeError):
+        await server.start()
+
+
+async def test_to_close_twice_is_no_error_and_both_wait_for_the_end() -> None:
+    class Watch(Record):
+        closed_count = 0
+
+        def closed(self, server: hubbub.Server[Any]) -> None:
+            self.closed_count += 1
+
+    watch = Watch()
+    async with serving(idle, observer=watch) as (server, _), Peer.of(server) as peer:
+        await watch.wait_for_clients(1)
+        closings = [asyncio.create_task(server.close()) for _ in range(2)]
+        await peer.rest()
+        assert not any(closing.done() for closing in closings)
+        peer.end()
+        await asyncio.gather(*closings)
+        await server.close()
+    assert watch.closed_count == 1
+
+
+async def test_a_handler_may_close_its_server() -> None:
+    class Watch(Record):
+        is_closed = False
+
+        def closed(self, server: hubbub.Server[Any]) -> None:
+            self.is_closed = True
+
+    done = asyncio.Event()
+
+    async def handler(client: hubbub.Client) -> None:
+        await client.receive()
+        await client.server.close()
+        done.set()
+
+    watch = Watch()
+    settings = hubbub.Settings(linger_time=0.05, cancel_time=0.2)
+    async with serving(handler, settings=settings, observer=watch) as (server, _), Peer.of(server) as peer:
+        await peer.send(b"close\n")
+        await done.wait()
+        assert watch.is_closed
+        assert watch.clients[0].ending == hubbub.Ending(hubbub.EndingCode.SHUTDOWN, "the server closed")
+
+
+async def test_a_close_that_is_cancelled_leaves_no_connection_and_no_task(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(idle, settings=hubbub.Settings(linger_time=60, drain_time=60)) as (server, record):
+        with await dial(server):
+            (client,) = await record.wait_for_clients(1)
+            closing = asyncio.create_task(server.close())
+            await record.wait_for_endings()
+            closing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await closing
+            await client.wait_closed()
+            await server.close()
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_client_that_comes_while_the_server_closes_is_ended_as_well(turns: int) -> None:
+    called = False
+
+    async def handler(client: hubbub.Client) -> None:
+        nonlocal called
+        called = True
+        async for _ in client:
+            pass
+
+    async with serving(handler, settings=hubbub.Settings(linger_time=0.05)) as (server, record):
+        # The kernel makes the connection; the event loop learns of it some turns later.
+        with socket.create_connection(server.addresses[0]):
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            loop = asyncio.get_running_loop()
+            start = loop.time()
+            await server.close()
+            assert loop.time() - start < 5
+        assert all(client.ending is not None for client in record.clients)
+        assert called <= bool(record.clients)
+
+
+async def test_a_handler_that_outlives_its_client_is_cancelled_after_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    cancelled = asyncio.Event()
+
+    async def handler(client: hubbub.Client) -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    async with serving(handler, settings=hubbub.Settings(cancel_time=0.1)) as (server, record):
+        async with Peer.of(server) as peer:
+            (client,) = await record.wait_for_clients(1)
+            peer.reset()
+        await cancelled.wait()
+        assert client.ending is not None
+        assert client.ending.code is hubbub.EndingCode.LOST
+        assert server.statistics().endings == {hubbub.EndingCode.LOST: 1}
+    (warning,) = caplog.records
+    assert warning.levelno == logging.WARNING
+    assert warning.getMessage() == f"the handler of {client} is cancelled: its client ended 0.1 s ago"
+
+
+async def test_a_handler_that_swallows_its_cancellation_does_not_hold_up_close(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    release = asyncio.Event()
+
+    async def handler(client: hubbub.Client) -> None:
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+
+    loop = asyncio.get_running_loop()
+    async with serving(handler, settings=hubbub.Settings(cancel_time=0.1)) as (server, record), Peer.of(server) as peer:
+        (client,) = await record.wait_for_clients(1)
+        peer.end()
+        start = loop.time()
+        await server.close()
+        assert loop.time() - start < 3
+    assert f"the handler of {client} does not end: it swallows its cancellation" in [
+        record.getMessage() for record in caplog.records if record.levelno == logging.ERROR
+    ]
+    before = asyncio.all_tasks()
+    release.set()
+    await eventually(lambda: len(asyncio.all_tasks()) < len(before))
+
+
+# Endings.
+
+
+async def test_the_endings_left_and_finished() -> None:
+    async def handler(client: hubbub.Client) -> None:
+        assert await client.receive() == "hello"
+        if client.server.root.clients == {client}:
+            async for _ in client:
+                pass
+
+    async with serving(handler) as (server, record):
+        async with Peer.of(server) as leaver:
+            await leaver.send(b"hello\n")
+            leaver.end()
+            assert await leaver.rest() == b""
+        async with Peer.of(server) as peer, Peer.of(server):
+            await record.wait_for_clients(3)
+            await peer.send(b"hello\n")
+            assert await peer.rest() == b""
+            peer.end()
+            left, finished = await record.wait_for_endings(2)
+            assert left == hubbub.Ending(hubbub.EndingCode.LEFT, "the client closed the connection")
+            assert finished == hubbub.Ending(hubbub.EndingCode.FINISHED, "the handler returned")
+
+
+async def test_the_ending_lost() -> None:
+    async with serving(idle) as (server, record), Peer.of(server) as peer:
+        await record.wait_for_clients(1)
+        peer.reset()
+        (ending,) = await record.wait_for_endings()
+        assert ending.code is hubbub.EndingCode.LOST
+        assert "reset" in ending.reason.lower()
+
+
+async def test_the_ending_left_of_one_whose_handler_does_not_read() -> None:
+    async def handler(client: hubbub.Client) -> None:
+        await client.wait_closed()
+
+    async with serving(handler) as (server, record):
+        async with Peer.of(server) as peer:
+            await record.wait_for_clients(1)
+            peer.end()
+        while not record.ended_clients:
+            # It is seen when something is written to it.
+            await server.broadcast("anyone?")
+            await asyncio.sleep(0.01)
+        (ending,) = await record.wait_for_endings()
+        assert ending == hubbub.Ending(hubbub.EndingCode.LEFT, "the client closed the connection")
+
+
+async def test_the_ending_closed() -> None:
+    async def handler(client: hubbub.Client) -> None:
+        await client.send("go")
+        await client.close("enough")
+        assert client.ending == hubbub.Ending(hubbub.EndingCode.CLOSED, "enough")
+
+    async with serving(handler) as (server, record), Peer.of(server) as peer:
+        assert await peer.rest() == b"go\n"
+        peer.end()
+        assert await record.wait_for_endings() == [hubbub.Ending(hubbub.EndingCode.CLOSED, "enough")]
+
+
+async def test_the_ending_failed_of_a_handler_that_raises(caplog: pytest.LogCaptureFixture) -> None:
+    async def handler(client: hubbub.Client) -> None:
+        await client.send("wait for it")
+        raise LookupError("nothing there")
+
+    async with serving(handler) as (server, record), Peer.of(server) as peer:
+        assert await peer.rest() == b"wait for it\n"
+        assert await record.wait_for_endings() == [
+            hubbub.Ending(hubbub.EndingCode.FAILED, "the handler raised LookupError: nothing there")
+        ]
+    (error,) = caplog.records
+    assert error.getMessage() == f"the handler of {record.clients[0]} raised"
+    assert error.exc_info
+
+
+async def test_the_ending_failed_of_a_handler_that_is_cancelled() -> None:
+    async def handler(client: hubbub.Client) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+
+    async with serving(handler) as (server, record), Peer.of(server) as peer:
+        assert await record.wait_for_endings() == [hubbub.Ending(hubbub.EndingCode.FAILED, "the handler was cancelled")]
+        assert await peer.rest() == b""
+
+
+async def test_the_ending_slow() -> None:
+    settings = hubbub.Settings(retention=64 * KIB, unsent_limit=4 * KIB, pace=None)
+    async with serving(idle, settings=settings) as (server, record):
+        with await dial(server, receive_buffer=4 * KIB):
+            (client,) = await record.wait_for_clients(1)
+            while client.ending is None:
+                await server.broadcast("x" * KIB)
+            assert client.ending.code is hubbub.EndingCode.SLOW
+            assert "behind, more than room root retains" in client.ending.reason
+            assert client not in server.clients
+            assert client.rooms == frozenset()
+
+
+async def test_the_ending_stalled() -> None:
+    settings = hubbub.Settings(unsent_limit=4 * KIB, patience=0.2)
+    async with serving(idle, settings=settings) as (server, record):
+        with await dial(server, receive_buffer=4 * KIB):
+            (client,) = await record.wait_for_clients(1)
+            await fall_behind(client, server.root, "x" * 8 * KIB)
+            assert await record.wait_for_endings() == [
+                hubbub.Ending(hubbub.EndingCode.STALLED, "took nothing for 0.2 s")
+            ]
+            await client.wait_closed()
+
+
+async def test_a_client_that_was_ended_and_takes_nothing_is_gone_once_patience_is_over() -> None:
+    settings = hubbub.Settings(unsent_limit=4 * KIB, patience=0.2, linger_time=0.05)
+    async with serving(idle, settings=settings) as (server, record):
+        with await dial(server, receive_buffer=4 * KIB):
+            (client,) = await record.wait_for_clients(1)
+            await fall_behind(client, server.root, "x" * 8 * KIB)
+            async with asyncio.timeout(5):
+                await client.close("enough")
+            assert client.ending == hubbub.Ending(hubbub.EndingCode.CLOSED, "enough")
+
+
+async def test_a_client_that_lags_a_while_is_not_ended_as_long_as_it_takes_something() -> None:
+    settings = hubbub.Settings(unsent_limit=4 * KIB, patience=0.4)
+    async with serving(idle, settings=settings) as (server, record):
+        with await dial(server, receive_buffer=4 * KIB) as plain:
+            (client,) = await record.wait_for_clients(1)
+            loop = asyncio.get_running_loop()
+            await fall_behind(client, server.root, "x" * 64 * KIB)
+            for _ in range(8):
+                await server.broadcast("x" * 256 * KIB)
+            end = loop.time() + 1.2
+            while loop.time() < end:
+                await loop.sock_recv(plain, 32 * KIB)
+                await asyncio.sleep(0.05)
+            assert client.lag.bytes > 0
+            assert client.ending is None
+
+
+async def test_the_endings_too_long_malformed_and_incomplete_each_have_their_code() -> None:
+    class Picky(hubbub.BytesFraming):
+        def decoder(self, limit: int) -> hubbub.Decoder[bytes]:
+            return PickyDecoder()
+
+        def encode(self, messages: Any) -> bytes:
+            return b"".join(messages)
+
+    class PickyDecoder(hubbub.Decoder[bytes]):
+        def feed(self, data: bytes) -> list[bytes]:
+            if b"!" in data:
+                raise hubbub.FramingError("no shouting", [data.partition(b"!")[0]])
+            return [data]
+
+    async with serving(framing=Picky()) as (server, record), Peer.of(server) as peer, Peer.of(server) as witness:
+        await record.wait_for_clients(2)
+        await peer.send(b"hey!")
+        assert await peer.rest() == b"no shouting"
+        assert await witness.exactly(3) == b"hey"
+        assert await record.wait_for_endings() == [hubbub.Ending(hubbub.EndingCode.MALFORMED, "no shouting")]
+    async with serving(_swallow, framing=hubbub.LengthPrefixed()) as (server, record), Peer.of(server) as peer:
+        await peer.send(b"\0\0\0\5abc")
+        peer.end()
+        (ending,) = await record.wait_for_endings()
+        assert ending.code is hubbub.EndingCode.INCOMPLETE
+    async with (
+        serving(idle, settings=hubbub.Settings(message_limit=3)) as (server, record),
+        Peer.of(server) as peer,
+    ):
+        await peer.send(b"abcd")
+        (ending,) = await record.wait_for_endings()
+        assert ending == hubbub.Ending(hubbub.EndingCode.TOO_LONG, "message longer than 3 bytes")
+
+
+async def _swallow(client: hubbub.Client[bytes]) -> None:
+    async for _ in client:
+        pass
+
+
+async def test_the_statistics_count_connections_and_endings() -> None:
+    async with serving(idle) as (server, record):
+        assert server.statistics() == hubbub.Statistics(clients=0, rooms=1, accepted=0, endings={})
+        async with Peer.of(server) as peer, Peer.of(server) as other:
+            await record.wait_for_clients(2)
+            server.room("news")
+            peer.end()
+            await peer.rest()
+            await record.wait_for_endings()
+            assert server.statistics() == hubbub.Statistics(
+                clients=1, rooms=2, accepted=2, endings={hubbub.EndingCode.LEFT: 1}
+            )
+            other.reset()
+            await record.wait_for_endings(2)
+        statistics = server.statistics()
+        assert statistics.clients == 0
+        assert statistics.endings == {hubbub.EndingCode.LEFT: 1, hubbub.EndingCode.LOST: 1}
