@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 
 import pytest
@@ -79,3 +80,10 @@ def test_the_tree_is_as_it_is_drawn() -> None:
             drawn.append((depth, name))
     shown = re.findall(r"^[ │├└─]+([A-Z]\w+)(?:  |$)", exceptions.__doc__ or "", re.MULTILINE)
     assert sorted(shown) == sorted(exceptions.__all__)
+
+
+@pytest.mark.parametrize("error", [error for error, _ in MESSAGES], ids=lambda error: type(error).__name__)
+def test_an_error_survives_its_way_between_processes(error: HubbubError) -> None:
+    copied = pickle.loads(pickle.dumps(error))
+    assert type(copied) is type(error)
+    assert (str(copied), vars(copied)) == (str(error), vars(error))

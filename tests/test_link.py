@@ -87,10 +87,14 @@ async def fill(link: Plain) -> int:
             return size
 
 
-async def test_messages_are_told_of_before_they_are_given_out() -> None:
+@pytest.mark.parametrize("late", [False, True])
+async def test_messages_are_told_of_before_they_are_given_out(late: bool) -> None:
+    """Whether they are awaited when they come, or asked for when all has come and ended."""
     async with linked() as (link, plain):
         plain.send(b"one\ntwo\nlast")
         plain.shutdown(socket.SHUT_WR)
+        if late:
+            await eventually(lambda: link.at_end)
         received = []
         while (message := await link.receive()) is not None:
             received.append(message)
@@ -100,6 +104,15 @@ async def test_messages_are_told_of_before_they_are_given_out() -> None:
         assert [message for batch in told for message in batch] == received
         assert link.at_end
         assert not link.lost
+
+
+async def test_a_last_line_whose_end_arrives_with_it_is_received() -> None:
+    async with linked() as (link, plain):
+        plain.send(b"last")
+        plain.shutdown(socket.SHUT_WR)
+        await eventually(lambda: link.at_end)
+        assert await link.receive_many() == [b"last"]
+        assert await link.receive_many() == []
 
 
 async def test_a_full_inbox_stops_the_reading_and_an_empty_one_resumes_it() -> None:

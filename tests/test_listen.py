@@ -100,14 +100,20 @@ async def test_a_port_in_use_is_said_to_be() -> None:
         assert isinstance(failed.value.__cause__, OSError)
 
 
-async def test_a_port_in_use_on_one_of_several_addresses_leaves_none_open() -> None:
+async def test_a_port_in_use_on_one_of_several_addresses_leaves_none_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def resolve(*_: Any) -> list[tuple[int, str]]:
+        return [(socket.AF_INET, "127.0.0.2"), (socket.AF_INET, "127.0.0.1")]
+
     async with serving(echo) as (server, _):
         (address,) = server.addresses
-        with pytest.raises(hubbub.ListenError, match=r"cannot listen on \*:\d+: Address already in use"):
-            await hubbub.Server(echo, "", address.port).start()
-        if _has_ipv6():
-            with socket.create_server(("::1", address.port), family=socket.AF_INET6):
-                pass
+        # No name that is sure to be known has two IPv4 addresses.
+        monkeypatch.setattr("hubbub.listen._resolve", resolve)
+        with pytest.raises(
+            hubbub.ListenError, match=f"cannot listen on twofold:{address.port}: Address already in use"
+        ):
+            await hubbub.Server(echo, "twofold", address.port).start()
+        with socket.create_server(("127.0.0.2", address.port)):
+            pass
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 64, "a..b"])

@@ -84,7 +84,7 @@ class PositionLost(HubbubError):
         head: the position of the next message.
     """
 
-    def __init__(self, position: Position, *, oldest: Position, head: Position) -> None:
+    def __init__(self, position: Position, oldest: Position, head: Position) -> None:
         super().__init__(position, oldest, head)
         self.position = position
         self.oldest = oldest
@@ -115,9 +115,12 @@ class FramingError(HubbubError):
     """
 
     def __init__(self, reason: str, messages: Sequence[Any] = ()) -> None:
-        super().__init__(reason)
+        super().__init__(reason, messages)
         self.reason = reason
         self.messages = messages
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class MessageTooLong(FramingError):
@@ -125,6 +128,7 @@ class MessageTooLong(FramingError):
 
     def __init__(self, limit: int, messages: Sequence[Any] = ()) -> None:
         super().__init__(f"message longer than {limit} bytes", messages)
+        self.args = (limit, messages)
         self.limit = limit
 
 
@@ -133,4 +137,5 @@ class IncompleteMessage(FramingError):
 
     def __init__(self, missing: int) -> None:
         super().__init__(f"the stream ended {missing} bytes before the end of a message")
+        self.args = (missing,)
         self.missing = missing

@@ -249,6 +249,12 @@ class Link(asyncio.Protocol, Generic[M]):
         """Give bytes to the transport; only to be called while `writable`."""
         self._transport.write(buffer)
 
+    def write_many(self, buffers: Sequence[Buffer]) -> None:
+        """Give several pieces to the transport, without joining them; only to be called while `writable`."""
+        self._transport.writelines(buffers)
+        # asyncio up to Python 3.12.8 and 3.13.1 forgets to pause here (CVE-2024-12254). This makes it look.
+        self._transport.set_write_buffer_limits(high=0)
+
     def finish(self) -> None:
         """End the stream behind what was written, and the connection once the peer has ended too or lingered enough.
 

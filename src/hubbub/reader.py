@@ -90,7 +90,7 @@ class Reader(Link[M]):
             if len(buffers) == 1:
                 self.write(buffers[0])
             else:
-                self._transport.writelines(buffers)
+                self.write_many(buffers)
         self._place_cursors()
         if self.outbox.private_size < self.settings.outbox_limit:
             self.sent.fire()

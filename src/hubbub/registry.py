@@ -159,14 +159,20 @@ class Registry(Generic[M]):
         logger.warning("the handler of %s is cancelled: its client ended %g s ago", reader.client, time)
         reader.task.cancel()
 
-    async def _wait_until(self, condition: Callable[[], bool], time: float) -> bool:
+    async def _wait_until(self, condition: Callable[[], bool], time: float) -> None:
+        expired = False
+
+        def expire() -> None:
+            nonlocal expired
+            expired = True
+            self._changed.fire()
+
+        timer = asyncio.get_running_loop().call_later(time, expire)
         try:
-            async with asyncio.timeout(time):
-                while not condition():
-                    await self._changed.wait()
-        except TimeoutError:
-            return False
-        return True
+            while not (condition() or expired):
+                await self._changed.wait()
+        finally:
+            timer.cancel()
 
     def _sweep(self) -> None:
         patience = self._settings.patience

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feeding import decode, decode_however_cut, pieces_of
 from hubbub.exceptions import MessageTooLong
 from hubbub.framing import Delimited
+
+from feeding import decode, decode_however_cut, pieces_of
 
 LIMIT = 3
 DELIMITERS = [b"\0", b"\r\n", b"aa", b"aba"]

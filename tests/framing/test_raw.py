@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 
-from feeding import decode, pieces_of
 from hubbub.framing import Raw
+
+from feeding import decode, pieces_of
 
 
 @given(pieces_of([b"\0", b"\r\n", b"\xff", b"abc"]))
