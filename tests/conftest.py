@@ -16,9 +16,14 @@ TEST_TIME = 60.0
 """The longest an `async def` test may take, in seconds, unless it is marked `slow`."""
 
 
+def _start_eagerly(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+    # That of the standard library does not take the options of uvloop before Python 3.13.3.
+    return asyncio.Task(coroutine, loop=loop, **{**options, "eager_start": True})
+
+
 def _new_eager_loop() -> asyncio.AbstractEventLoop:
     loop = uvloop.new_event_loop()
-    loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined, unused-ignore]
+    loop.set_task_factory(_start_eagerly)
     return loop
 
 
