@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ from typing import Any, Self
 import pytest
 
 from hubbub import Address
+from screens import render
 
 WAIT_TIME = 20.0
 """How long a test waits for a program to do what it should do at once, in seconds."""
@@ -53,7 +55,7 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for what nothing tells; `what` it is, for the report."""
+    """Wait for what no event tells; `what` it is, for the report."""
     deadline = time.monotonic() + WAIT_TIME
     while not condition():
         assert time.monotonic() < deadline, f"no {what} within {WAIT_TIME:g} s"
@@ -255,6 +257,18 @@ class TerminalProgram(Program):
         os.close(terminal)
         self.output = Output(os.dup(self._screen))
         self.errors = Output(None)
+
+    @property
+    def line_end(self) -> bytes:
+        """The key that hands a line to the program as Enter does, if it has set one (VEOL, termios(3))."""
+        characters = termios.tcgetattr(self._screen)[6]
+        return bytes(characters[termios.VEOL])
+
+    def wait_for_screen(self, *lines: str) -> None:
+        """Wait until the terminal shows these lines and no others."""
+        with suppress(AssertionError):
+            wait_until(lambda: render(self.output.unread) == list(lines), "such screen")
+        assert render(self.output.unread) == list(lines), self.output.unread
 
     def __exit__(self, *details: object) -> None:
         super().__exit__(*details)

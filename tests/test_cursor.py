@@ -28,7 +28,7 @@ class Room:
 
     def reader(self, *, notice: bool = True) -> Cursor[Room]:
         """A cursor that reads what is said from now on."""
-        return Cursor(self.log, self.log.head, self, lambda missed: b"missed %d\n" % missed if notice else b"")
+        return Cursor(self.log, self.log.mark(), self, lambda missed: b"missed %d\n" % missed if notice else b"")
 
 
 def lose_chunk(room: Room, *cursors: Cursor[Room]) -> None:
@@ -55,7 +55,7 @@ def drain(outbox: Outbox[Room]) -> list[bytes]:
 
 
 def leave(cursor: Cursor[Room]) -> None:
-    cursor.end = cursor.log.head.seq
+    cursor.end = cursor.log.mark().seq
 
 
 def test_a_cursor_reads_what_is_flushed_after_it_and_no_more() -> None:

@@ -101,8 +101,8 @@ async def test_a_port_in_use_is_said_to_be() -> None:
 
 
 async def test_a_port_in_use_on_one_of_several_addresses_leaves_none_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def resolve(*_: Any) -> list[tuple[int, str]]:
-        return [(socket.AF_INET, "127.0.0.2"), (socket.AF_INET, "127.0.0.1")]
+    async def resolve(_: str, port: int) -> list[tuple[int, Any]]:
+        return [(socket.AF_INET, (address, port)) for address in ("127.0.0.2", "127.0.0.1")]
 
     async with serving(echo) as (server, _):
         (address,) = server.addresses
@@ -131,8 +131,8 @@ async def test_an_address_of_another_machine_is_said_to_be() -> None:
 async def test_an_address_that_a_name_has_and_the_machine_has_not_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """As `localhost` may be listed with ::1 where IPv6 is off."""
 
-    async def resolve(*_: Any) -> list[tuple[int, str]]:
-        return [(socket.AF_INET, address) for address in ("192.0.2.1", "127.0.0.1", "127.0.0.2")]
+    async def resolve(_: str, port: int) -> list[tuple[int, Any]]:
+        return [(socket.AF_INET, (address, port)) for address in ("192.0.2.1", "127.0.0.1", "127.0.0.2")]
 
     # No name that is sure to be known has such addresses.
     monkeypatch.setattr("hubbub.listen._resolve", resolve)

@@ -197,7 +197,7 @@ class Room:
         return cursor, before
 
     def leave(self, client: Client) -> None:
-        self.members.pop(client).end = self.log.head.seq
+        self.members.pop(client).end = self.log.mark().seq
 
     def flush(self) -> None:
         ready = {cursor for cursor, client in self.cursors.items() if self._is_ready(cursor, client)}

@@ -128,7 +128,7 @@ async def test_a_reader_that_takes_at_least_the_pace_is_never_cut() -> None:
     ):
         await record.wait_for_clients(2)
         sender = Sender(server)
-        sent = await sender.send_for(2)
+        sent = await sender.send_for(1.5)
         # It was held back for the slow one; without that it would have sent many times as much.
         assert 1.2 * PACE < sent < 4 * PACE
         for reader in (good, slow):
@@ -167,8 +167,8 @@ async def test_a_reader_that_takes_nothing_cannot_hold_senders_at_all() -> None:
         sender = Sender(server)
         loop = asyncio.get_running_loop()
         start = loop.time()
-        await sender.send(8 * MIB)
-        # At the pace it would take two minutes.
+        await sender.send(4 * MIB)
+        # At the pace it would take a minute.
         assert loop.time() - start < WAIT_TIME
         await good.wait_for(sender.count)
         assert good.missed == 0
@@ -214,6 +214,28 @@ async def test_with_a_pace_of_0_nothing_is_lost_even_across_a_pause() -> None:
                 await reader.wait_for(sender.count)
                 assert reader.missed == 0
                 assert code_of(record, reader) is None
+
+
+async def test_with_a_pace_of_0_nothing_is_lost_of_messages_that_are_large() -> None:
+    """Where a few of them are all that is retained."""
+    settings = replace(SETTINGS, retention=64 * KIB, chunk_limit=64 * KIB, pace=0)
+    async with (
+        serving(idle, settings=settings) as (server, record),
+        Reader.of(server) as reader,
+    ):
+        (client,) = await record.wait_for_clients(1)
+
+        async def send() -> None:
+            for number in range(30):
+                await server.broadcast(f"{number:08d}".ljust(30 * KIB, "x"))
+
+        sending = asyncio.create_task(send())
+        done, _ = await asyncio.wait([sending], timeout=0.3)
+        assert not done
+        async with reading(reader):
+            await sending
+            await reader.wait_for(30)
+            assert client.ending is None
 
 
 async def test_with_a_pace_of_0_patience_ends_who_takes_nothing_and_the_senders_go_on() -> None:
@@ -329,3 +351,39 @@ async def test_a_handler_whose_client_sends_too_fast_stops_reading_from_it() -> 
                 await sending
                 await reader.wait_for(8 * MIB // MESSAGE_SIZE)
                 assert reader.missed == 0
+
+
+class Careless(Reader):
+    """Reads without looking."""
+
+    def _take(self, data: bytes) -> None:
+        pass
+
+
+@pytest.mark.parametrize("senders", [1, 2, 50])
+async def test_many_senders_together_are_not_held_below_the_pace(senders: int) -> None:
+    sent = 0
+
+    async def send_lines(server: hubbub.Server[str]) -> None:
+        nonlocal sent
+        while True:
+            await server.broadcast("x" * 99)
+            sent += 100
+
+    async with (
+        serving(idle, settings=replace(SETTINGS, when_slow="skip", notice=None)) as (server, record),
+        Careless.of(server) as slow,
+        reading(slow, rate=PACE / 4),
+    ):
+        await record.wait_for_clients(1)
+        tasks = [asyncio.create_task(send_lines(server)) for _ in range(senders)]
+        try:
+            # As much as can be sent before the slow one lags enough to count.
+            await eventually(lambda: sent > SETTINGS.retention // 2 + KERNEL)
+            before = sent
+            await asyncio.sleep(1.5)
+            assert (sent - before) / 1.5 > 0.8 * PACE
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)

@@ -102,7 +102,9 @@ async def test_a_server_that_closes_cancels_handlers_that_go_on(caplog: pytest.L
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 
-async def test_when_the_server_closes_all_handlers_have_until_everything_is_delivered() -> None:
+async def test_when_the_server_closes_all_handlers_have_until_everything_is_delivered(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """Even one whose client was lost before, and whose own time would run out earlier."""
     cancelled_at: list[float] = []
     loop = asyncio.get_running_loop()
@@ -127,6 +129,7 @@ async def test_when_the_server_closes_all_handlers_have_until_everything_is_deli
             await server.close()
     assert len(cancelled_at) == 2
     assert all(time - start >= 0.4 for time in cancelled_at)
+    assert not caplog.records
 
 
 async def test_patience_is_looked_at_again_and_again() -> None:

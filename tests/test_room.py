@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 
 import pytest
 
 import hubbub
+from hubbub.room import APPENDS_LIMIT
 
 from helpers import Peer, dial, fall_behind, serving
 
@@ -133,20 +135,21 @@ async def test_history_starts_where_it_is_asked_to() -> None:
         assert room.head == hubbub.Position(last.position.epoch, last.position.seq + 1)
 
 
-@pytest.mark.parametrize("seq", range(7))
-async def test_a_client_may_join_at_any_earlier_message_even_within_what_was_broadcast_together(seq: int) -> None:
+async def test_a_client_may_join_at_any_earlier_message_even_within_what_was_broadcast_together() -> None:
     async with serving(idle) as (server, record), Peer.of(server) as peer:
         (client,) = await record.wait_for_clients(1)
-        room = server.room("news")
-        await room.broadcast("0")
-        await room.broadcast_many(["1", "2", "3"])
-        await asyncio.sleep(0)
-        await room.broadcast_many(["4", "5"])
-        client.join(room, since=hubbub.Position(room.head.epoch, seq))
-        await room.broadcast("6")
-        await client.send("7")
-        for number in range(seq, 8):
-            assert await peer.line() == f"{number}\n".encode()
+        for seq in range(7):
+            room = server.room("news")
+            await room.broadcast("0")
+            await room.broadcast_many(["1", "2", "3"])
+            await asyncio.sleep(0)
+            await room.broadcast_many(["4", "5"])
+            client.join(room, since=hubbub.Position(room.head.epoch, seq))
+            await room.broadcast("6")
+            await client.send("7")
+            for number in range(seq, 8):
+                assert await peer.line() == f"{number}\n".encode()
+            room.close()
 
 
 async def test_a_position_that_the_log_does_not_hold_is_lost_and_the_error_says_what_it_holds() -> None:
@@ -196,6 +199,16 @@ async def test_a_closed_room_is_forgotten_and_what_was_broadcast_before_still_ar
         # To close the old one again leaves its successor alone.
         room.close()
         assert server.room("news") is another
+
+
+async def test_the_root_room_lasts_as_long_as_the_server() -> None:
+    async with serving(idle) as (server, record), Peer.of(server) as peer:
+        (client,) = await record.wait_for_clients(1)
+        with pytest.raises(ValueError, match="close the server instead"):
+            server.root.close()
+        assert client.rooms == {server.root}
+        await server.broadcast("still here")
+        assert await peer.line() == b"still here\n"
 
 
 async def test_rooms_are_limited_and_a_closed_one_makes_place() -> None:
@@ -278,6 +291,21 @@ async def test_a_broadcast_waits_for_a_flush_when_the_next_chunk_is_full() -> No
         done = True
         # 80 KiB in chunks of up to 8 KiB.
         assert turns >= 9
+
+
+async def test_a_flood_of_tiny_broadcasts_lets_others_run() -> None:
+    async with serving(idle) as (server, _):
+        heads: list[int] = []
+
+        async def flood() -> None:
+            for _ in range(20_000):
+                await server.broadcast("x")
+
+        flooding = asyncio.create_task(flood())
+        while not flooding.done():
+            await asyncio.sleep(0)
+            heads.append(server.root.head.seq)
+        assert max(later - earlier for earlier, later in itertools.pairwise([0, *heads])) <= 2 * APPENDS_LIMIT
 
 
 async def test_senders_that_wait_go_on_in_their_order() -> None:

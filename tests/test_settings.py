@@ -104,13 +104,13 @@ def test_a_small_retention_is_made_of_eight_chunks(retention: int, chunk_size: i
     [
         ({}, 0.25),
         ({"stall_time": 1.0}, 1.0),
-        # A chunk takes two seconds at this pace.
-        ({"pace": 128 * KIB}, 2.0),
+        # What a system may take at once takes two seconds at this pace.
+        ({"pace": 512 * KIB}, 2.0),
         # It is patience that ends it.
         ({"pace": 0}, inf),
     ],
 )
-def test_a_reader_holds_senders_for_as_long_as_a_chunk_takes_at_the_pace(
+def test_a_reader_holds_senders_for_as_long_as_a_gulp_takes_at_the_pace(
     options: dict[str, Any], hold_time: float
 ) -> None:
     assert Settings(**options).hold_time == hold_time

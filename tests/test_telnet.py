@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 
-from feeding import pieces_of
 from hubbub.telnet import DO, DONT, IAC, SB, SE, WILL, WONT, TelnetFilter
+
+from feeding import pieces_of
 
 GA = 0xF9
 NAWS = 31

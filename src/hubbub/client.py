@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Generic
 
-from .cursor import SPLICE_COST
 from .endings import Ending, EndingCode
 from .exceptions import ConnectionClosed
 from .framing import M
@@ -39,7 +37,6 @@ class Client(Generic[M]):
 
     __slots__ = (
         "_reader",
-        "_unyielded",
         "address",
         "connected_at",
         "name",
@@ -56,7 +53,6 @@ class Client(Generic[M]):
         self.connected_at = time.time()
         self.when_slow: WhenSlow | None = None
         self._reader = reader
-        self._unyielded = 0
 
     def __str__(self) -> str:
         return self.name
@@ -132,11 +128,7 @@ class Client(Generic[M]):
         """Send it private messages as `send` does, at the price of one."""
         reader = self._reader
         wire = reader.framing.encode(messages)
-        self._unyielded += len(wire) + SPLICE_COST
-        if self._unyielded > reader.settings.chunk_limit:
-            # A client that takes all it is sent must not keep its handler from letting others run.
-            self._unyielded = 0
-            await asyncio.sleep(0)
+        await reader.let_others_run(len(wire))
         while self.ending is None and reader.outbox.private_size >= reader.settings.outbox_limit:
             await reader.sent.wait()
         if self.ending is not None:
@@ -153,11 +145,13 @@ class Client(Generic[M]):
 
         Raises:
             PositionLost: the room's log does not hold that position.
-            ValueError: it is in the room already, and so cannot join at a position.
+            ValueError: it is in the room already, and so cannot join at a position; or the room is another server's.
             ConnectionClosed: the client is gone.
         """
         if self.ending is not None:
             raise ConnectionClosed(self.name, self.ending)
+        if self.server.rooms.get(room.name) is not room:
+            raise ValueError(f"room {room} is none of this server's rooms, or was closed")
         if room in self.rooms:
             if since is not None:
                 raise ValueError(f"{self.name} is in room {room} already; leave it first to join at a position")
@@ -182,5 +176,9 @@ class Client(Generic[M]):
         await self._reader.wait_closed()
 
     async def wait_closed(self) -> None:
-        """Wait until the connection has ended, for whatever reason. It may be cancelled."""
+        """Wait until the connection has ended, for whatever reason. It may be cancelled.
+
+        A peer that has only ended its stream may still listen, so that this is no end. To notice that it leaves,
+        receive, even where nothing is expected: `async for _ in client: pass`.
+        """
         await self._reader.wait_closed()

@@ -154,6 +154,7 @@ class Connection(Generic[M]):
         """Send messages as `send` does, at the price of one."""
         wire = self._framing.encode(messages)
         link = self._link
+        await link.let_others_run(len(wire))
         while not link.writable and link.ending is None:
             await link.drained.wait()
         if link.ending is not None:

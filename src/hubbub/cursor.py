@@ -60,6 +60,11 @@ class Cursor(Generic[Owner]):
         """The `seq` before which its reading will stop, as things stand."""
         return self.log.head.seq if self.end is None else self.end
 
+    def stop_here(self) -> int:
+        """The same as a place for a splice: what its room says next comes behind it."""
+        self.log.mark()
+        return self.target
+
     @property
     def waiting(self) -> bool:
         """Whether there is something for it to read, if only a notice, or once it is flushed."""
@@ -146,7 +151,7 @@ class Outbox(Generic[Owner]):
 
     def send(self, wire: bytes) -> None:
         """Place a private message behind all that the rooms have now."""
-        marks = {cursor: cursor.target for cursor in self.cursors if cursor.waiting}
+        marks = {cursor: cursor.stop_here() for cursor in self.cursors if cursor.waiting}
         if self._splices and self._splices[-1].marks == marks:
             self._splices[-1].wires.append(wire)
         else:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 
+SEND_COST: Final = 256
+"""What a send counts beside its bytes before others are let run: about 1,000 short ones are let pass."""
+
 KEEPALIVE_PROBES: Final = 3
 """How many probes a silent peer may leave unanswered before its connection counts as lost."""
 
@@ -57,6 +60,7 @@ class Link(asyncio.Protocol, Generic[M]):
         "_taken_at",
         "_transport",
         "_unsent",
+        "_unyielded",
         "at_end",
         "closed",
         "framing",
@@ -84,6 +88,7 @@ class Link(asyncio.Protocol, Generic[M]):
         self._messages: Iterator[M] = _NOTHING
         self._receiver: asyncio.Future[None] | None = None
         self._unsent = 0
+        self._unyielded = 0
         self._taken_at = 0.0
 
     @abstractmethod
@@ -255,6 +260,13 @@ class Link(asyncio.Protocol, Generic[M]):
         # asyncio up to Python 3.12.8 and 3.13.1 forgets to pause here (CVE-2024-12254). This makes it look.
         self._transport.set_write_buffer_limits(high=0)
 
+    async def let_others_run(self, size: int) -> None:
+        """Let the event loop turn now and then: a peer that takes all it is sent must not keep its sender from that."""
+        self._unyielded += size + SEND_COST
+        if self._unyielded > self.settings.chunk_limit:
+            self._unyielded = 0
+            await asyncio.sleep(0)
+
     def finish(self) -> None:
         """End the stream behind what was written, and the connection once the peer has ended too or lingered enough.
 
@@ -280,7 +292,9 @@ class Link(asyncio.Protocol, Generic[M]):
     def stop_receiving(self) -> None:
         """Give out no more messages."""
         self._spent = True
+        self._messages = _NOTHING
         self._inbox.clear()
+        self._inbox_size = 0
         self._wake_receiver()
 
     async def wait_closed(self) -> None:
@@ -301,6 +315,9 @@ def _set_options(connection: socket.socket, settings: Settings) -> None:
     _set_tcp_option(connection, "TCP_KEEPIDLE", settings.keepalive_time)
     _set_tcp_option(connection, "TCP_KEEPINTVL", settings.keepalive_interval)
     _set_tcp_option(connection, "TCP_KEEPCNT", KEEPALIVE_PROBES)
+    # While something is unacknowledged there are no such probes, but repeats for a quarter of an hour.
+    silence = settings.keepalive_time + KEEPALIVE_PROBES * settings.keepalive_interval
+    _set_tcp_option(connection, "TCP_USER_TIMEOUT", int(1000 * max(silence, settings.patience)))
 
 
 def _set_tcp_option(connection: socket.socket, name: str, value: int) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import socket
+from typing import Any
 
 from .address import Address
 from .exceptions import ListenError
@@ -26,11 +27,11 @@ async def bind(host: str, port: int, backlog: int) -> list[socket.socket]:
     endpoint = Address(host or "*", port)
     try:
         unusable: OSError | None = None
-        for family, address in await _resolve(host, port):
+        for family, (address, _, *scope) in await _resolve(host, port):
             if port == 0 and sockets:
                 port = sockets[0].getsockname()[1]
             try:
-                sockets.append(_listen(family, address, port, backlog, dualstack=host == "::"))
+                sockets.append(_listen(family, (address, port, *scope), backlog, dualstack=host == "::"))
             except OSError as error:
                 if error.errno not in _UNUSABLE:
                     raise
@@ -44,7 +45,7 @@ async def bind(host: str, port: int, backlog: int) -> list[socket.socket]:
     return sockets
 
 
-async def _resolve(host: str, port: int) -> list[tuple[int, str]]:
+async def _resolve(host: str, port: int) -> list[tuple[int, Any]]:
     loop = asyncio.get_running_loop()
     try:
         infos = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -52,11 +53,11 @@ async def _resolve(host: str, port: int) -> list[tuple[int, str]]:
         # An empty label, or one that is too long (RFC 3490): no name can be so.
         raise socket.gaierror(socket.EAI_NONAME, "not a possible name") from error
     # A name may be listed twice in the system's files.
-    return list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in infos))
+    return list(dict.fromkeys((family, address) for family, _, _, _, address in infos))
 
 
-def _listen(family: int, address: str, port: int, backlog: int, *, dualstack: bool) -> socket.socket:
-    listening = socket.create_server((address, port), family=family, backlog=backlog, dualstack_ipv6=dualstack)
+def _listen(family: int, address: Any, backlog: int, *, dualstack: bool) -> socket.socket:
+    listening = socket.create_server(address, family=family, backlog=backlog, dualstack_ipv6=dualstack)
     listening.setblocking(False)
     return listening
 

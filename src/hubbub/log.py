@@ -194,12 +194,14 @@ class Log(Generic[M]):
         epoch: see `Position`.
         flushed: what lies before it may be read.
         pending_size: counted bytes that wait for the next flush.
+        pending_appends: in how many pieces they came.
     """
 
     def __init__(self, framing: Framing[M], retention: int) -> None:
         self.epoch = secrets.token_hex(4)
         self.flushed = Mark(0, 0)
         self.pending_size = 0
+        self.pending_appends = 0
         self._framing = framing
         # Whether messages that come one after the other can share a batch, and be found in it again.
         self._joins = framing.self_delimiting
@@ -211,9 +213,13 @@ class Log(Generic[M]):
 
     @property
     def head(self) -> Mark:
-        """Where the next batch will start. A mark is the boundary of a batch, so that to take this one makes it so."""
-        self._running = None
+        """The end of the log, as things stand."""
         return self._pending.end if self._pending.batches else self.flushed
+
+    def mark(self) -> Mark:
+        """The end of the log as a place to start or stop at: what is appended next is another batch."""
+        self._running = None
+        return self.head
 
     @property
     def oldest(self) -> Mark:
@@ -236,6 +242,7 @@ class Log(Generic[M]):
         batch.count += count
         self._pending.add(wire)
         self.pending_size += len(wire)
+        self.pending_appends += 1
 
     def flush(self) -> bytes:
         """Make what is pending readable, and return its bytes."""
@@ -243,8 +250,10 @@ class Log(Generic[M]):
         if not chunk.batches:
             return b""
         self.flushed = self.head
+        self._running = None
         self._pending = Chunk()
         self.pending_size = 0
+        self.pending_appends = 0
         wire = chunk.wire
         if self._chunks and self._fits(self._chunks[-1], chunk):
             self._chunks[-1].extend(chunk)
@@ -278,7 +287,7 @@ class Log(Generic[M]):
 
     def mark_after(self, seq: int) -> tuple[Mark, bytes]:
         """The first mark from message `seq` on, and the bytes of the messages between: the rest of a batch, if any."""
-        head = self.head
+        head = self.mark()
         for batch, _ in self.batches_since(seq):
             if batch.start.seq == seq:
                 return batch.start, b""

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Generic, ParamSpec
 
 from .framing import M
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from .client import Client
     from .endings import EndingCode
     from .server import Server
 
+logger = logging.getLogger("hubbub")
+
+P = ParamSpec("P")
+
 
 class Observer(Generic[M]):
     """Is told what happens in a server; derive from it and override what you want to know.
 
-    Its methods run in the event loop, between everything else: they must be quick, and must not raise.
+    Its methods run in the event loop, between everything else: they must be quick. What they raise is logged.
     """
 
     def started(self, server: Server[M]) -> None:
@@ -35,6 +40,14 @@ class Observer(Generic[M]):
 
     def closed(self, server: Server[M]) -> None:
         """The server has closed: no connection is left."""
+
+
+def tell(method: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Call a method of an observer, which must not be able to stop a flush or a connection half-way."""
+    try:
+        method(*args, **kwargs)
+    except Exception:
+        logger.exception("an observer raised")
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,9 +44,6 @@ class Readers(Generic[M]):
         self._ready: dict[Cursor[Readers[M]], Reader[M]] = {}
         self._behind: dict[Cursor[Readers[M]], Reader[M]] = {}
         self._scheduled = False
-        self._start: Mark
-        self._wire: bytes
-        self._todo: Iterator[tuple[Cursor[Readers[M]], Reader[M]]]
         self._check_notice()
 
     def enter(self, client: Client[M], since: Position | None) -> tuple[Cursor[Readers[M]], bytes]:
@@ -55,7 +52,7 @@ class Readers(Generic[M]):
         Raises:
             PositionLost: the log does not hold `since`.
         """
-        at, before = self._log.head, b""
+        at, before = self._log.mark(), b""
         if since is not None:
             at, before = self._log.mark_after(self._log.locate(since))
         cursor = Cursor(self._log, at, self, self._encode_notice)
@@ -65,7 +62,7 @@ class Readers(Generic[M]):
     def leave(self, client: Client[M]) -> None:
         """End a membership: its cursor reads what the log has now, and no more."""
         cursor = self.members.pop(client)
-        cursor.end = self._log.head.seq
+        cursor.end = self._log.mark().seq
 
     def place(self, cursor: Cursor[Readers[M]], reader: Reader[M]) -> None:
         """Note where a reader stands now."""
@@ -97,33 +94,33 @@ class Readers(Generic[M]):
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._flush)
 
-    def look(self) -> None:
-        """Find out anew whether a reader holds senders back."""
+    def look(self, size: int = 0) -> None:
+        """Find out anew whether a reader holds senders back, who want to broadcast `size` bytes."""
         if self._settings.pace is None:
             return
-        limit = self._log.head.offset - self._settings.retention // 2
+        head = self._log.head.offset
+        limit = min(head, head + size - self._settings.retention // 2)
         since = asyncio.get_running_loop().time() - self._settings.hold_time
         self.holding = any(
             cursor.at.offset < limit and reader.taken_at() >= since for cursor, reader in self._behind.items()
         )
 
     def _flush(self) -> None:
-        self._start = self._log.flushed
-        self._wire = self._log.flush()
-        self._todo = iter(list(self._ready.items()))
-        self._flush_slice()
+        start = self._log.flushed
+        wire = self._log.flush()
+        self._flush_slice(start, wire, iter(list(self._ready.items())))
 
-    def _flush_slice(self) -> None:
-        start, end, wire, ready = self._start, self._log.flushed, self._wire, self._ready
+    def _flush_slice(self, start: Mark, wire: bytes, todo: Iterator[tuple[Cursor[Readers[M]], Reader[M]]]) -> None:
+        end, ready = self._log.flushed, self._ready
         left = self._settings.flush_slice
-        for cursor, reader in self._todo:
+        for cursor, reader in todo:
             # Between two slices a reader may have fallen behind, or read on by itself.
             if cursor in ready and cursor.at == start:
                 cursor.at = end
                 reader.write(wire)
             left -= 1
             if not left:
-                asyncio.get_running_loop().call_soon(self._flush_slice)
+                asyncio.get_running_loop().call_soon(self._flush_slice, start, wire, todo)
                 return
         self._finish_flush()
 
@@ -147,7 +144,8 @@ class Readers(Generic[M]):
     def _check_notice(self) -> None:
         # Later, it would fail in the middle of a flush.
         try:
-            self._encode_notice(0)
+            # With as many digits as a count may ever have.
+            self._encode_notice(10**18)
         except ValueError as error:
             raise ValueError(
                 f"notice is {self._settings.notice!r}, and the framing cannot carry it: {error}"

@@ -12,6 +12,7 @@ from .client import Client
 from .endings import Ending, EndingCode
 from .exceptions import ConnectionClosed
 from .framing import M
+from .observe import tell
 from .pulse import Pulse
 from .reader import Reader
 
@@ -71,20 +72,21 @@ class Registry(Generic[M]):
         self._connections += 1
         self._readers.add(reader)
         reader.enter(self._server.root)
-        self._server.observer.connected(client)
+        tell(self._server.observer.connected, client)
         reader.task = reader.loop.create_task(self._serve(reader), name="hubbub handler")
 
     def received(self, reader: Reader[M], messages: Sequence[M]) -> None:
         """A client's messages are about to be given to its handler."""
-        self._server.observer.received(reader.client, messages)
+        tell(self._server.observer.received, reader.client, messages)
 
     def ended(self, reader: Reader[M], ending: Ending) -> None:
         """A client has ended: give its handler some time to end as well."""
         self.endings[ending.code] += 1
         if reader.serving:
             self._graces[reader] = reader.loop.call_later(self._settings.cancel_time, self._cancel_handler, reader)
-        logger.debug("%s ended: %s", reader.client, ending)
-        self._server.observer.ended(reader.client)
+        slow = ending.code in (EndingCode.SLOW, EndingCode.STALLED)
+        logger.log(logging.WARNING if slow else logging.DEBUG, "%s ended: %s", reader.client, ending)
+        tell(self._server.observer.ended, reader.client)
 
     def closed(self, reader: Reader[M]) -> None:
         """A connection is gone."""
@@ -147,8 +149,13 @@ class Registry(Generic[M]):
             self._changed.fire()
 
     def _blame(self, error: Exception, client: Client[M]) -> Ending:
-        # A handler need not catch that its own client has gone.
-        if isinstance(error, ConnectionClosed) and error.peer == client.name:
+        # A handler need not catch that its own client has gone, nor need its task groups.
+        rest: Exception | None
+        if isinstance(error, ExceptionGroup):
+            _, rest = error.split(lambda one: isinstance(one, ConnectionClosed) and one.peer == client.name)
+        else:
+            rest = None if isinstance(error, ConnectionClosed) and error.peer == client.name else error
+        if rest is None:
             return _LEFT
         logger.error("the handler of %s raised", client, exc_info=error)
         return Ending(EndingCode.FAILED, f"the handler raised {type(error).__name__}: {error}")

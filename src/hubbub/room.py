@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Final, Generic
 
 from .framing import M
 from .log import Log
@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from .log import Entry, Position
     from .settings import Settings
 
-HOLD_LOOK_TIME = 0.01
-"""How often, in seconds, a held sender looks whether it is still held."""
+HOLD_TIME: Final = 0.01
+"""How long a held sender waits, in seconds, before it looks whether it may go on. It then sends what it may in one go:
+many tiny batches would count more in a reader's lag than the same bytes in one."""
+
+APPENDS_LIMIT: Final = 4096
+"""Broadcasts before a flush lets the event loop turn, be they ever so short."""
 
 
 class Room(Generic[M]):
@@ -37,6 +41,7 @@ class Room(Generic[M]):
         self._framing = framing
         self._on_close = on_close
         self._chunk_size = settings.chunk_size
+        self._large = settings.retention // 8
         self._log = Log(framing, settings.retention)
         self.readers = Readers(self, self._log, framing)
         self._turnstile = asyncio.Lock()
@@ -108,10 +113,13 @@ class Room(Generic[M]):
         """End the room: its clients leave it, and the server forgets it with its log.
 
         What was broadcast before still reaches them. A room of the same name made later is another room.
+
+        Raises:
+            ValueError: it is the server's root room, which lasts as long as the server.
         """
+        self._on_close(self)
         for client in self.clients:
             client.leave(self)
-        self._on_close(self)
 
     def _append(self, wire: bytes, count: int, exclude: Client[M] | None) -> None:
         if not wire:
@@ -130,21 +138,25 @@ class Room(Generic[M]):
         readers.schedule_flush()
 
     def _must_wait(self, size: int) -> bool:
-        return self._is_full(size) or self.readers.holding or self._turnstile.locked()
+        if size > self._large:
+            # It may take a reader from before half of the retention to behind all of it.
+            self.readers.look(size)
+        return self._is_full(size) or self._turnstile.locked() or self._is_held()
 
     def _is_full(self, size: int) -> bool:
-        return 0 < self._log.pending_size > self._chunk_size - size
+        log = self._log
+        return 0 < log.pending_size > self._chunk_size - size or log.pending_appends >= APPENDS_LIMIT
 
     async def _wait_for_turn(self, size: int) -> None:
         async with self._turnstile:
             while True:
                 if self._is_full(size):
                     await self.readers.flushed.wait()
-                elif delay := self._hold_delay():
-                    await asyncio.sleep(min(delay, HOLD_LOOK_TIME))
-                    self.readers.look()
+                elif self._is_held():
+                    await asyncio.sleep(HOLD_TIME)
+                    self.readers.look(size)
                 else:
                     return
 
-    def _hold_delay(self) -> float:
-        return self._pace.delay(asyncio.get_running_loop().time()) if self.readers.holding else 0.0
+    def _is_held(self) -> bool:
+        return self.readers.holding and self._pace.delay(asyncio.get_running_loop().time()) > 0

@@ -13,7 +13,7 @@ from .client import Client
 from .exceptions import RoomLimitReached
 from .framing import Lines, M
 from .listen import bind
-from .observe import Observer, Statistics
+from .observe import Observer, Statistics, tell
 from .pulse import Pulse
 from .registry import Registry
 from .room import Room
@@ -55,6 +55,7 @@ class Server(Generic[M]):
 
     Raises:
         TypeError: the handler is not a coroutine function.
+        ValueError: the port is out of range, or the framing cannot carry the notice of the settings.
 
     Attributes:
         framing: how messages are cut from the stream and put into it.
@@ -98,6 +99,8 @@ class Server(Generic[M]):
     ) -> None:
         if not inspect.iscoroutinefunction(handler):
             raise TypeError(f"the handler {handler!r} is not a coroutine function: define it with 'async def'")
+        if not 0 <= port <= 65535:
+            raise ValueError(f"the port is {port}; it must be 0 to 65535")
         chosen: Any = framing if framing is not None else Lines()
         self.framing: Framing[M] = chosen
         self.settings = settings or Settings()
@@ -183,7 +186,7 @@ class Server(Generic[M]):
         async with self._starting:
             await self._listen()
         self._registry.start_sweeping()
-        self.observer.started(self)
+        tell(self.observer.started, self)
 
     async def serve_forever(self) -> None:
         """Serve until the server is closed; start it first, if need be. If it is cancelled, the server closes."""
@@ -215,9 +218,23 @@ class Server(Generic[M]):
         loop = asyncio.get_running_loop()
         backlog = self.settings.backlog
         sockets = await bind(self._host, self._port, backlog)
-        self._addresses = tuple(Address.of(listening.getsockname()) for listening in sockets)
-        for listening in sockets:
-            self._listeners.append(await loop.create_server(self._registry.protocol, sock=listening, backlog=backlog))
+        try:
+            for listening in sockets:
+                self._listeners.append(
+                    await loop.create_server(
+                        self._registry.protocol, sock=listening, backlog=backlog, start_serving=False
+                    )
+                )
+            self._addresses = tuple(Address.of(listening.getsockname()) for listening in sockets)
+            for listener in self._listeners:
+                await listener.start_serving()
+        except BaseException:
+            # A cancellation, most likely. Nobody will close a server that has not started.
+            for listener in self._listeners:
+                listener.close()
+            for listening in sockets:
+                listening.close()
+            raise
 
     async def _close(self) -> None:
         # 1. Nobody new, not even from a start that is still under way.
@@ -234,7 +251,7 @@ class Server(Generic[M]):
         # 4. The listening sockets are gone too.
         for listener in self._listeners:
             await listener.wait_closed()
-        self.observer.closed(self)
+        tell(self.observer.closed, self)
 
     def _stop_accepting(self) -> None:
         loop = asyncio.get_running_loop()
@@ -243,5 +260,7 @@ class Server(Generic[M]):
                 loop.remove_reader(listening)
 
     def _forget_room(self, room: Room[M]) -> None:
+        if room is self.root:
+            raise ValueError("the root room lasts as long as the server; close the server instead")
         if self._rooms.get(room.name) is room:
             del self._rooms[room.name]

@@ -15,6 +15,9 @@ MIB: Final = 1024 * KIB
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 5000
 
+LARGEST_GULP: Final = MIB
+"""The most that a steady reader's system was seen to take at once: 864 KB, with a receive buffer of 6 MB."""
+
 WhenSlow = Literal["disconnect", "skip"]
 
 
@@ -22,7 +25,8 @@ WhenSlow = Literal["disconnect", "skip"]
 class Settings:
     """The defaults and limits of a server, its rooms and its clients.
 
-    The first group may differ from room to room (see `Server.room`); the rest holds for the whole server.
+    Each room may have its own (see `Server.room`): of those, the first group counts, and what concerns its flush. The
+    rest is the server's.
 
     Raises:
         ValueError: a value is out of range; the message names it.
@@ -67,7 +71,7 @@ class Settings:
     linger_time: float = 1.0
     """How long a closed client may take to hear the end before its socket goes (RFC 1122, 4.2.2.13)."""
     cancel_time: float = 5.0
-    """How long a closing server waits for the handlers it has cancelled."""
+    """How long a handler may outlive its client, and a closing server waits for handlers that it has cancelled."""
     connect_time: float = 10.0
     """How long `connect` may take."""
 
@@ -85,15 +89,18 @@ class Settings:
         """
         if not self.pace:
             return inf
-        return max(self.stall_time, self.chunk_size / self.pace)
+        return max(self.stall_time, max(self.chunk_size, self.unsent_limit, LARGEST_GULP) / self.pace)
 
     def __post_init__(self) -> None:
         for name in ("retention", "chunk_limit"):
             _check(name, getattr(self, name), minimum=4 * KIB)
         for name in ("message_limit", "inbox_limit", "outbox_limit", "unsent_limit", "flush_slice"):
             _check(name, getattr(self, name), minimum=1)
-        for name in ("rooms_limit", "backlog", "keepalive_time", "keepalive_interval"):
+        for name in ("rooms_limit", "backlog"):
             _check(name, getattr(self, name), minimum=1)
+        for name in ("keepalive_time", "keepalive_interval"):
+            # Linux takes no more (MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL).
+            _check(name, getattr(self, name), minimum=1, maximum=32767)
         for name in ("patience", "stall_time", "connect_time", "cancel_time"):
             _check(name, getattr(self, name), above=0)
         for name in ("drain_time", "linger_time"):
@@ -106,12 +113,21 @@ class Settings:
             _check_notice(self.notice)
 
 
-def _check(name: str, value: float, *, minimum: float | None = None, above: float | None = None) -> None:
+def _check(
+    name: str,
+    value: float,
+    *,
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+) -> None:
     # Written so that NaN fails too.
     if minimum is not None and not value >= minimum:
         raise ValueError(f"{name} is {value}; it must be at least {minimum}")
     if above is not None and not value > above:
         raise ValueError(f"{name} is {value}; it must be more than {above}")
+    if maximum is not None and not value <= maximum:
+        raise ValueError(f"{name} is {value}; it must be at most {maximum}")
 
 
 def _check_notice(notice: str) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ def pipe(endpoint: Address, connect_time: float) -> None:
     with socket.create_connection(endpoint, connect_time) as connection:
         connection.settimeout(None)
         # Not waited for: when the server has ended, what is still to come from the input has nowhere to go.
-        threading.Thread(target=_send_input, args=(connection,), daemon=True).start()
+        if not _is_null(_STDIN):
+            threading.Thread(target=_send_input, args=(connection,), daemon=True).start()
         while data := connection.recv(READ_SIZE):
             while data:
                 data = data[os.write(_STDOUT, data) :]
@@ -43,3 +46,9 @@ def _send_input(connection: socket.socket) -> None:
         while data := os.read(_STDIN, READ_SIZE):
             connection.sendall(data)
         connection.shutdown(socket.SHUT_WR)
+
+
+def _is_null(descriptor: int) -> bool:
+    """Whether it is /dev/null, which is what programs without an input are given: no reason to end the stream."""
+    status, null = os.fstat(descriptor), Path(os.devnull).stat()
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == null.st_rdev

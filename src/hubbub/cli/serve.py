@@ -117,6 +117,9 @@ def serve(
     try:
         with reporting(log_format, quiet=quiet, verbose=verbose) as reporter:
             run(handler, host, port, framing=chosen, settings=settings, observer=reporter)
+    except ValueError as error:
+        # A notice, say, that the framing cannot carry.
+        raise Failure(str(error)) from None
     except ListenError as error:
         raise Failure(f"{error}; {_advise(error)}") from None
 

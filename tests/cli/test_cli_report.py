@@ -1,0 +1,209 @@
+"""What `hubbub serve` prints about what happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from hubbub import Address
+
+from programs import HUBBUB, ServerProgram, address_in, assert_relays, free_port, hubbub_serve, refuses, wait_until
+
+HANDLER = """
+import hubbub
+
+async def handler(client: hubbub.Client) -> None:
+    async for message in client:
+        raise ValueError(message)
+"""
+
+
+def test_the_output_is_that_of_the_tutorial() -> None:
+    with hubbub_serve("chat") as server:
+        with server.new_peer() as alice:
+            alice.send(b"Hey\r\n")
+            assert server.output.line().decode() == f"{alice.name} said: Hey\n"
+            with server.new_peer() as bob:
+                bob.send(b"Ho\n")
+                assert server.output.line().decode() == f"{bob.name} said: Ho\n"
+            assert server.output.line().decode() == f"{bob.name} disconnected.\n"
+            # To close a socket that holds unread data is to reset the connection.
+            alice.end()
+            assert alice.rest().endswith(b" disconnected.\n")
+        assert server.output.line().decode() == f"{alice.name} disconnected.\n"
+        assert server.stop() == ""
+        assert server.errors.rest() == b""
+
+
+def test_the_first_line_is_where_the_server_listens() -> None:
+    with hubbub_serve() as server:
+        assert re.fullmatch(rb"Server started at: 127\.0\.0\.1:[1-9]\d*\n", server.started)
+
+
+def test_a_client_that_the_server_ends_at_its_own_end_just_disconnects() -> None:
+    with hubbub_serve() as server, server.new_peer() as peer:
+        assert server.stop() == f"{peer.name} disconnected.\n"
+
+
+def test_an_abnormal_ending_says_why() -> None:
+    with hubbub_serve() as server:
+        with server.new_peer() as peer:
+            peer.send(b"x" * 70_000)
+            limit = "message longer than 65536 bytes"
+            assert server.output.line().decode() == f"{peer.name} disconnected (too-long: {limit}).\n"
+            assert peer.line().decode() == f"{limit}\n"
+        peer = server.new_peer()
+        peer.reset()
+        assert server.output.line().decode() == (f"{peer.name} disconnected (lost: Connection reset by peer).\n")
+
+
+def test_a_stream_that_ends_within_a_message_says_so() -> None:
+    with hubbub_serve("relay", "--framing", "length2") as server, server.new_peer() as peer:
+        peer.send(b"\0\5abc")
+        peer.end()
+        reason = "the stream ended 2 bytes before the end of a message"
+        assert server.output.line().decode() == f"{peer.name} disconnected (incomplete: {reason}).\n"
+
+
+def test_control_characters_from_the_network_are_shown_escaped() -> None:
+    shown = {
+        "\x1b]0;mine\x07": r"\x1b]0;mine\x07",
+        "\x9b31m": r"\x9b31m",
+        "up\rover": r"up\rover",
+        "\u202eback": r"\u202eback",
+        "to\there é 語": "to\there é 語",
+    }
+    with hubbub_serve() as server, server.new_peer() as peer:
+        peer.send("".join(f"{line}\n" for line in shown).encode())
+        assert server.output.lines(len(shown)) == [f"{peer.name} said: {text}" for text in shown.values()]
+
+
+def test_messages_of_bytes_are_shown_readably() -> None:
+    with hubbub_serve("relay") as server, server.new_peer() as peer:
+        peer.send("Grüße\r\n".encode() + b"\xff\0\x1b\n")
+        assert server.output.lines(2) == [f"{peer.name} said: Grüße", rf"{peer.name} said: \xff\x00\x1b"]
+
+
+def test_more_lines_than_anybody_reads_are_counted_instead_of_shown() -> None:
+    with hubbub_serve("relay") as server:
+        start = time.monotonic()
+        with server.new_peer() as peer:
+            peer.send(b"line\n" * 100_000)
+        output = server.output.expect(rb".*disconnected\.\n")[0].decode()
+        seconds = time.monotonic() - start
+        shown = output.count(f"{peer.name} said: line\n")
+        counts = re.findall(r"^(\d+) more messages not shown\.\n", output, re.MULTILINE)
+        assert shown + sum(map(int, counts)) == 100_000
+        assert 1_000 <= shown <= 1_000 * (seconds + 1)
+
+
+def test_what_was_counted_is_told_when_there_is_time_again() -> None:
+    with hubbub_serve("relay") as server, server.new_peer() as peer:
+        peer.send(b"line\n" * 50_000)
+
+        def is_told() -> bool:
+            peer.send(b"one more\n")
+            return b"more messages not shown.\n" in server.output.unread
+
+        wait_until(is_told, "count")
+        server.output.expect(rb"not shown\.\n%s said: one more\n" % peer.name.encode())
+
+
+def test_quiet_prints_only_where_the_server_listens() -> None:
+    with hubbub_serve("--quiet") as server:
+        with server.peer() as peer, server.peer() as other:
+            assert peer.line().decode() == f"{other.name} connected.\n"
+            peer.send(b"Hey\n")
+            assert other.line().decode() == f"{peer.name} says: Hey\n"
+        assert server.stop() == ""
+
+
+def test_as_json_each_line_is_an_object() -> None:
+    with hubbub_serve("relay", "--log-format", "json", "--verbose") as server:
+        with server.peer() as peer:
+            peer.send(b'say "\x1b"\r\n')
+            peer.end()
+            assert peer.rest() == b""
+        message = f"{peer.name} ended: left: the client closed the connection"
+        assert parse(server.errors.line()) == {"event": "log", "level": "debug", "logger": "hubbub", "message": message}
+        assert [parse(line) for line in (server.started.decode(), *server.stop().splitlines())] == [
+            {"event": "started", "address": str(server.endpoint)},
+            {"event": "connected", "client": peer.name},
+            {"event": "said", "client": peer.name, "message": 'say "\x1b"'},
+            {
+                "event": "disconnected",
+                "client": peer.name,
+                "code": "left",
+                "reason": "the client closed the connection",
+            },
+        ]
+
+
+def parse(line: bytes | str) -> dict[str, object]:
+    """An event, without its time; that is one of the last minute."""
+    event: dict[str, object] = json.loads(line)
+    age = datetime.now(UTC) - datetime.fromisoformat(str(event.pop("time")))
+    assert timedelta() <= age < timedelta(minutes=1)
+    return event
+
+
+def test_verbose_logs_why_each_client_ended() -> None:
+    with hubbub_serve("--verbose") as server:
+        with server.new_peer() as peer:
+            pass
+        assert server.errors.line().decode() == f"{peer.name} ended: left: the client closed the connection\n"
+
+
+def test_a_handler_that_raises_is_logged_with_what_the_client_said_escaped(tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text(HANDLER)
+    with hubbub_serve("module:handler", cwd=tmp_path) as server, server.new_peer() as peer:
+        peer.send(b"\x1b[2J\n")
+        assert server.output.line().decode() == f"{peer.name} said: \\x1b[2J\n"
+        reason = r"failed: the handler raised ValueError: \x1b[2J"
+        assert server.output.line().decode() == f"{peer.name} disconnected ({reason}).\n"
+        assert server.errors.line().decode() == f"the handler of {peer.name} raised\n"
+        assert server.errors.line() == b"Traceback (most recent call last):\n"
+        server.errors.expect(rb"    raise ValueError\(message\)\nValueError: \\x1b\[2J\n")
+
+
+def test_a_full_pipe_that_nobody_reads_does_not_stop_the_server() -> None:
+    reading, writing = os.pipe()
+    with (
+        os.fdopen(reading, "rb") as pipe,
+        ServerProgram(*HUBBUB, "serve", "relay", "--port", "0", stdout=writing) as server,
+    ):
+        os.close(writing)
+        server.endpoint = address_in(pipe.readline())
+        with server.peer() as alice, server.peer() as bob:
+            # Who connected first is known once the second is heard.
+            for peer, other in ((bob, alice), (alice, bob)):
+                # Much more than the pipe holds.
+                peer.send((b"x" * 9_999 + b"\n") * 100)
+                assert len(other.exactly(1_000_000)) == 1_000_000
+        assert server.stop() == ""
+
+
+def test_a_pipe_that_its_reader_closes_does_not_stop_the_server() -> None:
+    reading, writing = os.pipe()
+    with ServerProgram(*HUBBUB, "serve", "relay", "--port", "0", stdout=writing) as server:
+        os.close(writing)
+        with os.fdopen(reading, "rb") as pipe:
+            server.endpoint = address_in(pipe.readline())
+        assert_relays(server.endpoint)
+        assert server.stop() == ""
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_standard_streams_that_are_closed_do_not_stop_the_server(closed: str) -> None:
+    script = f'exec "$0" "$@" {closed}'
+    endpoint = Address("127.0.0.1", free_port())
+    with ServerProgram("sh", "-c", script, *HUBBUB, "serve", "relay", "--port", str(endpoint.port)) as server:
+        wait_until(lambda: not refuses(endpoint), "server")
+        assert_relays(endpoint)
+        server.stop()
