@@ -369,3 +369,14 @@ async def test_a_closed_client_that_does_not_end_its_side_is_given_a_while() -> 
         await closing
         assert 0.15 <= loop.time() - start < 2
         assert not record.received_from
+
+
+async def test_a_client_joins_rooms_of_its_own_server_only_and_none_that_was_closed() -> None:
+    async with serving(idle) as (server, record), serving(idle) as (other, _), Peer.of(server):
+        (client,) = await record.wait_for_clients(1)
+        closed = server.room("closed")
+        closed.close()
+        for room in (other.root, other.room("news"), closed):
+            with pytest.raises(ValueError, match="none of this server's rooms"):
+                client.join(room)
+        assert client.rooms == {server.root}
