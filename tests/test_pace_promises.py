@@ -367,8 +367,8 @@ async def test_many_senders_together_are_not_held_below_the_pace(senders: int) -
     async def send_lines(server: hubbub.Server[str]) -> None:
         nonlocal sent
         while True:
-            await server.broadcast("x" * 99)
-            sent += 100
+            await server.broadcast("x" * 499)
+            sent += 500
 
     async with (
         serving(idle, settings=replace(SETTINGS, when_slow="skip", notice=None)) as (server, record),

@@ -124,8 +124,9 @@ def test_an_option_beats_its_variable(probe: Path) -> None:
         assert settings_of(server.endpoint)["patience"] == 2.0
 
 
-def test_an_empty_notice_is_none(probe: Path) -> None:
-    with hubbub_serve("module:probe", "--notice", "", cwd=probe) as server:
+@pytest.mark.parametrize("word", ["none", ""])
+def test_the_notice_can_be_off(probe: Path, word: str) -> None:
+    with hubbub_serve("module:probe", "--notice", word, cwd=probe) as server:
         assert settings_of(server.endpoint)["notice"] is None
 
 

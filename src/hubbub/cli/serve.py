@@ -78,7 +78,7 @@ def _option(name: str, **attributes: Any) -> Callable[[Any], Any]:
 @_option(
     "--notice",
     default=_DEFAULTS.notice,
-    help='The line that tells a skipped reader how much it missed; "" for none.',
+    help="The line that tells a skipped reader how much it missed; none for no line.",
 )
 @_option("--quiet", is_flag=True, help="Print only where the server listens.")
 @_option("--log-format", type=click.Choice(get_args(LogFormat)), default="text", help="How events are printed.")
@@ -110,7 +110,11 @@ def serve(
     handler, chosen = load(app, FRAMINGS[framing] if framing else None)
     try:
         settings = Settings(
-            retention=retention, pace=pace, when_slow=when_slow, patience=patience, notice=notice or None
+            retention=retention,
+            pace=pace,
+            when_slow=when_slow,
+            patience=patience,
+            notice=None if notice in ("", "none") else notice,
         )
     except ValueError as error:
         raise Failure(str(error)) from None
