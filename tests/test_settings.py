@@ -46,6 +46,13 @@ def test_a_figure_may_be_the_least_and_not_less(name: str, least: int) -> None:
         settings_with(name, least - 1)
 
 
+@pytest.mark.parametrize("name", ["keepalive_time", "keepalive_interval"])
+def test_a_keepalive_may_be_the_most_that_the_system_takes_and_not_more(name: str) -> None:
+    assert getattr(settings_with(name, 32767), name) == 32767
+    with pytest.raises(ValueError, match=f"^{name} is 32768; it must be at most 32767$"):
+        settings_with(name, 32768)
+
+
 @pytest.mark.parametrize("name", ABOVE_ZERO)
 @pytest.mark.parametrize("value", [0, -1.0])
 def test_a_time_that_is_waited_for_is_more_than_zero(name: str, value: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import stat
 import threading
@@ -30,6 +31,8 @@ def pipe(endpoint: Address, connect_time: float) -> None:
     Raises:
         OSError: the server cannot be reached, the connection broke, or nobody reads the output any more.
     """
+    # As with nc, Ctrl-C ends it at once. Python's own way would wait for the next data, if it came just before a read.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     with socket.create_connection(endpoint, connect_time) as connection:
         connection.settimeout(None)
         # Not waited for: when the server has ended, what is still to come from the input has nowhere to go.

@@ -116,13 +116,10 @@ def serve(
             patience=patience,
             notice=None if notice in ("", "none") else notice,
         )
-    except ValueError as error:
-        raise Failure(str(error)) from None
-    try:
         with reporting(log_format, quiet=quiet, verbose=verbose) as reporter:
             run(handler, host, port, framing=chosen, settings=settings, observer=reporter)
     except ValueError as error:
-        # A notice, say, that the framing cannot carry.
+        # A setting out of range, or a notice that the framing cannot carry.
         raise Failure(str(error)) from None
     except ListenError as error:
         raise Failure(f"{error}; {_advise(error)}") from None
