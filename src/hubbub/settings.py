@@ -45,7 +45,7 @@ class Settings:
     patience: float = 30.0
     """How long a reader's socket may take nothing while data waits, before the reader is ended."""
     stall_time: float = 0.25
-    """A reader whose socket has taken nothing for so long holds no sender back."""
+    """A reader whose socket has taken nothing for so long holds no sender back; at a low pace, `hold_time`."""
     message_limit: int = 64 * KIB
     """The longest message a client may send."""
     inbox_limit: int = 64 * KIB

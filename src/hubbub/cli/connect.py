@@ -29,7 +29,7 @@ def connect(endpoint: Address) -> None:
     try:
         if os.isatty(0) and os.isatty(1):
             # Its library takes longer to import than all the rest, and only this needs it.
-            from .terminal import talk  # noqa: PLC0415
+            from .terminal import talk  # noqa: PLC0415 - see above
 
             asyncio.run(talk(endpoint))
         else:
