@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: serve test cover lint types clean
+.PHONY: serve test cover lint types bench clean
 
 serve: $(VENV)/.installed
 	@$(BIN)/hubbub serve
@@ -24,6 +24,10 @@ lint: $(VENV)/.installed-dev
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
+
+# BENCH="--scenario fan-out --peer NATS --peer hubbub": see BENCH=--help
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m bench $(BENCH)
 
 clean:
 	rm -rf $(VENV)

@@ -1,0 +1,1 @@
+"""hubbub beside other servers: one load on each in turn, a table, plots. Run by `make bench`."""

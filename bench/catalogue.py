@@ -1,0 +1,96 @@
+"""The servers that are compared."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Final
+
+from .peer import Peer
+
+_FOLDER: Final = Path(__file__).parent / "peers"
+
+HUBBUB: Final = "hubbub"
+LIMIT: Final = "the C limit"
+
+
+def build_catalogue(build: Path) -> tuple[Peer, ...]:
+    """All peers, hubbub first.
+
+    Args:
+        build: the folder that holds what was compiled.
+    """
+    serve = (sys.executable, "-m", "hubbub", "serve")
+    quiet = ("--quiet", "--port", "{port}")
+    return (
+        Peer(
+            HUBBUB,
+            "lines",
+            {
+                "relay": (*serve, "relay", *quiet),
+                "echo": (*serve, "echo", *quiet),
+                "answer": (*serve, "echo", *quiet),
+                # Who stops reading stays, for the whole run: it is not to be spared by being cut off.
+                "slow": (*serve, "relay", *quiet, "--when-slow", "skip", "--patience", "3600"),
+                "rooms": (*serve, "bench.peers.hubbub_rooms:rooms", *quiet, "--framing", "byte-lines"),
+            },
+        ),
+        Peer("hubbub, plain asyncio", "lines", _own(sys.executable, "hubbub_asyncio.py")),
+        Peer(
+            LIMIT,
+            "lines",
+            {"relay": (str(build / "limit"), "{port}"), "answer": (str(build / "limit"), "{port}", "echo")},
+            programs=("cc",),
+        ),
+        Peer(
+            "NATS",
+            "nats",
+            _broker("nats-server", "--addr", "127.0.0.1", "--port", "{port}"),
+            programs=("nats-server",),
+        ),
+        Peer(
+            "Redis",
+            "redis",
+            _broker("redis-server", "{config}"),
+            programs=("redis-server",),
+            # It is to keep nothing, and to let in all clients, whose addresses are many.
+            config='bind 127.0.0.1\nport {port}\nprotected-mode no\nsave ""\nappendonly no\n'
+            "maxclients 19000\ntcp-backlog 4096\n",
+        ),
+        Peer(
+            "Mosquitto",
+            "mqtt",
+            _broker("mosquitto", "-c", "{config}"),
+            programs=("mosquitto",),
+            # Without these it drops messages, or leaves them to Nagle's algorithm.
+            config="listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nset_tcp_nodelay true\n",
+        ),
+        Peer(
+            "ncat --broker",
+            "lines",
+            {"relay": ("ncat", "--broker", "--max-conns", "20000", "--listen", "127.0.0.1", "{port}")},
+            programs=("ncat",),
+        ),
+        Peer("Node, net", "lines", _own("node", "node_lines.js"), programs=("node",)),
+        Peer("asyncio protocols", "lines", _own(sys.executable, "asyncio_protocol.py", "uvloop")),
+        Peer("asyncio streams", "lines", _own(sys.executable, "asyncio_streams.py", "uvloop")),
+        Peer("Twisted", "lines", _own(sys.executable, "twisted_lines.py"), modules=("twisted",)),
+        Peer(
+            "websockets",
+            "websocket",
+            {"relay": (sys.executable, str(_FOLDER / "websockets_broadcast.py"), "{port}")},
+            modules=("websockets",),
+        ),
+    )
+
+
+def _broker(*command: str) -> dict[str, tuple[str, ...]]:
+    """What relays and answers at once."""
+    return {"relay": command, "answer": command}
+
+
+def _own(interpreter: str, program: str, *words: str) -> dict[str, tuple[str, ...]]:
+    """A program of the bench, which is told what to do: what echoes answers."""
+    start = (interpreter, str(_FOLDER / program), "{port}")
+    echo = (*start, "echo", *words)
+    return {"relay": (*start, "relay", *words), "echo": echo, "answer": echo}

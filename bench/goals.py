@@ -1,0 +1,101 @@
+"""What hubbub wants to be, as ratios of figures that were measured in one run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from .catalogue import HUBBUB, LIMIT
+
+if TYPE_CHECKING:
+    from .report import Report
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """hubbub's figure at a point over another figure of the same scenario.
+
+    Attributes:
+        scenario: its name.
+        point: the label of hubbub's point.
+        key: the figure.
+        bound: what the ratio is held against.
+        at_most: whether the ratio is not to be higher; otherwise not lower.
+        peer: whose figure it is divided by.
+        over: the point of that figure; the same, if empty.
+    """
+
+    scenario: str
+    point: str
+    key: str
+    bound: float
+    at_most: bool = False
+    peer: str = HUBBUB
+    over: str = ""
+
+    def measure(self, report: Report) -> float | None:
+        """The ratio, if both figures were measured."""
+        own = report.median(self.scenario, self.point, HUBBUB, self.key)
+        other = report.median(self.scenario, self.over or self.point, self.peer, self.key)
+        return own / other if own is not None and other else None
+
+    def holds(self, ratio: float) -> bool:
+        """Whether the goal is reached."""
+        return ratio <= self.bound if self.at_most else ratio >= self.bound
+
+    def __str__(self) -> str:
+        against = self.peer if self.peer != HUBBUB else f"itself, {self.over}"
+        return f"{'at most' if self.at_most else 'at least'} {self.bound:g} times {against}"
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """An absolute limit on a figure of hubbub's."""
+
+    scenario: str
+    point: str
+    key: str
+    bound: float
+    unit: str
+
+    def measure(self, report: Report) -> float | None:
+        """The figure, if it was measured."""
+        return report.median(self.scenario, self.point, HUBBUB, self.key)
+
+    def holds(self, figure: float) -> bool:
+        """Whether the goal is reached."""
+        return figure <= self.bound
+
+    def __str__(self) -> str:
+        return f"at most {self.bound:,.0f} {self.unit}"
+
+
+_FULL_SPEED: Final = {"NATS": 10, "Redis": 8, "Node, net": 50, LIMIT: 0.85}
+_RATE: Final = "deliveries_per_s"
+
+GOALS: Final[tuple[Ratio | Ceiling, ...]] = (
+    *(
+        Ratio("fan-out", point, _RATE, bound, peer=peer)
+        for point in ("100 readers", "1,000 readers")
+        for peer, bound in _FULL_SPEED.items()
+    ),
+    Ratio("fan-out", "1 reader", _RATE, 1, peer="NATS"),
+    Ratio("fan-out", "10 readers", _RATE, 2.5, peer="NATS"),
+    Ratio("latency", "1,000 readers, 100/s", "p50_us", 1.15, at_most=True, peer=LIMIT),
+    Ratio("latency", "1,000 readers, 100/s", "p99_us", 1, at_most=True, peer="Redis"),
+    Ratio("latency", "10 readers, 5,000/s", "p50_us", 1.2, at_most=True, peer=LIMIT),
+    Ratio("chat", "100 clients", _RATE, 5, peer="asyncio protocols"),
+    Ratio("echo", "64 connections", "answers_per_s", 1.3, peer="asyncio streams"),
+    Ratio("connect", "64 at a time", "connections_per_s", 0.5, peer="Redis"),
+    Ceiling("idle", "10,000 idle", "bytes_per_connection", 4096, "bytes"),
+    *(
+        Ratio("idle", "10,000 idle", "bytes_per_connection", 1, at_most=True, peer=peer)
+        for peer in ("Node, net", "Redis", "NATS")
+    ),
+    Ratio("slow", "99 read, 1 do not", "messages_per_s", 0.95, over="99 read"),
+    Ratio("slow", "50 read, 50 do not", "messages_per_s", 0.95, over="50 read"),
+    Ceiling("slow", "99 read, 1 do not", "server_memory", (16 + 64) << 20, "bytes (retention + 64 MiB)"),
+    Ceiling("slow", "50 read, 50 do not", "server_memory", (16 + 64) << 20, "bytes (retention + 64 MiB)"),
+    Ratio("rooms", "10 rooms", "server_us_per_delivery", 3, at_most=True, over="1 room"),
+    Ratio("rooms", "1,000 rooms", "server_us_per_delivery", 3, at_most=True, over="1 room"),
+)

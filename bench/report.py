@@ -1,0 +1,147 @@
+"""All that was measured in one run of the bench, as a file of figures and as tables."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from .catalogue import HUBBUB
+from .goals import GOALS
+from .measure import Measurement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .scenarios import Column, Scenario
+
+LOAD_LIMIT: Final = 0.9
+"""A load that had more than this share of its processor may have been what was measured."""
+
+
+def describe_machine() -> str:
+    """What this is measured on."""
+    names = [line.partition(": ")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    kernel = f"Linux {platform.release().partition('-')[0]}"
+    processor = f"{names[0] if names else platform.machine()}, {len(names)} processors"
+    return f"{processor}, {kernel}, Python {platform.python_version()}"
+
+
+@dataclass
+class Report:
+    """What was measured.
+
+    Attributes:
+        runs: how often each figure was measured.
+        machine: what it was measured on.
+        when: the day.
+        missing: the peers that were left out, and what this machine lacks for them.
+        measurements: by scenario.
+    """
+
+    runs: int
+    machine: str = field(default_factory=describe_machine)
+    when: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
+    missing: dict[str, str] = field(default_factory=dict)
+    measurements: dict[str, list[Measurement]] = field(default_factory=dict)
+
+    def median(self, scenario: str, point: str, peer: str, key: str) -> float | None:
+        """A figure, if it was measured."""
+        for measurement in self.measurements.get(scenario, []):
+            if (measurement.point, measurement.peer) == (point, peer):
+                figure = measurement.figure(key)
+                return figure.median if figure else None
+        return None
+
+    def save(self, file: Path) -> None:
+        """Write it as JSON."""
+        file.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def load(cls, file: Path) -> Report:
+        """Read what `save` wrote."""
+        stored = json.loads(file.read_text())
+        stored["measurements"] = {
+            scenario: [Measurement(**measurement) for measurement in measurements]
+            for scenario, measurements in stored["measurements"].items()
+        }
+        return cls(**stored)
+
+
+def write_tables(report: Report, scenarios: tuple[Scenario, ...]) -> str:
+    """Everything in Markdown: the goals, then a table for each scenario."""
+    blocks = [
+        "# Results of the bench",
+        f"{report.when}, {report.machine}. Medians of {report.runs} runs, with the lowest and the highest; all servers"
+        " in turn, each alone on one processor, the load on another. The ratio is to hubbub. *Load* is the share of its"
+        f" processor that the load had: above {LOAD_LIMIT:.0%} the server may be faster than the figure says. Every"
+        " byte that arrived was compared to what was sent.",
+    ]
+    if report.missing:
+        left_out = "; ".join(f"{peer} ({missing} not installed)" for peer, missing in report.missing.items())
+        blocks.append(f"Left out: {left_out}.")
+    blocks += ["## Goals", "\n".join(_goal_rows(report))]
+    for scenario in scenarios:
+        if scenario.name in report.measurements:
+            blocks += [f"## {scenario.title}", scenario.text]
+            blocks += _scenario_blocks(scenario, report.measurements[scenario.name])
+    return "\n\n".join(blocks) + "\n"
+
+
+def _goal_rows(report: Report) -> Iterator[str]:
+    yield "| scenario | goal | measured | reached |"
+    yield "|---|---|---|---|"
+    for goal in GOALS:
+        measured = goal.measure(report)
+        outcome = "not measured | " if measured is None else f"{_short(measured)} | {_yes_no(goal.holds(measured))}"
+        yield f"| {goal.scenario}, {goal.point}: `{goal.key}` | {goal} | {outcome} |"
+
+
+def _yes_no(held: bool) -> str:
+    return "yes" if held else "**no**"
+
+
+def _scenario_blocks(scenario: Scenario, measurements: list[Measurement]) -> Iterator[str]:
+    points = list(dict.fromkeys(measurement.point for measurement in measurements))
+    failures = {
+        f"{measurement.peer}, {measurement.point}": measurement.failure
+        for measurement in measurements
+        if measurement.failure
+    }
+    for point in points:
+        rows = [measurement for measurement in measurements if measurement.point == point]
+        yield "\n".join(_point_rows(scenario, point, rows))
+    if failures:
+        yield "\n".join(f"- {where}: {failure}" for where, failure in failures.items())
+
+
+def _point_rows(scenario: Scenario, point: str, rows: list[Measurement]) -> Iterator[str]:
+    first = scenario.columns[0]
+    own = next((row.figure(first.key) for row in rows if row.peer == HUBBUB), None)
+    yield f"| {point} | {' | '.join(column.unit for column in scenario.columns)} | ratio | load | server |"
+    yield "|---|" + "---:|" * (len(scenario.columns) + 3)
+    for row in rows:
+        cells = [_cell(row, column) for column in scenario.columns]
+        figure = row.figure(first.key)
+        ratio = f"{figure.median / own.median:.2f}" if figure and own else ""
+        yield f"| {row.peer} | {' | '.join(cells)} | {ratio} | {_share(row, 'load')} | {_share(row, 'server')} |"
+
+
+def _cell(row: Measurement, column: Column) -> str:
+    figure = row.figure(column.key)
+    if figure is None:
+        return "—"
+    low, middle, high = (_short(value / column.divisor) for value in (figure.least, figure.median, figure.most))
+    return f"{middle} ({low}-{high})"
+
+
+def _share(row: Measurement, side: str) -> str:
+    figure = row.figure(f"{side}_share")
+    return "" if figure is None else f"{figure.median:.0%}"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
