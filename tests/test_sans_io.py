@@ -23,6 +23,7 @@ CORE = [
     "telnet",
     "text",
     *sorted(f"framing/{path.stem}" for path in (ROOT / "framing").glob("*.py")),
+    *(f"bench/{name}" for name in ("blocks", "check", "figures", "floor", "latency", "lines", "measurement", "plan")),
 ]
 
 # A clock and a random figure are input, too: they are handed in, or the module has a reason to be named here.

@@ -59,7 +59,7 @@ def run(
         KeyboardInterrupt: SIGINT came while the server was draining.
     """
     server = Server(handler, host, port, framing=framing, settings=settings, observer=observer)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(server))
 
 
@@ -79,5 +79,6 @@ async def _serve(server: Server[Any]) -> None:
     await server.serve_forever()
 
 
-def _loop_factory() -> Any:
+def loop_factory() -> Any:
+    """What makes event loops: uvloop where it is installed; None: asyncio itself."""
     return import_module("uvloop").new_event_loop if util.find_spec("uvloop") else None

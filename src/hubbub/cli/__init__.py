@@ -6,6 +6,7 @@ import os
 
 import click
 
+from .bench import bench
 from .connect import connect
 from .serve import serve
 
@@ -31,3 +32,4 @@ def _open_missing_streams() -> None:
 
 main.add_command(serve)
 main.add_command(connect)
+main.add_command(bench)

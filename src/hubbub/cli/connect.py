@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..settings import DEFAULT_PORT, Settings
-from .failure import Unreachable
+from .failure import Unreachable, reason_of
 from .pipe import pipe
 from .values import Endpoint
 
@@ -38,11 +38,4 @@ def connect(endpoint: Address) -> None:
         # Nobody reads the output any more, so nothing is to be said.
         sys.exit(1)
     except OSError as error:
-        raise Unreachable(f"cannot talk to {endpoint}: {_reason(error)}") from None
-
-
-def _reason(error: OSError) -> str:
-    if isinstance(error, TimeoutError):
-        return "the server does not answer"
-    # asyncio puts the address into strerror, where it would be said twice.
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+        raise Unreachable(f"cannot talk to {endpoint}: {reason_of(error)}") from None

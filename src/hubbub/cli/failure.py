@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import IO, Any
 
 import click
@@ -23,3 +24,11 @@ class Unreachable(Failure):
     """Ends the command likewise, with exit status 1: the command was right, but the other side does not play along."""
 
     exit_code = 1
+
+
+def reason_of(error: OSError) -> str:
+    """Why a server cannot be talked to, in words."""
+    if isinstance(error, TimeoutError):
+        return "the server does not answer"
+    # asyncio puts the address into strerror, where it would be said twice.
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from typing import TYPE_CHECKING, Any, get_args
+from typing import get_args
 
 import click
 
@@ -13,11 +13,9 @@ from ..run import run
 from ..settings import DEFAULT_HOST, DEFAULT_PORT, Settings, WhenSlow
 from .apps import load
 from .failure import Failure
+from .options import option
 from .report import LogFormat, reporting
 from .values import FRAMINGS, Optional, Size, format_size
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _DEFAULTS = Settings()
 
@@ -30,23 +28,17 @@ _ADVICE = {
 }
 
 
-def _option(name: str, **attributes: Any) -> Callable[[Any], Any]:
-    """An option that is also read from the variable HUBBUB_..., and says so in the help."""
-    variable = "HUBBUB_" + name.removeprefix("--").replace("-", "_").upper()
-    return click.option(name, envvar=variable, show_envvar=True, **{"show_default": True, **attributes})
-
-
 @click.command(no_args_is_help=False)
 @click.argument("app", default="chat", envvar="HUBBUB_APP")
-@_option("--host", default=DEFAULT_HOST, help='Address or name to listen on; "" and "::" mean all.')
-@_option("--port", default=DEFAULT_PORT, type=click.IntRange(0, 65535), help="Port to listen on; 0 lets one be chosen.")
-@_option(
+@option("--host", default=DEFAULT_HOST, help='Address or name to listen on; "" and "::" mean all.')
+@option("--port", default=DEFAULT_PORT, type=click.IntRange(0, 65535), help="Port to listen on; 0 lets one be chosen.")
+@option(
     "--framing",
     type=click.Choice(list(FRAMINGS)),
     show_default="lines; relay: byte-lines",
     help="How messages are cut from the stream.",
 )
-@_option(
+@option(
     "--pace",
     type=Optional(Size(), "none"),
     default=_DEFAULTS.pace,
@@ -55,33 +47,33 @@ def _option(name: str, **attributes: Any) -> Callable[[Any], Any]:
     help="Bytes per second below which senders are never held back for a lagging reader; 0 holds them as long as it "
     "takes, none never.",
 )
-@_option(
+@option(
     "--when-slow",
     type=click.Choice(get_args(WhenSlow)),
     default=_DEFAULTS.when_slow,
     help="What happens to a reader whose lag exceeds the retention.",
 )
-@_option(
+@option(
     "--patience",
     type=click.FloatRange(min=0, min_open=True),
     default=_DEFAULTS.patience,
     metavar="SECONDS",
     help="How long a reader may take nothing of what waits for it.",
 )
-@_option(
+@option(
     "--retention",
     type=Size(),
     default=_DEFAULTS.retention,
     show_default=format_size(_DEFAULTS.retention),
     help="How much of its log a room keeps, as in 512K or 16M.",
 )
-@_option(
+@option(
     "--notice",
     default=_DEFAULTS.notice,
     help="The line that tells a skipped reader how much it missed; none for no line.",
 )
-@_option("--quiet", is_flag=True, help="Print only where the server listens.")
-@_option("--log-format", type=click.Choice(get_args(LogFormat)), default="text", help="How events are printed.")
+@option("--quiet", is_flag=True, help="Print only where the server listens.")
+@option("--log-format", type=click.Choice(get_args(LogFormat)), default="text", help="How events are printed.")
 @click.option("-v", "--verbose", is_flag=True, envvar="HUBBUB_VERBOSE", show_envvar=True, help="Log why clients end.")
 def serve(
     *,

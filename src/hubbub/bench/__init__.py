@@ -1,0 +1,1 @@
+"""The load of `hubbub bench`; internal to that command."""

@@ -1,0 +1,190 @@
+"""`hubbub bench`: what does a server take?"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from functools import partial
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from ..bench.figures import milliseconds
+from ..bench.lines import MAX_SENDERS, MIN_SIZE
+from ..bench.load import Load, LoadFailure
+from ..bench.plan import Plan
+from ..run import loop_factory
+from .failure import Failure, Unreachable, reason_of
+from .options import option
+from .values import Endpoint, Size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from click._termui_impl import ProgressBar
+
+    from ..address import Address
+    from ..bench.latency import Latencies
+
+DESCRIPTORS_SPARE: Final = 64
+"""File descriptors that the program needs beside those of its connections, with some to spare."""
+
+SHOW_TIME: Final = 0.25
+"""How often the progress is shown, in seconds."""
+
+INTERRUPTED: Final = 130
+"""The exit status after Ctrl-C, as a shell has it."""
+
+_DEFAULTS = Plan()
+
+_option = partial(option, group="HUBBUB_BENCH")
+
+
+@click.command()
+@click.argument("endpoint", metavar="[HOST:]PORT", type=Endpoint())
+@_option("--readers", type=click.IntRange(min=1), default=_DEFAULTS.readers, help="Connections that hear everything.")
+@_option(
+    "--senders",
+    type=click.IntRange(1, MAX_SENDERS),
+    default=_DEFAULTS.senders,
+    help="Connections that speak.",
+)
+@_option(
+    "--size",
+    type=Size(),
+    default=_DEFAULTS.size,
+    help=f"Bytes of a line with its end; at least {MIN_SIZE}.",
+)
+@_option(
+    "--rate",
+    type=click.IntRange(min=1),
+    show_default="as fast as the server takes them",
+    help="Messages per second, those of all senders together; tells their latency.",
+)
+@_option("--time", type=float, default=_DEFAULTS.time, metavar="SECONDS", help="How long the senders speak.")
+@_option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.svg",
+    help="Draw the latency into this file; needs a --rate.",
+)
+@_option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def bench(
+    *,
+    endpoint: Address,
+    readers: int,
+    senders: int,
+    size: int,
+    rate: int | None,
+    time: float,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Find out what a server takes: any that passes on to all others each line that one client says.
+
+    Senders speak as fast as the slowest reader hears them, or at a --rate. Every reader checks that every line
+    arrives, whole and in the order of its sender. The latency of a message is the time from when it was due, though
+    the server may have held its sender back, until the last reader had it.
+
+    The exit status is 0 if every line arrived, and 1 if not.
+    """
+    try:
+        plan = Plan(readers=readers, senders=senders, size=size, rate=rate, time=time)
+    except ValueError as error:
+        raise Failure(str(error)) from None
+    draw = _import_draw(plan, plot) if plot else None
+    _allow_descriptors(readers + senders + DESCRIPTORS_SPARE)
+    load = Load(endpoint, plan)
+    problem, status = _drive(load, endpoint)
+    if load.elapsed is not None:
+        figures = load.figures
+        click.echo(json.dumps({**figures.as_json(), "problem": problem}) if as_json else figures)
+        if draw is not None and plot is not None and figures.latencies:
+            try:
+                draw(plan, figures.latencies, plot)
+            except OSError as error:
+                raise Failure(f"cannot write {plot}: {error.strerror}") from None
+        status = status or int(bool(figures.faults))
+    if problem:
+        raise Unreachable(problem)
+    sys.exit(status)
+
+
+def _drive(load: Load, endpoint: Address) -> tuple[str | None, int]:
+    """Run it; what went wrong, in words, and the exit status if nothing did."""
+    try:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(_run(load))
+    except LoadFailure as failure:
+        return str(failure), 1
+    except OSError as error:
+        return f"cannot talk to {endpoint}: {reason_of(error)}", 1
+    except KeyboardInterrupt:
+        return None, INTERRUPTED
+    return None, 0
+
+
+async def _run(load: Load) -> None:
+    """Run it, and show on a terminal how it goes."""
+    length = ceil(load.plan.time / SHOW_TIME)
+    with click.progressbar(
+        length=length,
+        label="connecting",
+        file=sys.stderr,
+        hidden=not sys.stderr.isatty(),
+        show_eta=False,
+        show_percent=False,
+    ) as bar:
+        showing = asyncio.create_task(_show(load, bar))
+        try:
+            await load.run()
+            bar.update(length - bar.pos)
+        finally:
+            showing.cancel()
+
+
+async def _show(load: Load, bar: ProgressBar[Any]) -> None:
+    before, deliveries = 0.0, 0
+    while True:
+        await asyncio.sleep(SHOW_TIME)
+        elapsed = load.elapsed
+        if elapsed is None:
+            continue
+        now = load.measurement.deliveries
+        bar.label = f"{(now - deliveries) / (elapsed - before):13,.0f} deliveries/s"
+        latencies = load.measurement.latencies
+        if latencies is not None:
+            bar.label += f", latency {milliseconds(latencies.latest)}"
+        before, deliveries = elapsed, now
+        bar.update(min(ceil(elapsed / SHOW_TIME), bar.length or 0) - bar.pos)
+
+
+def _import_draw(plan: Plan, path: Path) -> Callable[[Plan, Latencies, Path], None]:
+    """What draws the plot; said before the load starts, if it cannot."""
+    if plan.rate is None:
+        raise Failure("--plot draws latency, which only a --rate gives; add one")
+    if path.suffix != ".svg":
+        raise Failure(f"--plot draws SVG only; name the file {path.with_suffix('.svg')}")
+    if not path.parent.is_dir():
+        raise Failure(f"there is no directory {path.parent}; choose another file for --plot")
+    try:
+        # It is an extra, and takes longer to import than all the rest.
+        from ..bench.plot import draw  # noqa: PLC0415 - see above
+    except ModuleNotFoundError:
+        raise Failure('--plot needs matplotlib; install it with: pip install "hubbub[plot]"') from None
+    return draw
+
+
+def _allow_descriptors(count: int) -> None:
+    """Raise the soft limit of open files where that is needed."""
+    # Only POSIX has it, and the other commands run elsewhere, too.
+    import resource  # noqa: PLC0415 - see above
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < count:
+        if hard != resource.RLIM_INFINITY and hard < count:
+            raise Failure(f"{count} open files are needed, and {hard} allowed; raise the limit (ulimit -Hn {count})")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
