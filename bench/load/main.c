@@ -17,10 +17,15 @@
 void fail(const char *format, ...)
 {
     va_list arguments;
+    char line[512];
     va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
+    vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    fputc('\n', stderr);
+    /* One line, whatever a server said. */
+    for (char *at = line; *at; at++)
+        if (*at < ' ' || *at > '~')
+            *at = '?';
+    fprintf(stderr, "%s\n", line);
     exit(1);
 }
 

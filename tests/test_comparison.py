@@ -1,0 +1,98 @@
+"""The bench that compares servers: it works, its figures exist, and its load finds out who cheats."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from programs import HUBBUB, finish, require_program, serving_program
+
+ROOT = Path(__file__).parent.parent
+BENCH = (sys.executable, "-m", "bench", "--runs", "1", "--seconds", "0.2")
+
+
+@pytest.fixture(scope="module")
+def load(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The load generator, compiled."""
+    program = tmp_path_factory.mktemp("load") / "load"
+    subprocess.run([require_program("cc"), "-O1", "-o", program, *(ROOT / "bench" / "load").glob("*.c")], check=True)
+    return str(program)
+
+
+def run_bench(results: Path, *words: str, path: str | None = None) -> str:
+    """What it says on standard error."""
+    require_program("cc")
+    environment = {**os.environ, **({"PATH": path} if path else {})}
+    done = subprocess.run(
+        [*BENCH, *words, "--results", results], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def options(name: str, *values: str) -> list[str]:
+    return [word for value in values for word in (name, value)]
+
+
+def test_one_command_writes_figures_tables_and_plots(tmp_path: Path) -> None:
+    peers = options("--peer", "hubbub", "the C limit", "asyncio streams")
+    said = run_bench(tmp_path, *options("--scenario", "echo", "rooms", "connect"), *peers)
+    assert "min left] Connection rate, 64 at a time: the C limit: " in said
+    run_bench(tmp_path, *options("--scenario", "fan-out", "latency"), "--peer", "hubbub", "--add")
+    report = json.loads((tmp_path / "results.json").read_text())
+    assert {each["peer"] for each in report["measurements"]["echo"]} == {"hubbub", "asyncio streams"}
+    measured = [each for scenario in report["measurements"].values() for each in scenario]
+    assert {each["failure"] for each in measured} == {""}
+    assert all(run["load_share"] > 0 and run["server_share"] > 0 for each in measured for run in each["runs"])
+    tables = (tmp_path / "README.md").read_text()
+    assert "| connect, 64 at a time: `connections_per_s` | at least 0.5 times Redis | not measured |" in tables
+    assert re.search(
+        r"\| echo, 64 connections: `answers_per_s` \| at least 1.3 times asyncio streams \| [\d.]+ \|", tables
+    )
+    plots = {plot.name: ET.parse(plot).getroot().tag for plot in tmp_path.glob("*.svg")}
+    assert plots == dict.fromkeys(["fan-out.svg", "latency.svg", "connect.svg"], "{http://www.w3.org/2000/svg}svg")
+
+
+def test_a_server_that_is_not_installed_is_left_out_with_a_line_that_says_so(tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("cc", "as", "ld"):
+        (programs / name).symlink_to(require_program(name))
+    peers = options("--peer", "hubbub", "NATS")
+    said = run_bench(tmp_path, "--scenario", "connect", *peers, path=str(programs))
+    assert "NATS is left out: nats-server is not installed\n" in said
+    assert "Left out: NATS (nats-server not installed)." in (tmp_path / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("scenario", "fault"),
+    [
+        *(("broadcast", fault) for fault in ("losing", "repeating", "swapping", "tearing")),
+        # There, each client waits until its line is heard.
+        *(("chat", fault) for fault in ("repeating", "tearing")),
+    ],
+)
+def test_the_load_ends_with_one_line_when_a_server_is(scenario: str, fault: str, load: str) -> None:
+    command = (*HUBBUB, "serve", f"broken_relays:{fault}", "--framing", "byte-lines", "--port", "0", "--quiet")
+    with serving_program(*command, cwd=Path(__file__).parent) as server:
+        finished = finish(load, scenario, "--port", str(server.endpoint.port), "--readers", "20", "--seconds", "5")
+    assert finished.status == 1
+    assert len(finished.errors.splitlines()) == 1
+    assert re.search(r" heard | comes | what was not said yet", finished.errors)
+
+
+def test_the_load_passes_an_honest_server(load: str) -> None:
+    command = (*HUBBUB, "serve", "relay", "--port", "0", "--quiet")
+    with serving_program(*command) as server:
+        for scenario in ("broadcast", "chat"):
+            words = (scenario, "--port", str(server.endpoint.port), "--server-pid", str(server.pid), "--readers", "20")
+            finished = finish(load, *words, "--seconds", "0.3")
+            assert finished.status == 0, finished.errors
+            assert json.loads(finished.output)["deliveries_per_s"] > 0
