@@ -9,6 +9,7 @@ import matplotlib as mpl
 mpl.use("svg")
 
 from matplotlib import pyplot as plt
+from matplotlib.ticker import NullFormatter
 
 from .catalogue import HUBBUB, LIMIT
 
@@ -32,7 +33,20 @@ _STYLE: Final[Any] = {
     "grid.color": "#e4e4e4",
     "figure.facecolor": "white",
 }
-_COLOURS: Final = plt.get_cmap("tab10").colors  # type: ignore[attr-defined]
+_COLOURS: Final = (
+    "#1f77b4",
+    "#2ca02c",
+    "#9467bd",
+    "#8c564b",
+    "#e377c2",
+    "#7f7f7f",
+    "#bcbd22",
+    "#17becf",
+    "#ff7f0e",
+    "#393b79",
+    "#637939",
+)
+"""None of them red, which is hubbub's."""
 
 
 def write_plots(report: Report, folder: Path) -> list[Path]:
@@ -157,6 +171,7 @@ def _name_thousands(axis: Any) -> None:
         return f"{value:g}"
 
     axis.set_major_formatter(name)
+    axis.set_minor_formatter(NullFormatter())
 
 
 _PLOTS: Final[dict[str, Callable[[list[Measurement]], Any]]] = {
