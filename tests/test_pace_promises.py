@@ -385,7 +385,7 @@ async def test_many_senders_together_are_not_held_below_the_pace(senders: int) -
             assert (sent - before) / 1.5 > 0.8 * PACE
             # What the pace allows is sent in one go: one message for each turn of a busy loop would be less.
             history = server.root.history()[-500:]
-            assert len(history) > 4 * len({entry.time for entry in history})
+            assert len(history) > 2 * len({entry.time for entry in history})
         finally:
             for task in tasks:
                 task.cancel()
