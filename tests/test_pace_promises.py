@@ -384,8 +384,8 @@ async def test_many_senders_together_are_not_held_below_the_pace(senders: int) -
             await asyncio.sleep(1.5)
             assert (sent - before) / 1.5 > 0.8 * PACE
             # What the pace allows is sent in one go: one message for each turn of a busy loop would be less.
-            history = server.root.history()[-500:]
-            assert len(history) > 2 * len({entry.time for entry in history})
+            # A machine that is slow for a moment sends less than that, and is then not held.
+            await eventually(lambda: 4 * len({entry.time for entry in server.root.history()[-500:]}) < 500)
         finally:
             for task in tasks:
                 task.cancel()

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import resource
 import sys
+from abc import abstractmethod
 from typing import cast
 
 import uvloop
@@ -32,8 +33,8 @@ class Lines(asyncio.Protocol):
         for line in lines:
             self.line_received(line)
 
-    def line_received(self, line: bytes) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def line_received(self, line: bytes) -> None: ...
 
 
 class Relay(Lines):
