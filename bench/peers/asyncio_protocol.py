@@ -9,7 +9,6 @@ import asyncio
 import logging
 import resource
 import sys
-from abc import abstractmethod
 from typing import cast
 
 import uvloop
@@ -33,8 +32,8 @@ class Lines(asyncio.Protocol):
         for line in lines:
             self.line_received(line)
 
-    @abstractmethod
-    def line_received(self, line: bytes) -> None: ...
+    def line_received(self, line: bytes) -> None:
+        raise NotImplementedError
 
 
 class Relay(Lines):
