@@ -15,8 +15,10 @@ from hubbub.address import Address
         (("fe80::1%eth0", 80, 0, 2), "[fe80::1%eth0]:80"),
     ],
 )
-def test_an_address_is_written_as_in_urls(endpoint: tuple[object, ...], text: str) -> None:
-    assert str(Address.of(endpoint)) == text
+def test_an_address_is_written_as_in_urls_and_read_back(endpoint: tuple[object, ...], text: str) -> None:
+    address = Address.of(endpoint)
+    assert str(address) == text
+    assert Address.parse(text) == address
 
 
 def test_an_ipv4_client_of_a_dual_stack_listener_is_shown_as_such() -> None:

@@ -128,13 +128,46 @@ async def test_who_does_not_read_makes_its_client_wait() -> None:
 # Sending.
 
 
-async def test_a_client_that_is_caught_up_is_written_to_at_once() -> None:
+async def test_what_is_said_to_a_client_in_one_turn_is_written_in_one_piece_at_the_next() -> None:
     async with serving(idle) as (server, record):
         with await dial(server) as plain:
             (client,) = await record.wait_for_clients(1)
-            await client.send("now")
-            # Without a turn of the loop in between.
-            assert plain.recv(100) == b"now\n"
+            for message in ("one", "two", "three"):
+                await client.send(message)
+            with pytest.raises(BlockingIOError):
+                plain.recv(100)
+            await asyncio.sleep(0)
+            assert plain.recv(100) == b"one\ntwo\nthree\n"
+
+
+async def test_what_is_large_takes_along_what_was_said_before_and_waits_for_no_turn() -> None:
+    async with serving(idle, settings=hubbub.Settings(outbox_limit=100)) as (server, record):
+        with await dial(server) as plain:
+            (client,) = await record.wait_for_clients(1)
+            await client.send("small")
+            await client.send("x" * 100)
+            await client.send("small again")
+            assert plain.recv(1000) == b"small\n" + b"x" * 100 + b"\n"
+            await asyncio.sleep(0)
+            assert plain.recv(1000) == b"small again\n"
+
+
+async def test_a_broadcast_comes_behind_what_was_said_in_the_same_turn() -> None:
+    async with serving(idle) as (server, record), Peer.of(server) as peer:
+        (client,) = await record.wait_for_clients(1)
+        await server.broadcast("one")
+        await eventually(lambda: not client.lag.bytes)
+        await client.send("two")
+        await server.broadcast("three")
+        assert [await peer.line() for _ in range(3)] == [b"one\n", b"two\n", b"three\n"]
+
+
+async def test_what_was_said_last_reaches_a_client_that_is_closed_in_the_same_turn() -> None:
+    async with serving(idle) as (server, record), Peer.of(server) as peer:
+        (client,) = await record.wait_for_clients(1)
+        await client.send("bye")
+        await client.close()
+        assert await peer.rest() == b"bye\n"
 
 
 async def test_a_private_message_comes_behind_what_is_still_to_be_flushed() -> None:
@@ -276,15 +309,6 @@ async def test_a_flood_of_tiny_sends_lets_others_run() -> None:
             assert count - before <= 1024
         flooding = False
         await peer.line()
-
-
-async def test_the_kernel_is_told_to_hold_little() -> None:
-    if not hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        pytest.skip("this system has no TCP_NOTSENT_LOWAT")
-    async with serving(idle, settings=hubbub.Settings(unsent_limit=12345)) as (server, record), Peer.of(server):
-        (client,) = await record.wait_for_clients(1)
-        connection = transport_of(client).get_extra_info("socket")
-        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 12345
 
 
 # Lag.

@@ -248,15 +248,3 @@ async def test_what_comes_before_a_fault_is_given_out_and_nothing_after_it() -> 
         plain.send(b"two\n")
         assert await link.receive_many() == []
         assert await link.receive() is None
-
-
-async def test_the_kernel_is_told_what_this_system_knows(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with linked(hubbub.Settings(unsent_limit=54321)) as (link, _):
-        connection = link._transport.get_extra_info("socket")
-        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 54321
-    # As on a system that lacks it.
-    monkeypatch.delattr(socket, "TCP_NOTSENT_LOWAT", raising=False)
-    async with linked() as (link, plain):
-        plain.send(b"all the same\n")
-        assert await link.receive() == b"all the same"

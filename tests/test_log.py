@@ -31,7 +31,7 @@ def append(log: Log[str], *lines: str, exclude: object = None) -> None:
 
 def flush(log: Log[str], *lines: str, exclude: object = None) -> bytes:
     append(log, *lines, exclude=exclude)
-    return log.flush()
+    return log.flush().wire
 
 
 def joined(buffers: list[Buffer]) -> bytes:
@@ -54,9 +54,9 @@ def test_what_is_appended_is_pending_until_it_is_flushed() -> None:
     log = Log(FRAMING, AMPLE)
     append(log, "a", "b")
     assert (log.head.seq, log.flushed.seq) == (2, 0)
-    assert log.flush() == b"a\nb\n"
+    assert log.flush().wire == b"a\nb\n"
     assert log.head == log.flushed
-    assert log.flush() == b""
+    assert log.flush().wire == b""
 
 
 def test_what_is_pending_is_counted() -> None:
@@ -115,17 +115,20 @@ def test_each_reader_gets_all_but_what_it_is_excluded_from(broadcasts: list[Said
         if one.flush:
             log.flush()
     log.flush()
-    marks.add(log.mark().seq)
+    end = log.mark()
+    marks.add(end.seq)
+    # The newest flush is a chunk of its own until the next one.
+    flush(log, "next")
     chunk = log.chunk_at(Mark(0, 0))
-    assert (chunk.start, chunk.end, chunk.size) == (Mark(0, 0), log.head, log.head.offset)
+    assert (chunk.start, chunk.end, chunk.size) == (Mark(0, 0), end, end.offset)
     start = data.draw(st.sampled_from(sorted(marks)[:-1]), label="start")
     stop = data.draw(st.sampled_from([mark for mark in sorted(marks) if mark > start]), label="stop")
     for reader in ("alice", "bob", "carol"):
         due = [line for line, exclude in lines[start:stop] if exclude != reader]
-        buffers, end = chunk.read(start, stop, reader)
+        buffers, after = chunk.read(start, stop, reader)
         assert joined(buffers) == FRAMING.encode(due)
         assert all(buffers)
-        assert end.seq == stop
+        assert after.seq == stop
         assert chunk.count_for(start, stop, reader) == len(due)
 
 
@@ -133,8 +136,9 @@ def test_a_chunk_that_concerns_all_is_read_without_a_copy() -> None:
     log = Log(FRAMING, AMPLE)
     append(log, "a")
     append(log, "b", exclude="alice")
-    wire = log.flush()
-    chunk = log.chunk_at(Mark(0, 0))
+    chunk = log.flush()
+    wire = chunk.wire
+    assert log.chunk_at(Mark(0, 0)) is chunk
     assert chunk.read(0, 2, "bob")[0][0] is wire
     (buffer,), _ = chunk.read(0, 2, "alice")
     assert isinstance(buffer, memoryview)
@@ -151,21 +155,21 @@ def test_messages_outside_of_a_chunk_are_not_counted_with_it() -> None:
     assert log.chunk_at(Mark(1, 0)).count_for(0, 3, "alice") == 2
 
 
-def test_it_is_known_whom_the_next_flush_excludes() -> None:
+def test_a_flush_says_whom_it_excludes() -> None:
     log = Log(FRAMING, AMPLE)
     append(log, "a", exclude="alice")
-    assert log.excludes_pending("alice")
-    assert not log.excludes_pending("bob")
-    log.flush()
-    assert not log.excludes_pending("alice")
+    assert set(log.flush().excluded) == {"alice"}
+    append(log, "b")
+    assert not log.flush().excluded
 
 
 def test_small_flushes_share_a_chunk_and_large_ones_do_not() -> None:
     log = Log(FRAMING, AMPLE)
     flush(log, "a")
     flush(log, "b")
-    assert log.chunk_at(Mark(0, 0)) is log.chunk_at(Mark(1, 0))
+    assert log.chunk_at(Mark(0, 0)) is not log.chunk_at(Mark(1, 0))
     flush(log, "x" * SMALL_CHUNK)
+    assert log.chunk_at(Mark(0, 0)) is log.chunk_at(Mark(1, 0))
     assert log.chunk_at(Mark(2, 0)).start.seq == 2
     flush(log, "c")
     assert log.chunk_at(Mark(3, 0)).start.seq == 3

@@ -201,10 +201,11 @@ class Room:
 
     def flush(self) -> None:
         ready = {cursor for cursor, client in self.cursors.items() if self._is_ready(cursor, client)}
-        if wire := self.log.flush():
-            for cursor in ready:
-                cursor.at = self.log.flushed
-                self.cursors[cursor].write([wire])
+        start, flushed = self.log.flushed, self.log.flush()
+        for cursor in ready if flushed.batches else ():
+            buffers, cursor.at = flushed.read(start.seq, self.log.flushed.seq, cursor)
+            if buffers:
+                self.cursors[cursor].write(buffers)
         for client in list(self.cursors.values()):
             client.pump()
         while (chunk := self.log.overdue()) is not None:
@@ -214,12 +215,7 @@ class Room:
             self.log.drop()
 
     def _is_ready(self, cursor: Cursor[Room], client: Client) -> bool:
-        return (
-            cursor.at == self.log.flushed
-            and cursor.end is None
-            and client.unhindered
-            and not self.log.excludes_pending(cursor)
-        )
+        return cursor.at == self.log.flushed and cursor.end is None and client.unhindered
 
 
 class Hub(RuleBasedStateMachine):

@@ -17,6 +17,12 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @classmethod
+    def parse(cls, text: str) -> Address:
+        """The address that `str` wrote as `text`."""
+        host, _, port = text.rpartition(":")
+        return cls(host.removeprefix("[").removesuffix("]"), int(port))
+
+    @classmethod
     def of(cls, endpoint: Any) -> Address:
         """The address of a socket's end, as `getsockname` and `getpeername` give it.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Generic
 
+from .address import Address
 from .endings import Ending, EndingCode
 from .exceptions import ConnectionClosed
 from .framing import M
@@ -12,7 +13,6 @@ from .framing import M
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Sequence
 
-    from .address import Address
     from .cursor import Lag
     from .log import Position
     from .reader import Reader
@@ -28,27 +28,21 @@ class Client(Generic[M]):
 
     Attributes:
         server: the server it is connected to.
-        address: its IP address.
-        port: its port.
-        name: both, as in "127.0.0.1:54052"; `str` gives it too.
+        name: its address and port, as in "127.0.0.1:54052"; `str` gives it too.
         connected_at: when it connected, in seconds since 1970.
         when_slow: what happens to it once retention has passed it; None: what the room says.
     """
 
     __slots__ = (
         "_reader",
-        "address",
         "connected_at",
         "name",
-        "port",
         "server",
         "when_slow",
     )
 
     def __init__(self, server: Server[M], reader: Reader[M], address: Address) -> None:
         self.server = server
-        self.address = address.host
-        self.port = address.port
         self.name = str(address)
         self.connected_at = time.time()
         self.when_slow: WhenSlow | None = None
@@ -69,6 +63,16 @@ class Client(Generic[M]):
         if message is None and (message := await self._reader.receive()) is None:
             raise StopAsyncIteration
         return message
+
+    @property
+    def address(self) -> str:
+        """Its IP address."""
+        return Address.parse(self.name).host
+
+    @property
+    def port(self) -> int:
+        """Its port."""
+        return Address.parse(self.name).port
 
     @property
     def ending(self) -> Ending | None:
@@ -128,11 +132,10 @@ class Client(Generic[M]):
         """Send it private messages as `send` does, at the price of one."""
         reader = self._reader
         wire = reader.framing.encode(messages)
-        await reader.let_others_run(len(wire))
-        while self.ending is None and reader.outbox.private_size >= reader.settings.outbox_limit:
-            await reader.sent.wait()
-        if self.ending is not None:
-            raise ConnectionClosed(self.name, self.ending)
+        if reader.gathered_size + reader.outbox.private_size >= reader.settings.outbox_limit:
+            await reader.wait_for_space()
+        if reader.ending is not None:
+            raise ConnectionClosed(self.name, reader.ending)
         if wire:
             reader.send(wire)
 

@@ -12,6 +12,7 @@ from .framing import Lines, M
 from .link import Link, describe
 from .pulse import Pulse
 from .settings import DEFAULT_HOST, DEFAULT_PORT, Settings
+from .tcp import set_options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -38,7 +39,7 @@ class _Dialled(Link[M]):
         self.ending: Ending | None = None
 
     def on_opened(self) -> None:
-        """Nothing is to be done."""
+        set_options(self._transport.get_extra_info("socket"), self.settings)
 
     def on_received(self, messages: Sequence[M]) -> None:
         """Nothing is to be done."""
@@ -154,12 +155,11 @@ class Connection(Generic[M]):
         """Send messages as `send` does, at the price of one."""
         wire = self._framing.encode(messages)
         link = self._link
-        await link.let_others_run(len(wire))
-        while not link.writable and link.ending is None:
-            await link.drained.wait()
+        while link.ending is None and not (link.writable and link.gathered_size < self._settings.outbox_limit):
+            await (asyncio.sleep(0) if link.writable else link.drained.wait())
         if link.ending is not None:
             raise ConnectionClosed(self.name, link.ending)
-        link.write(wire)
+        link.write_soon(wire)
 
     async def close(self) -> None:
         """End the connection behind what was sent, and wait until it has ended.

@@ -68,7 +68,10 @@ class Cursor(Generic[Owner]):
     @property
     def waiting(self) -> bool:
         """Whether there is something for it to read, if only a notice, or once it is flushed."""
-        return self._missed > 0 or self.at.seq < self.target
+        log = self.log
+        if self.end is not None:
+            return self._missed > 0 or self.at.seq < self.end
+        return self._missed > 0 or log.pending_size > 0 or self.at.seq < log.flushed.seq
 
     @property
     def finished(self) -> bool:
@@ -125,7 +128,12 @@ class Outbox(Generic[Owner]):
     @property
     def idle(self) -> bool:
         """Whether nothing waits, not even for a flush."""
-        return not self._splices and not any(cursor.waiting for cursor in self.cursors)
+        if self._splices:
+            return False
+        for cursor in self.cursors:  # noqa: SIM110 - a generator would take longer than all it looks at
+            if cursor.waiting:
+                return False
+        return True
 
     @property
     def exhausted(self) -> bool:

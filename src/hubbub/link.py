@@ -7,7 +7,6 @@ holds the peer back.
 from __future__ import annotations
 
 import asyncio
-import socket
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Final, Generic, cast
 
@@ -24,13 +23,13 @@ if TYPE_CHECKING:
 
 
 SEND_COST: Final = 256
-"""What a send counts beside its bytes before others are let run: about 1,000 short ones are let pass."""
-
-KEEPALIVE_PROBES: Final = 3
-"""How many probes a silent peer may leave unanswered before its connection counts as lost."""
+"""What a send counts beside its bytes: many tiny ones are not to keep the event loop from turning."""
 
 # Shared by all connections: an iterator that has ended stays so.
 _NOTHING: Iterator[Any] = iter(())
+
+# Shared too, and never appended to.
+_NONE_GATHERED: Final[list[bytes]] = []
 
 
 class Link(asyncio.Protocol, Generic[M]):
@@ -43,6 +42,7 @@ class Link(asyncio.Protocol, Generic[M]):
         settings: the limits.
         loop: the event loop.
         writable: whether the transport has passed on all that it was given.
+        gathered_size: what waits for the loop's next turn to be written, in bytes and `SEND_COST` for each send.
         at_end: whether the peer has ended its stream cleanly.
         lost: whether the connection is gone.
         closed: fires when the connection is gone.
@@ -51,6 +51,7 @@ class Link(asyncio.Protocol, Generic[M]):
     __slots__ = (
         "_decoder",
         "_finishing",
+        "_gathered",
         "_inbox",
         "_inbox_size",
         "_linger",
@@ -60,10 +61,10 @@ class Link(asyncio.Protocol, Generic[M]):
         "_taken_at",
         "_transport",
         "_unsent",
-        "_unyielded",
         "at_end",
         "closed",
         "framing",
+        "gathered_size",
         "loop",
         "lost",
         "settings",
@@ -81,6 +82,7 @@ class Link(asyncio.Protocol, Generic[M]):
         self.lost = False
         self.closed = Pulse()
         self._finishing = False
+        self._gathered: list[bytes] = _NONE_GATHERED
         self._linger: asyncio.TimerHandle | None = None
         self._spent = False
         self._inbox: list[bytes] = []
@@ -88,7 +90,7 @@ class Link(asyncio.Protocol, Generic[M]):
         self._messages: Iterator[M] = _NOTHING
         self._receiver: asyncio.Future[None] | None = None
         self._unsent = 0
-        self._unyielded = 0
+        self.gathered_size = 0
         self._taken_at = 0.0
 
     @abstractmethod
@@ -125,7 +127,6 @@ class Link(asyncio.Protocol, Generic[M]):
         self._transport = cast("asyncio.Transport", transport)
         # Pause as soon as the socket is full: what it does not take stays in the log.
         self._transport.set_write_buffer_limits(high=0)
-        _set_options(self._transport.get_extra_info("socket"), self.settings)
         self.on_opened()
 
     def data_received(self, data: bytes) -> None:
@@ -135,7 +136,10 @@ class Link(asyncio.Protocol, Generic[M]):
         self._inbox_size += len(data)
         if self._inbox_size >= self.settings.inbox_limit:
             self._transport.pause_reading()
-        self._wake_receiver()
+        # As `_wake_receiver` does, but this is for each message.
+        receiver = self._receiver
+        if receiver is not None and not receiver.done():
+            receiver.set_result(None)
 
     def eof_received(self) -> bool:
         self.at_end = True
@@ -159,6 +163,8 @@ class Link(asyncio.Protocol, Generic[M]):
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
         self.writable = False
+        self._gathered = _NONE_GATHERED
+        self.gathered_size = 0
         if self._linger is not None:
             self._linger.cancel()
         self._wake_receiver()
@@ -211,7 +217,7 @@ class Link(asyncio.Protocol, Generic[M]):
             return []
         failure = None
         try:
-            messages = self._decode_inbox()
+            messages = self._decoder.feed(self._take_inbox()) if self._inbox else self._decode_end()
         except FramingError as error:
             self._spent = True
             messages, failure = error.messages, error
@@ -223,9 +229,7 @@ class Link(asyncio.Protocol, Generic[M]):
             self.on_failed(failure)
         return messages
 
-    def _decode_inbox(self) -> Sequence[M]:
-        if self._inbox:
-            return self._decoder.feed(self._take_inbox())
+    def _decode_end(self) -> Sequence[M]:
         if self.at_end:
             self._spent = True
             return self._decoder.end()
@@ -252,20 +256,36 @@ class Link(asyncio.Protocol, Generic[M]):
 
     def write(self, buffer: Buffer) -> None:
         """Give bytes to the transport; only to be called while `writable`."""
+        if self._gathered:
+            self._write_gathered()
         self._transport.write(buffer)
+
+    def write_soon(self, wire: bytes) -> None:
+        """Write bytes in the loop's next turn, in one piece with all that come until then.
+
+        A system call costs more than many short messages, and so does a peer that is woken for each.
+        """
+        if self._gathered:
+            self._gathered.append(wire)
+        else:
+            self._gathered = [wire]
+            self.loop.call_soon(self._write_gathered)
+        self.gathered_size += len(wire) + SEND_COST
+
+    def _write_gathered(self) -> None:
+        # A write may have taken them along.
+        if self._gathered:
+            wire = b"".join(self._gathered)
+            self._gathered = _NONE_GATHERED
+            self.gathered_size = 0
+            self._transport.write(wire)
 
     def write_many(self, buffers: Sequence[Buffer]) -> None:
         """Give several pieces to the transport, without joining them; only to be called while `writable`."""
+        self._write_gathered()
         self._transport.writelines(buffers)
         # asyncio up to Python 3.12.8 and 3.13.1 forgets to pause here (CVE-2024-12254). This makes it look.
         self._transport.set_write_buffer_limits(high=0)
-
-    async def let_others_run(self, size: int) -> None:
-        """Let the event loop turn now and then: a peer that takes all it is sent must not keep its sender from that."""
-        self._unyielded += size + SEND_COST
-        if self._unyielded > self.settings.chunk_limit:
-            self._unyielded = 0
-            await asyncio.sleep(0)
 
     def finish(self) -> None:
         """End the stream behind what was written, and the connection once the peer has ended too or lingered enough.
@@ -276,6 +296,7 @@ class Link(asyncio.Protocol, Generic[M]):
         if self._finishing or self.lost:
             return
         self._finishing = True
+        self._write_gathered()
         self.stop_receiving()
         if self.at_end:
             self._transport.close()
@@ -305,25 +326,6 @@ class Link(asyncio.Protocol, Generic[M]):
     def abort(self) -> None:
         """End the connection at once, whatever waits."""
         self._transport.abort()
-
-
-def _set_options(connection: socket.socket, settings: Settings) -> None:
-    # Without this the kernel takes megabytes for a reader that does not read, outside of any limit here.
-    _set_tcp_option(connection, "TCP_NOTSENT_LOWAT", settings.unsent_limit)
-    # Nothing else tells that a peer has vanished which is never sent anything.
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    _set_tcp_option(connection, "TCP_KEEPIDLE", settings.keepalive_time)
-    _set_tcp_option(connection, "TCP_KEEPINTVL", settings.keepalive_interval)
-    _set_tcp_option(connection, "TCP_KEEPCNT", KEEPALIVE_PROBES)
-    # While something is unacknowledged there are no such probes, but repeats for a quarter of an hour.
-    silence = settings.keepalive_time + KEEPALIVE_PROBES * settings.keepalive_interval
-    _set_tcp_option(connection, "TCP_USER_TIMEOUT", int(1000 * max(silence, settings.patience)))
-
-
-def _set_tcp_option(connection: socket.socket, name: str, value: int) -> None:
-    # tcp(7) has them all; other systems lack some.
-    if hasattr(socket, name):
-        connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def describe(error: Exception) -> str:

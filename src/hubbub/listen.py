@@ -6,16 +6,20 @@ import asyncio
 import errno
 import os
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .address import Address
 from .exceptions import ListenError
+from .tcp import set_options
+
+if TYPE_CHECKING:
+    from .settings import Settings
 
 # A host may have a name for an address that it has not got, such as ::1 where IPv6 is off.
 _UNUSABLE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
-async def bind(host: str, port: int, backlog: int) -> list[socket.socket]:
+async def bind(host: str, port: int, settings: Settings) -> list[socket.socket]:
     """Sockets that listen on every address of `host`.
 
     With port 0 the system chooses one, and all of them get it.
@@ -31,7 +35,7 @@ async def bind(host: str, port: int, backlog: int) -> list[socket.socket]:
             if port == 0 and sockets:
                 port = sockets[0].getsockname()[1]
             try:
-                sockets.append(_listen(family, (address, port, *scope), backlog, dualstack=host == "::"))
+                sockets.append(_listen(family, (address, port, *scope), settings, dualstack=host == "::"))
             except OSError as error:
                 if error.errno not in _UNUSABLE:
                     raise
@@ -56,8 +60,9 @@ async def _resolve(host: str, port: int) -> list[tuple[int, Any]]:
     return list(dict.fromkeys((family, address) for family, _, _, _, address in infos))
 
 
-def _listen(family: int, address: Any, backlog: int, *, dualstack: bool) -> socket.socket:
-    listening = socket.create_server(address, family=family, backlog=backlog, dualstack_ipv6=dualstack)
+def _listen(family: int, address: Any, settings: Settings, *, dualstack: bool) -> socket.socket:
+    listening = socket.create_server(address, family=family, backlog=settings.backlog, dualstack_ipv6=dualstack)
+    set_options(listening, settings)
     listening.setblocking(False)
     return listening
 

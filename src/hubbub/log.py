@@ -26,7 +26,7 @@ BATCH_COST: Final = 256
 """What a batch counts beside its bytes: about what its bookkeeping takes."""
 
 SMALL_CHUNK: Final = 32 * 1024
-"""A chunk that stays no larger takes in the next flush: a quiet room must not be a log of tiny chunks."""
+"""A chunk that stays no larger takes in the one after it: a quiet room must not be a log of tiny chunks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class Chunk:
     @property
     def wire(self) -> bytes:
         """The bytes of all batches; joined at the first call, and kept in place of the pieces."""
-        if len(self._pieces) > 1:
+        if len(self._pieces) != 1:
             self._pieces = [b"".join(self._pieces)]
         return self._pieces[0]
 
@@ -158,17 +158,18 @@ class Chunk:
         """The bytes of the batches from `start` up to `stop` without those `reader` is excluded from, and their end."""
         first = self.batches[bisect_left(self.batches, start, key=_start_seq)]
         last = self.batches[bisect_left(self.batches, stop, key=_start_seq) - 1]
-        excluded = self.excluded.get(reader, ())
+        excluded = self.excluded.get(reader, [])
         if not excluded and last.wire_end - first.wire_start == self.wire_size:
             return [self.wire], last.end
         whole = memoryview(self.wire)
         buffers: list[Buffer] = []
         at = first.wire_start
-        for batch in excluded:
-            if at <= batch.wire_start < last.wire_end:
-                if at < batch.wire_start:
-                    buffers.append(whole[at : batch.wire_start])
-                at = batch.wire_end
+        for batch in excluded[bisect_left(excluded, start, key=_start_seq) :]:
+            if batch.wire_start >= last.wire_end:
+                break
+            if at < batch.wire_start:
+                buffers.append(whole[at : batch.wire_start])
+            at = batch.wire_end
         if at < last.wire_end:
             buffers.append(whole[at : last.wire_end])
         return buffers, last.end
@@ -226,10 +227,6 @@ class Log(Generic[M]):
         """Where the retained messages start."""
         return self._chunks[0].start if self._chunks else self.flushed
 
-    def excludes_pending(self, reader: object) -> bool:
-        """Whether `reader` is excluded from something that the next flush will make readable."""
-        return reader in self._pending.excluded
-
     def position(self, mark: Mark) -> Position:
         return Position(self.epoch, mark.seq)
 
@@ -244,22 +241,19 @@ class Log(Generic[M]):
         self.pending_size += len(wire)
         self.pending_appends += 1
 
-    def flush(self) -> bytes:
-        """Make what is pending readable, and return its bytes."""
+    def flush(self) -> Chunk:
+        """Make what is pending readable, and return it; it stays a chunk of its own until the next flush."""
         chunk = self._pending
         if not chunk.batches:
-            return b""
+            return chunk
+        self._join_last()
         self.flushed = self.head
         self._running = None
         self._pending = Chunk()
         self.pending_size = 0
         self.pending_appends = 0
-        wire = chunk.wire
-        if self._chunks and self._fits(self._chunks[-1], chunk):
-            self._chunks[-1].extend(chunk)
-        else:
-            self._chunks.append(chunk)
-        return wire
+        self._chunks.append(chunk)
+        return chunk
 
     def overdue(self) -> Chunk | None:
         """The oldest chunk, if retention has passed it. `drop` it once no cursor is in it."""
@@ -310,6 +304,11 @@ class Log(Generic[M]):
             for at, message in enumerate(self._messages(batch, wire), start=batch.start.seq):
                 if at >= seq:
                     yield Entry(Position(self.epoch, at), batch.time, batch.sender, message)
+
+    def _join_last(self) -> None:
+        if len(self._chunks) > 1 and self._fits(*self._chunks[-2:]):
+            last = self._chunks.pop()
+            self._chunks[-1].extend(last)
 
     def _fits(self, chunk: Chunk, later: Chunk) -> bool:
         # Chunks are dropped whole, so that one which counts much would take more with it than retention has passed.

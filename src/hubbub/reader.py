@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,6 @@ from .link import Link, describe
 from .pulse import Pulse
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Sequence
 
     from .client import Client
@@ -62,12 +62,17 @@ class Reader(Link[M]):
         return self.writable and not self.outbox.has_private
 
     def send(self, wire: bytes) -> None:
-        """Send private bytes behind all that the rooms have now; at once, if nothing is before them."""
+        """Send private bytes behind all that the rooms have now; in the loop's next turn, if nothing is before them."""
         if self.writable and self.outbox.idle:
-            self.write(wire)
+            self.write_soon(wire)
         else:
             self.outbox.send(wire)
             self.pump()
+
+    async def wait_for_space(self) -> None:
+        """Wait while as many private bytes wait as `Settings.outbox_limit` says, unless the client ends."""
+        while self.ending is None and self.gathered_size + self.outbox.private_size >= self.settings.outbox_limit:
+            await (asyncio.sleep(0) if self.gathered_size else self.sent.wait())
 
     def enter(self, room: Room[M], since: Position | None = None) -> None:
         """Enter a room, to read it from `since` or from now on.
@@ -77,7 +82,10 @@ class Reader(Link[M]):
         """
         cursor, before = room.readers.enter(self.client, since)
         self.outbox.add(cursor, before)
-        self.pump()
+        if cursor.waiting or self.outbox.has_private:
+            self.pump()
+        else:
+            room.readers.place(cursor, self)
 
     def leave(self, room: Room[M]) -> None:
         """Leave a room, having read what it has now."""
@@ -164,7 +172,8 @@ class Reader(Link[M]):
         self.pump()
 
     def on_received(self, messages: Sequence[M]) -> None:
-        self._registry.received(self, messages)
+        if self._registry.hears_messages:
+            self._registry.received(self.client, messages)
 
     def on_replies(self, replies: bytes) -> None:
         # A peer that answers nothing it is asked, and asks on, is owed nothing.

@@ -1,7 +1,8 @@
 """The readers of one room: the flush, retention, and who holds senders back.
 
-A reader is *ready* while its transport is empty and nothing concerns it alone: the flush writes the same bytes to all
-of those. Any other is *behind*, and reads on by itself as its transport drains, or at the end of a flush.
+A reader is *ready* while its transport is empty and no private message waits: the flush writes the same bytes to all of
+those, without what they are excluded from. Any other is *behind*, and reads on by itself as its transport drains, or at
+the end of a flush.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from .client import Client
     from .framing import Framing
-    from .log import Log, Mark, Position
+    from .log import Chunk, Log, Mark, Position
     from .reader import Reader
     from .room import Room
 
@@ -66,21 +67,11 @@ class Readers(Generic[M]):
 
     def place(self, cursor: Cursor[Readers[M]], reader: Reader[M]) -> None:
         """Note where a reader stands now."""
-        if (
-            cursor.at == self._log.flushed
-            and cursor.end is None
-            and reader.unhindered
-            and not self._log.excludes_pending(cursor)
-        ):
+        if cursor.at == self._log.flushed and cursor.end is None and reader.unhindered:
             self._behind.pop(cursor, None)
             self._ready[cursor] = reader
         else:
             self._ready.pop(cursor, None)
-            self._behind[cursor] = reader
-
-    def exclude(self, cursor: Cursor[Readers[M]]) -> None:
-        """Note that the next flush has something that `cursor` is not to read."""
-        if reader := self._ready.pop(cursor, None):
             self._behind[cursor] = reader
 
     def forget(self, cursor: Cursor[Readers[M]]) -> None:
@@ -96,7 +87,8 @@ class Readers(Generic[M]):
 
     def look(self, size: int = 0) -> None:
         """Find out anew whether a reader holds senders back, who want to broadcast `size` bytes."""
-        if self._settings.pace is None:
+        if self._settings.pace is None or not self._behind:
+            self.holding = False
             return
         head = self._log.head.offset
         limit = min(head, head + size - self._settings.retention // 2)
@@ -107,20 +99,23 @@ class Readers(Generic[M]):
 
     def _flush(self) -> None:
         start = self._log.flushed
-        wire = self._log.flush()
-        self._flush_slice(start, wire, iter(list(self._ready.items())))
+        chunk = self._log.flush()
+        self._flush_slice(start, chunk, iter(list(self._ready.items())))
 
-    def _flush_slice(self, start: Mark, wire: bytes, todo: Iterator[tuple[Cursor[Readers[M]], Reader[M]]]) -> None:
-        end, ready = self._log.flushed, self._ready
+    def _flush_slice(self, start: Mark, chunk: Chunk, todo: Iterator[tuple[Cursor[Readers[M]], Reader[M]]]) -> None:
+        end, ready, wire, excluded = self._log.flushed, self._ready, chunk.wire, chunk.excluded
         left = self._settings.flush_slice
         for cursor, reader in todo:
             # Between two slices a reader may have fallen behind, or read on by itself.
             if cursor in ready and cursor.at == start:
                 cursor.at = end
-                reader.write(wire)
+                if cursor not in excluded:
+                    reader.write(wire)
+                elif buffers := chunk.read(start.seq, end.seq, cursor)[0]:
+                    reader.write_many(buffers)
             left -= 1
             if not left:
-                asyncio.get_running_loop().call_soon(self._flush_slice, start, wire, todo)
+                asyncio.get_running_loop().call_soon(self._flush_slice, start, chunk, todo)
                 return
         self._finish_flush()
 

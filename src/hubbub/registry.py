@@ -12,7 +12,7 @@ from .client import Client
 from .endings import Ending, EndingCode
 from .exceptions import ConnectionClosed
 from .framing import M
-from .observe import tell
+from .observe import Observer, tell
 from .pulse import Pulse
 from .reader import Reader
 
@@ -35,6 +35,7 @@ class Registry(Generic[M]):
 
     Attributes:
         paused: those whose transport has not taken all it was given.
+        hears_messages: whether the observer wants to know of each message; what nobody hears costs nothing.
         accepted: how many there have been.
         endings: how many have ended, by code.
     """
@@ -45,6 +46,8 @@ class Registry(Generic[M]):
         self.endings: Counter[EndingCode] = Counter()
         self._server = server
         self._settings = server.settings
+        self._observer = server.observer
+        self.hears_messages = getattr(self._observer.received, "__func__", None) is not Observer.received
         self._handler = handler
         # A reader is here until its task has ended, which may be after its connection has, and the other way round.
         self._readers: set[Reader[M]] = set()
@@ -72,12 +75,12 @@ class Registry(Generic[M]):
         self._connections += 1
         self._readers.add(reader)
         reader.enter(self._server.root)
-        tell(self._server.observer.connected, client)
+        tell(self._observer.connected, client)
         reader.task = reader.loop.create_task(self._serve(reader), name="hubbub handler")
 
-    def received(self, reader: Reader[M], messages: Sequence[M]) -> None:
+    def received(self, client: Client[M], messages: Sequence[M]) -> None:
         """A client's messages are about to be given to its handler."""
-        tell(self._server.observer.received, reader.client, messages)
+        tell(self._observer.received, client, messages)
 
     def ended(self, reader: Reader[M], ending: Ending) -> None:
         """A client has ended: give its handler some time to end as well."""
@@ -86,7 +89,7 @@ class Registry(Generic[M]):
             self._graces[reader] = reader.loop.call_later(self._settings.cancel_time, self._cancel_handler, reader)
         slow = ending.code in (EndingCode.SLOW, EndingCode.STALLED)
         logger.log(logging.WARNING if slow else logging.DEBUG, "%s ended: %s", reader.client, ending)
-        tell(self._server.observer.ended, reader.client)
+        tell(self._observer.ended, reader.client)
 
     def closed(self, reader: Reader[M]) -> None:
         """A connection is gone."""

@@ -131,8 +131,6 @@ class Room(Generic[M]):
         else:
             cursor = readers.members.get(exclude)
             self._log.append(wire, count, time=time.time(), sender=exclude.name, exclude=cursor)
-            if cursor is not None:
-                readers.exclude(cursor)
         if readers.holding:
             self._pace.spend(len(wire), asyncio.get_running_loop().time())
         readers.schedule_flush()

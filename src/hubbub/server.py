@@ -217,7 +217,7 @@ class Server(Generic[M]):
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
         backlog = self.settings.backlog
-        sockets = await bind(self._host, self._port, backlog)
+        sockets = await bind(self._host, self._port, self.settings)
         try:
             for listening in sockets:
                 self._listeners.append(

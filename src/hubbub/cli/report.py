@@ -31,7 +31,7 @@ _ORDINARY = {EndingCode.LEFT, EndingCode.FINISHED, EndingCode.CLOSED, EndingCode
 
 
 @contextmanager
-def reporting(log_format: LogFormat, *, quiet: bool, verbose: bool) -> Iterator[Reporter]:
+def reporting(log_format: LogFormat, *, quiet: bool, verbose: bool) -> Iterator[QuietReporter]:
     """An observer that prints events on standard output.
 
     While it is open, what hubbub and asyncio log goes to standard error.
@@ -48,7 +48,7 @@ def reporting(log_format: LogFormat, *, quiet: bool, verbose: bool) -> Iterator[
         logger.addHandler(handler)
         logging.getLogger("hubbub").setLevel(logging.DEBUG if verbose else logging.INFO)
         try:
-            yield Reporter(out, lay_out, quiet=quiet)
+            yield QuietReporter(out, lay_out) if quiet else Reporter(out, lay_out)
         finally:
             logger.removeHandler(handler)
 
@@ -61,28 +61,34 @@ def _as_json(line: str, fields: dict[str, object]) -> str:
     return json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **fields})
 
 
-class Reporter(Observer[Any]):
-    """Prints who connected, said what and left."""
+class QuietReporter(Observer[Any]):
+    """Prints where the server listens."""
 
-    def __init__(self, out: LineWriter, lay_out: Any, *, quiet: bool) -> None:
+    def __init__(self, out: LineWriter, lay_out: Any) -> None:
         self._out = out
         self._lay_out = lay_out
-        self._quiet = quiet
-        self._second = 0.0
-        self._shown = 0
-        self._unshown = 0
 
     def started(self, server: Server[Any]) -> None:
         for address in server.addresses:
             self._report(f"Server started at: {address}", event="started", address=str(address))
 
+    def _report(self, line: str, **fields: object) -> None:
+        self._out.write(self._lay_out(line, fields))
+
+
+class Reporter(QuietReporter):
+    """Prints also who connected, said what and left."""
+
+    def __init__(self, out: LineWriter, lay_out: Any) -> None:
+        super().__init__(out, lay_out)
+        self._second = 0.0
+        self._shown = 0
+        self._unshown = 0
+
     def connected(self, client: Client[Any]) -> None:
-        if not self._quiet:
-            self._report(f"{client} connected.", event="connected", client=client.name)
+        self._report(f"{client} connected.", event="connected", client=client.name)
 
     def received(self, client: Client[Any], messages: Sequence[Any]) -> None:
-        if self._quiet:
-            return
         now = time.monotonic()
         if now - self._second >= 1.0:
             self._report_unshown()
@@ -97,7 +103,7 @@ class Reporter(Observer[Any]):
 
     def ended(self, client: Client[Any]) -> None:
         ending = client.ending
-        if self._quiet or ending is None:
+        if ending is None:
             return
         self._report_unshown()
         why = "" if ending.code in _ORDINARY else f" ({printable(str(ending))})"
@@ -108,9 +114,6 @@ class Reporter(Observer[Any]):
         if self._unshown:
             self._report(f"{self._unshown} more messages not shown.", event="not shown", count=self._unshown)
             self._unshown = 0
-
-    def _report(self, line: str, **fields: object) -> None:
-        self._out.write(self._lay_out(line, fields))
 
 
 class _LogHandler(logging.Handler):
