@@ -21,6 +21,7 @@ class Room:
         self.log.append(FRAMING.encode([self.name + text]), 1, time=0.0, exclude=exclude)
         if flush:
             self.log.flush()
+            self.log.compact()
 
     def fill_chunk(self) -> None:
         """Say something so long that nothing else is in its chunk."""

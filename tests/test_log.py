@@ -30,8 +30,11 @@ def append(log: Log[str], *lines: str, exclude: object = None) -> None:
 
 
 def flush(log: Log[str], *lines: str, exclude: object = None) -> bytes:
-    append(log, *lines, exclude=exclude)
-    return log.flush().wire
+    if lines:
+        append(log, *lines, exclude=exclude)
+    wire = log.flush().wire
+    log.compact()
+    return wire
 
 
 def joined(buffers: list[Buffer]) -> bytes:
@@ -113,14 +116,11 @@ def test_each_reader_gets_all_but_what_it_is_excluded_from(broadcasts: list[Said
         if data.draw(st.booleans(), label="mark"):
             marks.add(log.mark().seq)
         if one.flush:
-            log.flush()
-    log.flush()
-    end = log.mark()
-    marks.add(end.seq)
-    # The newest flush is a chunk of its own until the next one.
-    flush(log, "next")
+            flush(log)
+    flush(log)
+    marks.add(log.mark().seq)
     chunk = log.chunk_at(Mark(0, 0))
-    assert (chunk.start, chunk.end, chunk.size) == (Mark(0, 0), end, end.offset)
+    assert (chunk.start, chunk.end, chunk.size) == (Mark(0, 0), log.head, log.head.offset)
     start = data.draw(st.sampled_from(sorted(marks)[:-1]), label="start")
     stop = data.draw(st.sampled_from([mark for mark in sorted(marks) if mark > start]), label="stop")
     for reader in ("alice", "bob", "carol"):
@@ -163,13 +163,14 @@ def test_a_flush_says_whom_it_excludes() -> None:
     assert not log.flush().excluded
 
 
-def test_small_flushes_share_a_chunk_and_large_ones_do_not() -> None:
+def test_small_flushes_share_a_chunk_once_compacted_and_large_ones_do_not() -> None:
     log = Log(FRAMING, AMPLE)
     flush(log, "a")
-    flush(log, "b")
-    assert log.chunk_at(Mark(0, 0)) is not log.chunk_at(Mark(1, 0))
-    flush(log, "x" * SMALL_CHUNK)
+    append(log, "b")
+    assert log.flush() is log.chunk_at(Mark(1, 0)) is not log.chunk_at(Mark(0, 0))
+    log.compact()
     assert log.chunk_at(Mark(0, 0)) is log.chunk_at(Mark(1, 0))
+    flush(log, "x" * SMALL_CHUNK)
     assert log.chunk_at(Mark(2, 0)).start.seq == 2
     flush(log, "c")
     assert log.chunk_at(Mark(3, 0)).start.seq == 3

@@ -208,6 +208,7 @@ class Room:
                 self.cursors[cursor].write(buffers)
         for client in list(self.cursors.values()):
             client.pump()
+        self.log.compact()
         while (chunk := self.log.overdue()) is not None:
             for cursor, client in list(self.cursors.items()):
                 if cursor.at.seq < chunk.end.seq and not client.ended:

@@ -148,7 +148,7 @@ class Outbox(Generic[Owner]):
 
     def add(self, cursor: Cursor[Owner], before: bytes = b"") -> None:
         """Read from one more log, after sending what comes `before` that."""
-        if before or any(other.log is cursor.log for other in self.cursors):
+        if before or (self.cursors and any(other.log is cursor.log for other in self.cursors)):
             # Even an empty splice keeps the new cursor behind one that is still leaving the same log.
             self.send(before)
         self.cursors += (cursor,)

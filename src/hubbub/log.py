@@ -26,7 +26,7 @@ BATCH_COST: Final = 256
 """What a batch counts beside its bytes: about what its bookkeeping takes."""
 
 SMALL_CHUNK: Final = 32 * 1024
-"""A chunk that stays no larger takes in the one after it: a quiet room must not be a log of tiny chunks."""
+"""A chunk that stays no larger takes in the next one: a quiet room must not be a log of tiny chunks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,11 +242,10 @@ class Log(Generic[M]):
         self.pending_appends += 1
 
     def flush(self) -> Chunk:
-        """Make what is pending readable, and return it; it stays a chunk of its own until the next flush."""
+        """Make what is pending readable, and return it; it stays a chunk of its own until `compact`."""
         chunk = self._pending
         if not chunk.batches:
             return chunk
-        self._join_last()
         self.flushed = self.head
         self._running = None
         self._pending = Chunk()
@@ -255,10 +254,17 @@ class Log(Generic[M]):
         self._chunks.append(chunk)
         return chunk
 
+    def compact(self) -> None:
+        """Join the newest chunk to the one before it, if both are small."""
+        if len(self._chunks) > 1 and self._fits(*self._chunks[-2:]):
+            last = self._chunks.pop()
+            self._chunks[-1].extend(last)
+
     def overdue(self) -> Chunk | None:
         """The oldest chunk, if retention has passed it. `drop` it once no cursor is in it."""
-        if len(self._chunks) > 1 and self.flushed.offset - self.oldest.offset > self._retention:
-            return self._chunks[0]
+        chunks = self._chunks
+        if len(chunks) > 1 and self.flushed.offset - chunks[0].batches[0].start.offset > self._retention:
+            return chunks[0]
         return None
 
     def drop(self) -> None:
@@ -305,15 +311,11 @@ class Log(Generic[M]):
                 if at >= seq:
                     yield Entry(Position(self.epoch, at), batch.time, batch.sender, message)
 
-    def _join_last(self) -> None:
-        if len(self._chunks) > 1 and self._fits(*self._chunks[-2:]):
-            last = self._chunks.pop()
-            self._chunks[-1].extend(last)
-
     def _fits(self, chunk: Chunk, later: Chunk) -> bool:
+        if chunk.wire_size + later.wire_size > SMALL_CHUNK:
+            return False
         # Chunks are dropped whole, so that one which counts much would take more with it than retention has passed.
-        counted = later.end.offset - chunk.start.offset
-        return chunk.wire_size + later.wire_size <= SMALL_CHUNK and counted <= self._retention // 8
+        return later.end.offset - chunk.start.offset <= self._retention // 8
 
     def _messages(self, batch: Batch, wire: bytes) -> Sequence[M]:
         return self._framing.decoder(len(wire)).feed(wire)

@@ -31,4 +31,5 @@ class Pulse:
         try:
             await waiter
         finally:
-            self._waiters = tuple([other for other in self._waiters if other is not waiter])
+            if self._waiters:
+                self._waiters = tuple([other for other in self._waiters if other is not waiter])

@@ -129,6 +129,8 @@ class Reader(Link[M]):
             if not self.lost:
                 # From a lost connection all is received that had arrived.
                 self.stop_receiving()
+        elif self.outbox.exhausted:
+            return
         for cursor in self.outbox.cursors:
             if cursor.end is None:
                 cursor.owner.leave(self.client)

@@ -111,8 +111,8 @@ class Readers(Generic[M]):
                 cursor.at = end
                 if cursor not in excluded:
                     reader.write(wire)
-                elif buffers := chunk.read(start.seq, end.seq, cursor)[0]:
-                    reader.write_many(buffers)
+                elif len(excluded[cursor]) < len(chunk.batches):
+                    reader.write_many(chunk.read(start.seq, end.seq, cursor)[0])
             left -= 1
             if not left:
                 asyncio.get_running_loop().call_soon(self._flush_slice, start, chunk, todo)
@@ -120,8 +120,9 @@ class Readers(Generic[M]):
         self._finish_flush()
 
     def _finish_flush(self) -> None:
-        for reader in [reader for reader in self._behind.values() if reader.writable]:
-            reader.pump()
+        if self._behind:
+            for reader in [reader for reader in self._behind.values() if reader.writable]:
+                reader.pump()
         self._retain()
         self.look()
         self._scheduled = False
@@ -130,6 +131,7 @@ class Readers(Generic[M]):
             self.schedule_flush()
 
     def _retain(self) -> None:
+        self._log.compact()
         while (chunk := self._log.overdue()) is not None:
             for cursor, reader in list(self._behind.items()):
                 if cursor.at.seq < chunk.end.seq:

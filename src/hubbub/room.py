@@ -139,7 +139,11 @@ class Room(Generic[M]):
         if size > self._large:
             # It may take a reader from before half of the retention to behind all of it.
             self.readers.look(size)
-        return self._is_full(size) or self._turnstile.locked() or self._is_held()
+        return (
+            (self._log.pending_size > 0 and self._is_full(size))
+            or self._turnstile.locked()
+            or (self.readers.holding and self._is_held())
+        )
 
     def _is_full(self, size: int) -> bool:
         log = self._log
