@@ -78,7 +78,7 @@ def main(
     total = runs * sum(len(taking_part(one, point, peers)) for one in scenarios for point in one.points)
     bench = Bench(build / "load", Processors.split(), runs=runs, seconds=seconds, tell=Progress(total))
     file = results / "results.json"
-    report = Report(runs, missing=missing)
+    report = Report(missing=missing)
     if add and file.exists():
         report.measurements = Report.load(file).measurements
     for scenario in scenarios:

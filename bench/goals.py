@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from .catalogue import HUBBUB, LIMIT
+from .measure import ratio
 
 if TYPE_CHECKING:
     from .report import Report
@@ -35,9 +36,8 @@ class Ratio:
 
     def measure(self, report: Report) -> float | None:
         """The ratio, if both figures were measured."""
-        own = report.median(self.scenario, self.point, HUBBUB, self.key)
-        other = report.median(self.scenario, self.over or self.point, self.peer, self.key)
-        return own / other if own is not None and other else None
+        own = report.find(self.scenario, self.point, HUBBUB)
+        return ratio(own, report.find(self.scenario, self.over or self.point, self.peer), self.key)
 
     def holds(self, ratio: float) -> bool:
         """Whether the goal is reached."""
@@ -60,7 +60,8 @@ class Ceiling:
 
     def measure(self, report: Report) -> float | None:
         """The figure, if it was measured."""
-        return report.median(self.scenario, self.point, HUBBUB, self.key)
+        figure = report.find(self.scenario, self.point, HUBBUB).figure(self.key)
+        return figure.median if figure else None
 
     def holds(self, figure: float) -> bool:
         """Whether the goal is reached."""

@@ -45,12 +45,20 @@ class Measurement:
     runs: list[dict[str, float]] = field(default_factory=list)
     failure: str = ""
 
+    def values(self, key: str) -> list[float]:
+        """The figure of that name, run by run; none where a run failed."""
+        return [] if self.failure else [run[key] for run in self.runs if key in run]
+
     def figure(self, key: str) -> Figure | None:
         """The figure of that name, if it was measured."""
-        values = [run[key] for run in self.runs if key in run]
-        if self.failure or not values:
-            return None
-        return Figure(statistics.median(values), min(values), max(values))
+        values = self.values(key)
+        return Figure(statistics.median(values), min(values), max(values)) if values else None
+
+
+def ratio(one: Measurement, other: Measurement, key: str) -> float | None:
+    """How `one` compares to `other`: the median of the ratios run by run, as a machine's speed drifts."""
+    ratios = [mine / its for mine, its in zip(one.values(key), other.values(key), strict=False)]
+    return statistics.median(ratios) if ratios else None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from .catalogue import HUBBUB
 from .goals import GOALS
-from .measure import Measurement
+from .measure import Measurement, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,26 +35,29 @@ class Report:
     """What was measured.
 
     Attributes:
-        runs: how often each figure was measured.
         machine: what it was measured on.
         when: the day.
         missing: the peers that were left out, and what this machine lacks for them.
         measurements: by scenario.
     """
 
-    runs: int
     machine: str = field(default_factory=describe_machine)
     when: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
     missing: dict[str, str] = field(default_factory=dict)
     measurements: dict[str, list[Measurement]] = field(default_factory=dict)
 
-    def median(self, scenario: str, point: str, peer: str, key: str) -> float | None:
-        """A figure, if it was measured."""
+    def find(self, scenario: str, point: str, peer: str) -> Measurement:
+        """What was measured of a server at a point; without a run, if it was not."""
         for measurement in self.measurements.get(scenario, []):
             if (measurement.point, measurement.peer) == (point, peer):
-                figure = measurement.figure(key)
-                return figure.median if figure else None
-        return None
+                return measurement
+        return Measurement(peer, point)
+
+    @property
+    def runs(self) -> str:
+        """How often the figures were measured, in words."""
+        counts = {len(each.runs) for several in self.measurements.values() for each in several if not each.failure}
+        return f"{min(counts)} to {max(counts)} runs" if len(counts) > 1 else f"{max(counts, default=0)} runs"
 
     def save(self, file: Path) -> None:
         """Write it as JSON."""
@@ -75,8 +78,9 @@ def write_tables(report: Report, scenarios: tuple[Scenario, ...]) -> str:
     """Everything in Markdown: the goals, then a table for each scenario."""
     blocks = [
         "# Results of the bench",
-        f"{report.when}, {report.machine}. Medians of {report.runs} runs, with the lowest and the highest; all servers"
-        " in turn, each alone on one processor, the load on another. The ratio is to hubbub. *Load* is the share of its"
+        f"{report.when}, {report.machine}. Medians of {report.runs}, with the lowest and the highest; all servers"
+        " in turn, each alone on one processor, the load on another. Ratios are to hubbub,"
+        " run by run, as the machine's speed drifts, and the median of those. *Load* is the share of its"
         f" processor that the load had: above {LOAD_LIMIT:.0%} the server may be faster than the figure says. Every"
         " byte that arrived was compared to what was sent.",
     ]
@@ -120,14 +124,14 @@ def _scenario_blocks(scenario: Scenario, measurements: list[Measurement]) -> Ite
 
 def _point_rows(scenario: Scenario, point: str, rows: list[Measurement]) -> Iterator[str]:
     first = scenario.columns[0]
-    own = next((row.figure(first.key) for row in rows if row.peer == HUBBUB), None)
+    own = next((row for row in rows if row.peer == HUBBUB), None)
     yield f"| {point} | {' | '.join(column.unit for column in scenario.columns)} | ratio | load | server |"
     yield "|---|" + "---:|" * (len(scenario.columns) + 3)
     for row in rows:
         cells = [_cell(row, column) for column in scenario.columns]
-        figure = row.figure(first.key)
-        ratio = f"{figure.median / own.median:.2f}" if figure and own else ""
-        yield f"| {row.peer} | {' | '.join(cells)} | {ratio} | {_share(row, 'load')} | {_share(row, 'server')} |"
+        compared = ratio(row, own, first.key) if own else None
+        relative = "" if compared is None else f"{compared:.2f}"
+        yield f"| {row.peer} | {' | '.join(cells)} | {relative} | {_share(row, 'load')} | {_share(row, 'server')} |"
 
 
 def _cell(row: Measurement, column: Column) -> str:

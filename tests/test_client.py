@@ -6,10 +6,12 @@ import asyncio
 import socket
 import time
 from collections.abc import Sequence
+from typing import cast
 
 import pytest
 
 import hubbub
+from hubbub.reader import Reader
 
 from helpers import Peer, dial, eventually, fall_behind, serving, transport_of
 
@@ -140,16 +142,54 @@ async def test_what_is_said_to_a_client_in_one_turn_is_written_in_one_piece_at_t
             assert plain.recv(100) == b"one\ntwo\nthree\n"
 
 
-async def test_what_is_large_takes_along_what_was_said_before_and_waits_for_no_turn() -> None:
-    async with serving(idle, settings=hubbub.Settings(outbox_limit=100)) as (server, record):
+async def test_a_sender_waits_for_the_turn_once_enough_is_gathered() -> None:
+    async with serving(idle, settings=hubbub.Settings(outbox_limit=300)) as (server, record):
         with await dial(server) as plain:
             (client,) = await record.wait_for_clients(1)
-            await client.send("small")
-            await client.send("x" * 100)
-            await client.send("small again")
-            assert plain.recv(1000) == b"small\n" + b"x" * 100 + b"\n"
+            # Each counts 256 bytes more.
+            await client.send("one")
+            await client.send("two")
+            with pytest.raises(BlockingIOError):
+                plain.recv(100)
+            await client.send("three")
+            assert plain.recv(100) == b"one\ntwo\n"
             await asyncio.sleep(0)
-            assert plain.recv(1000) == b"small again\n"
+            assert plain.recv(100) == b"three\n"
+
+
+async def test_those_who_wait_to_send_to_one_client_go_on_in_their_order_and_not_all_look_each_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = 0
+    full = cast("property", Reader.full).fget
+
+    def look(reader: Reader[str]) -> bool:
+        nonlocal looks
+        looks += 1
+        assert full is not None
+        return bool(full(reader))
+
+    monkeypatch.setattr(Reader, "full", property(look))
+    async with serving(idle, settings=hubbub.Settings(outbox_limit=1)) as (server, record), Peer.of(server) as peer:
+        (client,) = await record.wait_for_clients(1)
+        async with asyncio.TaskGroup() as group:
+            for number in range(500):
+                group.create_task(client.send(f"{number}"))
+        for number in range(500):
+            assert int(await peer.line()) == number
+    assert looks <= 2 * 500
+
+
+async def test_what_a_room_has_said_takes_along_what_was_said_to_the_client_before() -> None:
+    async with serving(idle) as (server, record), Peer.of(server) as peer:
+        (client,) = await record.wait_for_clients(1)
+        room = server.room("history")
+        await room.broadcast("one")
+        await asyncio.sleep(0)
+        await client.send("zero")
+        client.join(room, since=room.oldest)
+        assert [await peer.line() for _ in range(2)] == [b"zero\n", b"one\n"]
+        assert client._reader.gathered_size == 0
 
 
 async def test_a_broadcast_comes_behind_what_was_said_in_the_same_turn() -> None:
@@ -289,26 +329,36 @@ async def test_what_the_framing_cannot_carry_is_refused_and_nothing_is_sent() ->
         assert await peer.line() == b"good\n"
 
 
-async def test_a_flood_of_tiny_sends_lets_others_run() -> None:
+@pytest.mark.parametrize("message", [["x"], []], ids=["tiny", "nothing"])
+@pytest.mark.parametrize("pending", [False, True], ids=["caught up", "joined behind what is pending"])
+async def test_a_flood_of_sends_lets_others_run(message: list[str], pending: bool) -> None:
     """To a client that takes all it is sent, so that nothing else makes the sender wait."""
     flooding = True
     count = 0
+    go = asyncio.Event()
 
     async def flood(client: hubbub.Client) -> None:
         nonlocal count
-        while flooding:
-            await client.send("x")
+        await go.wait()
+        if pending:
+            room = client.server.room("busy")
+            await room.broadcast("not for who joins later")
+            client.join(room)
+        # Where it fails, it ends all the same.
+        while flooding and count < 1_000_000:
+            await client.send_many(message)
             count += 1
 
     async with serving(flood) as (server, record), Peer.of(server) as peer:
         await record.wait_for_clients(1)
+        go.set()
         for _ in range(20):
             before = count
             await asyncio.sleep(0)
-            # A turn comes at the latest after `chunk_limit` bytes, where a message counts at least 256.
-            assert count - before <= 1024
+            # A turn comes at the latest after `outbox_limit` bytes, where a message counts at least 256.
+            assert count - before <= 257
         flooding = False
-        await peer.line()
+        assert await peer.rest() == b"x\n" * count * len(message)
 
 
 # Lag.

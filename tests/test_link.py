@@ -24,6 +24,10 @@ class Plain(Link[bytes]):
         super().__init__(hubbub.ByteLines(), settings, asyncio.get_running_loop())
         self.told: list[object] = []
 
+    @property
+    def full(self) -> bool:
+        return not self.writable
+
     def on_opened(self) -> None:
         self.told.append("opened")
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
 
 import hubbub
 
-from helpers import Peer, fall_behind, serving, transport_of
+from helpers import Peer, Record, fall_behind, serving, transport_of
 
 KIB = 1024
 SMALL = hubbub.Settings(unsent_limit=4 * KIB)
@@ -96,3 +100,25 @@ async def test_one_that_is_ended_as_slow_gets_no_skip() -> None:
         peer.end()
         await closing
         assert client.ending == hubbub.Ending(hubbub.EndingCode.CLOSED, "enough")
+
+
+class Door(Record):
+    """Ends a client as soon as it says something."""
+
+    def received(self, client: hubbub.Client[Any], messages: Sequence[Any]) -> None:
+        super().received(client, messages)
+        client._reader.end(hubbub.Ending(hubbub.EndingCode.CLOSED, "shown the door"), deliver=True)
+
+
+@pytest.mark.parametrize("then", [b"\xff\xfd\x01", b"too long" * 1000], ids=["asks for an option", "breaks a limit"])
+async def test_a_client_that_its_observer_has_ended_is_told_nothing_more(
+    then: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    door = Door()
+    settings = hubbub.Settings(message_limit=1000)
+    async with serving(idle, observer=door, settings=settings) as (server, _), Peer.of(server) as peer:
+        await peer.send(b"hello\n" + then)
+        assert await peer.rest() == b""
+        (ending,) = await door.wait_for_endings()
+    assert ending.reason == "shown the door"
+    assert not caplog.records

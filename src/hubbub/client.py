@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -132,12 +133,16 @@ class Client(Generic[M]):
         """Send it private messages as `send` does, at the price of one."""
         reader = self._reader
         wire = reader.framing.encode(messages)
+        # As `full` says, but this is for each message.
         if reader.gathered_size + reader.outbox.private_size >= reader.settings.outbox_limit:
             await reader.wait_for_space()
         if reader.ending is not None:
             raise ConnectionClosed(self.name, reader.ending)
         if wire:
             reader.send(wire)
+        else:
+            # A loop that sends nothing is to let others run as well.
+            await asyncio.sleep(0)
 
     def join(self, room: Room[M], *, since: Position | None = None) -> None:
         """Enter a room. To be in it already is no error.

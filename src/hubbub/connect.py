@@ -10,7 +10,6 @@ from .endings import Ending, EndingCode
 from .exceptions import ConnectionClosed
 from .framing import Lines, M
 from .link import Link, describe
-from .pulse import Pulse
 from .settings import DEFAULT_HOST, DEFAULT_PORT, Settings
 from .tcp import set_options
 
@@ -30,13 +29,16 @@ _LEFT = Ending(EndingCode.LEFT, "the server closed the connection")
 class _Dialled(Link[M]):
     """The link of a connection: it waits where a client's would fall behind."""
 
-    __slots__ = ("drained", "ending", "failure")
+    __slots__ = ("ending", "failure")
 
     def __init__(self, framing: Framing[M], settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(framing, settings, loop)
-        self.drained = Pulse()
         self.failure: FramingError | None = None
         self.ending: Ending | None = None
+
+    @property
+    def full(self) -> bool:
+        return self.ending is None and not (self.writable and self.gathered_size < self.settings.outbox_limit)
 
     def on_opened(self) -> None:
         set_options(self._transport.get_extra_info("socket"), self.settings)
@@ -48,7 +50,7 @@ class _Dialled(Link[M]):
         """`send` looks at `writable`."""
 
     def on_resumed(self) -> None:
-        self.drained.fire()
+        self.space.fire()
 
     def on_replies(self, replies: bytes) -> None:
         # A peer that answers nothing it is asked, and asks on, is owed nothing.
@@ -68,7 +70,7 @@ class _Dialled(Link[M]):
         """Note why the connection ended; the first ending counts. Whoever waits to send waits no longer."""
         if self.ending is None:
             self.ending = ending
-        self.drained.fire()
+        self.space.fire()
 
 
 class Connection(Generic[M]):
@@ -142,7 +144,10 @@ class Connection(Generic[M]):
         return messages
 
     async def send(self, message: M) -> None:
-        """Send a message. It waits while the server takes none; if it is cancelled, nothing is sent.
+        """Send a message.
+
+        It waits while the server takes none, and while as many bytes wait to be written as `Settings.outbox_limit`
+        says. If it is cancelled, nothing is sent.
 
         Raises:
             ConnectionClosed: the connection is gone.
@@ -155,8 +160,8 @@ class Connection(Generic[M]):
         """Send messages as `send` does, at the price of one."""
         wire = self._framing.encode(messages)
         link = self._link
-        while link.ending is None and not (link.writable and link.gathered_size < self._settings.outbox_limit):
-            await (asyncio.sleep(0) if link.writable else link.drained.wait())
+        if link.full:
+            await link.wait_for_space()
         if link.ending is not None:
             raise ConnectionClosed(self.name, link.ending)
         link.write_soon(wire)

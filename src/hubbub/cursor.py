@@ -68,10 +68,11 @@ class Cursor(Generic[Owner]):
     @property
     def waiting(self) -> bool:
         """Whether there is something for it to read, if only a notice, or once it is flushed."""
-        log = self.log
+        log, seq = self.log, self.at.seq
         if self.end is not None:
-            return self._missed > 0 or self.at.seq < self.end
-        return self._missed > 0 or log.pending_size > 0 or self.at.seq < log.flushed.seq
+            return self._missed > 0 or seq < self.end
+        # The head takes longer to find out than all the rest.
+        return self._missed > 0 or seq < log.flushed.seq or (log.pending_size > 0 and seq < log.head.seq)
 
     @property
     def finished(self) -> bool:

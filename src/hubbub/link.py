@@ -45,6 +45,7 @@ class Link(asyncio.Protocol, Generic[M]):
         gathered_size: what waits for the loop's next turn to be written, in bytes and `SEND_COST` for each send.
         at_end: whether the peer has ended its stream cleanly.
         lost: whether the connection is gone.
+        space: fires when senders that wait may look again whether they may go on.
         closed: fires when the connection is gone.
     """
 
@@ -60,6 +61,7 @@ class Link(asyncio.Protocol, Generic[M]):
         "_spent",
         "_taken_at",
         "_transport",
+        "_turnstile",
         "_unsent",
         "at_end",
         "closed",
@@ -68,6 +70,7 @@ class Link(asyncio.Protocol, Generic[M]):
         "loop",
         "lost",
         "settings",
+        "space",
         "writable",
     )
 
@@ -80,7 +83,10 @@ class Link(asyncio.Protocol, Generic[M]):
         self.writable = True
         self.at_end = False
         self.lost = False
+        self.space = Pulse()
         self.closed = Pulse()
+        # Made when a sender first waits: few connections ever need one.
+        self._turnstile: asyncio.Lock | None = None
         self._finishing = False
         self._gathered: list[bytes] = _NONE_GATHERED
         self._linger: asyncio.TimerHandle | None = None
@@ -92,6 +98,11 @@ class Link(asyncio.Protocol, Generic[M]):
         self._unsent = 0
         self.gathered_size = 0
         self._taken_at = 0.0
+
+    @property
+    @abstractmethod
+    def full(self) -> bool:
+        """Whether senders are to wait; not once the connection has ended."""
 
     @abstractmethod
     def on_opened(self) -> None:
@@ -163,8 +174,7 @@ class Link(asyncio.Protocol, Generic[M]):
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
         self.writable = False
-        self._gathered = _NONE_GATHERED
-        self.gathered_size = 0
+        self._take_gathered()
         if self._linger is not None:
             self._linger.cancel()
         self._wake_receiver()
@@ -257,8 +267,9 @@ class Link(asyncio.Protocol, Generic[M]):
     def write(self, buffer: Buffer) -> None:
         """Give bytes to the transport; only to be called while `writable`."""
         if self._gathered:
-            self._write_gathered()
-        self._transport.write(buffer)
+            self.write_many((buffer,))
+        else:
+            self._transport.write(buffer)
 
     def write_soon(self, wire: bytes) -> None:
         """Write bytes in the loop's next turn, in one piece with all that come until then.
@@ -273,17 +284,25 @@ class Link(asyncio.Protocol, Generic[M]):
         self.gathered_size += len(wire) + SEND_COST
 
     def _write_gathered(self) -> None:
-        # A write may have taken them along.
+        # Another write may have taken them along.
         if self._gathered:
-            wire = b"".join(self._gathered)
-            self._gathered = _NONE_GATHERED
-            self.gathered_size = 0
-            self._transport.write(wire)
+            self._transport.write(b"".join(self._take_gathered()))
+
+    def _take_gathered(self) -> list[bytes]:
+        gathered, self._gathered, self.gathered_size = self._gathered, _NONE_GATHERED, 0
+        return gathered
+
+    async def wait_for_space(self) -> None:
+        """Wait while the connection is `full`. Those who wait go on in the order in which they came."""
+        self._turnstile = self._turnstile or asyncio.Lock()
+        async with self._turnstile:
+            while self.full:
+                # What is gathered goes with the next turn.
+                await (asyncio.sleep(0) if self.gathered_size else self.space.wait())
 
     def write_many(self, buffers: Sequence[Buffer]) -> None:
         """Give several pieces to the transport, without joining them; only to be called while `writable`."""
-        self._write_gathered()
-        self._transport.writelines(buffers)
+        self._transport.writelines([*self._take_gathered(), *buffers])
         # asyncio up to Python 3.12.8 and 3.13.1 forgets to pause here (CVE-2024-12254). This makes it look.
         self._transport.set_write_buffer_limits(high=0)
 

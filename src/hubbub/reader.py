@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -11,9 +10,9 @@ from .endings import Ending, EndingCode
 from .exceptions import IncompleteMessage, MessageTooLong
 from .framing import M
 from .link import Link, describe
-from .pulse import Pulse
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Sequence
 
     from .client import Client
@@ -39,10 +38,9 @@ class Reader(Link[M]):
         serving: whether the handler runs.
         ending: why the connection ended; None as long as it has not.
         outbox: what the client is still to be sent.
-        sent: fires when private messages have left the outbox, and when the client has ended.
     """
 
-    __slots__ = ("_registry", "client", "ending", "outbox", "sent", "serving", "task")
+    __slots__ = ("_registry", "client", "ending", "outbox", "serving", "task")
 
     def __init__(
         self, registry: Registry[M], framing: Framing[M], settings: Settings, loop: asyncio.AbstractEventLoop
@@ -54,7 +52,6 @@ class Reader(Link[M]):
         self.serving = False
         self.ending: Ending | None = None
         self.outbox: Outbox[Readers[M]] = Outbox()
-        self.sent = Pulse()
 
     @property
     def unhindered(self) -> bool:
@@ -69,10 +66,10 @@ class Reader(Link[M]):
             self.outbox.send(wire)
             self.pump()
 
-    async def wait_for_space(self) -> None:
-        """Wait while as many private bytes wait as `Settings.outbox_limit` says, unless the client ends."""
-        while self.ending is None and self.gathered_size + self.outbox.private_size >= self.settings.outbox_limit:
-            await (asyncio.sleep(0) if self.gathered_size else self.sent.wait())
+    @property
+    def full(self) -> bool:
+        waiting = self.gathered_size + self.outbox.private_size
+        return waiting >= self.settings.outbox_limit and self.ending is None
 
     def enter(self, room: Room[M], since: Position | None = None) -> None:
         """Enter a room, to read it from `since` or from now on.
@@ -101,7 +98,7 @@ class Reader(Link[M]):
                 self.write_many(buffers)
         self._place_cursors()
         if self.outbox.private_size < self.settings.outbox_limit:
-            self.sent.fire()
+            self.space.fire()
         if self.ending is not None and self.outbox.exhausted:
             self.finish()
 
@@ -140,7 +137,7 @@ class Reader(Link[M]):
             self._registry.ended(self, ending)
         if not self.lost:
             self.pump()
-        self.sent.fire()
+        self.space.fire()
 
     def end_stalled(self, patience: float) -> None:
         """End the connection at once: its socket takes nothing."""
@@ -178,13 +175,13 @@ class Reader(Link[M]):
             self._registry.received(self.client, messages)
 
     def on_replies(self, replies: bytes) -> None:
-        # A peer that answers nothing it is asked, and asks on, is owed nothing.
-        if self.outbox.private_size < self.settings.outbox_limit:
+        # A peer that answers nothing it is asked, and asks on, is owed nothing; nor is one that an observer has ended.
+        if self.outbox.private_size < self.settings.outbox_limit and self.ending is None:
             self.send(replies)
 
     def on_failed(self, error: FramingError) -> None:
         code = _CODES.get(type(error), EndingCode.MALFORMED)
-        if code is not EndingCode.INCOMPLETE:
+        if code is not EndingCode.INCOMPLETE and self.ending is None:
             # Not every framing can carry every text.
             with suppress(ValueError):
                 self.send(self.framing.encode([self.framing.from_text(error.reason)]))

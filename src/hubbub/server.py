@@ -60,7 +60,6 @@ class Server(Generic[M]):
     Attributes:
         framing: how messages are cut from the stream and put into it.
         settings: defaults and limits.
-        observer: is told what happens.
         root: the room that every client is in.
     """
 
@@ -104,7 +103,7 @@ class Server(Generic[M]):
         chosen: Any = framing if framing is not None else Lines()
         self.framing: Framing[M] = chosen
         self.settings = settings or Settings()
-        self.observer: Observer[M] = observer or Observer()
+        self._observer: Observer[M] = observer or Observer()
         self._host = host
         self._port = port
         self._rooms: dict[str, Room[M]] = {}
@@ -124,6 +123,11 @@ class Server(Generic[M]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    @property
+    def observer(self) -> Observer[M]:
+        """What is told what happens."""
+        return self._observer
 
     @property
     def addresses(self) -> tuple[Address, ...]:
@@ -186,7 +190,7 @@ class Server(Generic[M]):
         async with self._starting:
             await self._listen()
         self._registry.start_sweeping()
-        tell(self.observer.started, self)
+        tell(self._observer.started, self)
 
     async def serve_forever(self) -> None:
         """Serve until the server is closed; start it first, if need be. If it is cancelled, the server closes."""
@@ -251,7 +255,7 @@ class Server(Generic[M]):
         # 4. The listening sockets are gone too.
         for listener in self._listeners:
             await listener.wait_closed()
-        tell(self.observer.closed, self)
+        tell(self._observer.closed, self)
 
     def _stop_accepting(self) -> None:
         loop = asyncio.get_running_loop()

@@ -51,9 +51,9 @@ class Settings:
     inbox_limit: int = 64 * KIB
     """Received bytes that wait for the handler before the client's socket is read no further."""
     outbox_limit: int = 64 * KIB
-    """Private bytes that wait for a client before `send` waits too."""
+    """Private bytes that wait for a client, or in a `connect`, before `send` waits too; each send counts 256 more."""
     chunk_limit: int = 256 * KIB
-    """The largest piece of a log that is written to a transport at once; no transport pins more."""
+    """The largest piece of a log that is written to a transport at once; besides, one pins `outbox_limit` at most."""
     unsent_limit: int = 128 * KIB
     """Bytes that the kernel may hold for a client before they are on their way (TCP_NOTSENT_LOWAT, tcp(7))."""
     keepalive_time: int = 60
