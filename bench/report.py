@@ -100,7 +100,11 @@ def _goal_rows(report: Report) -> Iterator[str]:
     yield "|---|---|---|---|"
     for goal in GOALS:
         measured = goal.measure(report)
-        outcome = "not measured | " if measured is None else f"{_short(measured)} | {_yes_no(goal.holds(measured))}"
+        failure = report.find(goal.scenario, goal.point, HUBBUB).failure
+        if measured is not None:
+            outcome = f"{_short(measured)} | {_yes_no(goal.holds(measured))}"
+        else:
+            outcome = f"{failure} | **no**" if failure else "not measured | "
         yield f"| {goal.scenario}, {goal.point}: `{goal.key}` | {goal} | {outcome} |"
 
 

@@ -30,7 +30,7 @@ class Figures:
 
     Attributes:
         plan: what was asked of the server.
-        seconds: from the start until the last line was heard.
+        seconds: from the start until the last line was heard; with a rate, until the next one would be due, if later.
         messages: lines that were said.
         deliveries: lines that were heard, those of all readers together.
         received: bytes that readers have received, with all that a server adds.

@@ -120,10 +120,14 @@ class Measurement:
         faults = Faults()
         for check in self._checks:
             faults.add(check.faults)
-        unsaid = max(0, self.plan.count_due(self._heard_at) - sum(self.said)) if self.plan.rate else 0
+        seconds, unsaid = self._heard_at, 0
+        if self.plan.rate:
+            unsaid = max(0, self.plan.count_due(seconds) - sum(self.said))
+            # The last line, too, has its share of the time, or a slow rate would seem a higher one.
+            seconds = max(seconds, sum(self.said) / self.plan.rate)
         return Figures(
             plan=self.plan,
-            seconds=self._heard_at,
+            seconds=seconds,
             messages=sum(self.said),
             deliveries=self.deliveries,
             received=self._received,
