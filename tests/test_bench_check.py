@@ -175,6 +175,14 @@ def test_a_line_from_a_gap_that_is_long_past_counts_as_repeated(monkeypatch: pyt
     assert check.faults == Faults(lost=1, reordered=2, repeated=1)
 
 
+def test_a_late_line_that_comes_twice_is_repeated_the_second_time() -> None:
+    said = speeches(1)
+    check = Check(TAG, said)
+    for seq in (0, 4, 2, 2, 1, 3, 3):
+        check.feed(said[0].line(seq))
+    assert check.faults == Faults(reordered=3, repeated=2)
+
+
 def test_faults_add_up() -> None:
     faults = Faults()
     assert not faults
