@@ -21,7 +21,7 @@ class Lines(LineReceiver):
     MAX_LENGTH = 65536
 
     def connectionMade(self) -> None:
-        self.transport.setTcpNoDelay(True)  # type: ignore[union-attr]
+        self.transport.setTcpNoDelay(True)  # type: ignore[union-attr]  # Twisted has few types
         clients.add(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -32,13 +32,13 @@ class Relay(Lines):
     def lineReceived(self, line: bytes) -> None:
         for client in clients:
             if client is not self:
-                client.sendLine(line)  # type: ignore[no-untyped-call]
+                client.sendLine(line)  # type: ignore[no-untyped-call]  # Twisted has few types
 
 
 class Echo(Lines):
     def lineReceived(self, line: bytes) -> None:
         text = line.decode(errors="replace").rstrip("\r")
-        self.sendLine(f"We got your message: {text}".encode())  # type: ignore[no-untyped-call]
+        self.sendLine(f"We got your message: {text}".encode())  # type: ignore[no-untyped-call]  # Twisted has few types
 
 
 if __name__ == "__main__":
@@ -46,5 +46,6 @@ if __name__ == "__main__":
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     factory = Factory.forProtocol({"relay": Relay, "echo": Echo}[mode])
+    # Twisted has few types.
     reactor.listenTCP(int(port), factory, backlog=4096, interface="127.0.0.1")  # type: ignore[arg-type, misc]
-    reactor.run()  # type: ignore[misc]
+    reactor.run()  # type: ignore[misc]  # Twisted has few types
