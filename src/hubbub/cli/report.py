@@ -7,7 +7,7 @@ import logging
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from ..endings import EndingCode
 from ..observe import Observer
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ..client import Client
+    from ..endings import Ending
     from ..server import Server
 
 LogFormat = Literal["text", "json"]
@@ -102,9 +103,8 @@ class Reporter(QuietReporter):
             self._report(f"{client} said: {printable(text)}", event="said", client=client.name, message=text)
 
     def ended(self, client: Client[Any]) -> None:
-        ending = client.ending
-        if ending is None:
-            return
+        # A client that has ended says why.
+        ending = cast("Ending", client.ending)
         self._report_unshown()
         why = "" if ending.code in _ORDINARY else f" ({printable(str(ending))})"
         fields = {"client": client.name, "code": ending.code, "reason": ending.reason}
