@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: serve test cover lint types bench clean
+.PHONY: serve test cover lint types abuse bench clean
 
 serve: $(VENV)/.installed
 	@$(BIN)/hubbub serve
@@ -24,6 +24,10 @@ lint: $(VENV)/.installed-dev
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
+
+# All of what the tests do in short: it takes half an hour.
+abuse: $(VENV)/.installed-dev
+	HUBBUB_ABUSE_FULL=1 $(BIN)/python -m pytest -m abuse --timeout 3600
 
 # BENCH="--scenario fan-out --peer NATS --peer hubbub": see BENCH=--help
 bench: $(VENV)/.installed-dev

@@ -21,7 +21,9 @@ def build_catalogue(build: Path) -> tuple[Peer, ...]:
         build: the folder that holds what was compiled.
     """
     serve = (sys.executable, "-m", "hubbub", "serve")
-    quiet = ("--quiet", "--port", "{port}")
+    # One machine is all clients.
+    limits = ("clients-limit", "clients-per-address", "clients-per-subnet", "connect-rate")
+    quiet = ("--quiet", "--port", "{port}", *(f"--{name}=none" for name in limits))
     return (
         Peer(
             HUBBUB,

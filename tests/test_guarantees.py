@@ -269,8 +269,9 @@ async def test_g6_clean_end_delivers_what_was_broadcast_before() -> None:
         await asyncio.sleep(0)
         slow.resume()
         for peer in (good, slow):
-            heard = [int(line[:8]) for line in (await peer.rest()).splitlines()]
-            assert heard == list(range(200))
+            *heard, farewell = (await peer.rest()).splitlines()
+            assert [int(line[:8]) for line in heard] == list(range(200))
+            assert farewell == b"server is closing"
             peer.end()
         await closing
         assert [client.ending.code for client in clients if client.ending] == [hubbub.EndingCode.SHUTDOWN] * 2

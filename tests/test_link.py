@@ -40,6 +40,9 @@ class Plain(Link[bytes]):
     def on_received(self, messages: Sequence[bytes]) -> None:
         self.told.append(list(messages))
 
+    def on_slowed(self) -> None:
+        self.told.append("slowed")
+
     def on_replies(self, replies: bytes) -> None:
         self.told.append(replies)
 

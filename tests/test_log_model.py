@@ -190,11 +190,11 @@ class Room:
         self.log.append(FRAMING.encode(texts), len(texts), time=0.0, exclude=cursor)
 
     def enter(self, client: Client, seq: int) -> tuple[Cursor[Room], bytes]:
-        at, before = self.log.mark_after(seq)
+        at, rest = self.log.mark_after(seq)
         cursor = Cursor(self.log, at, self, lambda missed: FRAMING.encode([notice_of(self.name, missed)]))
         self.members[client] = cursor
         self.cursors[cursor] = client
-        return cursor, before
+        return cursor, FRAMING.encode(rest) if rest else b""
 
     def leave(self, client: Client) -> None:
         self.members.pop(client).end = self.log.mark().seq

@@ -17,6 +17,8 @@ CONNECTIONS = 10_000
 LIMIT = 4 * 1024
 """Bytes of resident memory for a connection."""
 
+LIMITS = ("clients-limit", "clients-per-address", "clients-per-subnet", "connect-rate")
+
 UNMEASURED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
 """Variables by which coverage leaves a program alone: what it notes down costs memory too."""
 
@@ -36,7 +38,10 @@ def many_descriptors() -> Iterator[None]:
 @pytest.mark.usefixtures("many_descriptors")
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="there is no /proc to see a program's memory in")
 def test_an_idle_connection_costs_at_most_4_kib() -> None:
-    with hubbub_serve("relay", "--quiet", env=UNMEASURED) as server, ExitStack() as stack:
+    with (
+        hubbub_serve("relay", "--quiet", *(f"--{name}=none" for name in LIMITS), env=UNMEASURED) as server,
+        ExitStack() as stack,
+    ):
         # What the first connection makes is made once.
         stack.enter_context(socket.create_connection(server.endpoint))
         before = settled_memory(server)

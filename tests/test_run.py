@@ -53,7 +53,7 @@ def test_a_signal_drains_the_server_and_run_returns(number: signal.Signals, prog
         peer.send(b"Hey\n")
         assert peer.line() == b"You said: Hey\n"
         server.signal(number)
-        assert peer.rest() == b""
+        assert peer.rest() == b"server is closing\n"
         peer.close()
         assert server.output.rest().endswith(b"\nThe server has ended.\n")
         assert server.wait() == 0
@@ -63,7 +63,7 @@ def test_a_signal_drains_the_server_and_run_returns(number: signal.Signals, prog
 def test_run_returns_when_the_server_is_closed(program: Path) -> None:
     with serving_program(sys.executable, str(program)) as server, server.peer() as peer:
         peer.send(b"close\n")
-        assert peer.rest() == b""
+        assert peer.rest() == b"server is closing\n"
         peer.close()
         assert server.output.rest().endswith(b"\nThe server has ended.\n")
         assert server.wait() == 0

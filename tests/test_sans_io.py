@@ -14,11 +14,13 @@ ROOT = Path(hubbub.__file__).parent
 
 CORE = [
     "address",
+    "admission",
     "cursor",
     "endings",
     "exceptions",
     "log",
     "pace",
+    "proxy",
     "settings",
     "telnet",
     "text",

@@ -126,7 +126,7 @@ async def test_a_cancelled_serve_forever_closes_the_server() -> None:
         task = asyncio.create_task(server.serve_forever())
         await asyncio.sleep(0)
         task.cancel()
-        assert await peer.rest() == b""
+        assert await peer.rest() == b"server is closing\n"
         peer.end()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -468,7 +468,7 @@ async def _swallow(client: hubbub.Client[bytes]) -> None:
 
 async def test_the_statistics_count_connections_and_endings() -> None:
     async with serving(idle) as (server, record):
-        assert server.statistics() == hubbub.Statistics(clients=0, rooms=1, accepted=0, endings={})
+        assert server.statistics() == hubbub.Statistics(clients=0, rooms=1, accepted=0, endings={}, slowed=0)
         async with Peer.of(server) as peer, Peer.of(server) as other:
             await record.wait_for_clients(2)
             server.room("news")
@@ -476,7 +476,7 @@ async def test_the_statistics_count_connections_and_endings() -> None:
             await peer.rest()
             await record.wait_for_endings()
             assert server.statistics() == hubbub.Statistics(
-                clients=1, rooms=2, accepted=2, endings={hubbub.EndingCode.LEFT: 1}
+                clients=1, rooms=2, accepted=2, endings={hubbub.EndingCode.LEFT: 1}, slowed=0
             )
             other.reset()
             await record.wait_for_endings(2)

@@ -25,8 +25,37 @@ LEAST = {
     "pace": 0,
     "drain_time": 0,
     "linger_time": 0,
+    "spread_time": 0,
+    "clients_limit": 1,
+    "clients_per_address": 1,
+    "clients_per_subnet": 1,
+    "connect_burst": 1,
+    "byte_rate": 1,
+    "unauthenticated_limit": 1,
+    "accept_slice": 1,
 }
-ABOVE_ZERO = ["patience", "stall_time", "connect_time", "cancel_time"]
+ABOVE_ZERO = [
+    "patience",
+    "stall_time",
+    "connect_time",
+    "cancel_time",
+    "message_time",
+    "handshake_time",
+    "shed_time",
+    "connect_rate",
+    "message_rate",
+    "idle_time",
+]
+OPTIONAL = [
+    "pace",
+    "clients_limit",
+    "clients_per_address",
+    "clients_per_subnet",
+    "connect_rate",
+    "message_rate",
+    "byte_rate",
+    "idle_time",
+]
 
 
 def settings_with(name: str, value: float) -> Settings:
@@ -35,7 +64,7 @@ def settings_with(name: str, value: float) -> Settings:
 
 
 def test_every_figure_has_a_limit() -> None:
-    figures = {field.name for field in fields(Settings) if field.name not in {"when_slow", "notice"}}
+    figures = {field.name for field in fields(Settings) if field.name not in {"when_slow", "notice", "farewell"}}
     assert figures == {*LEAST, *ABOVE_ZERO}
 
 
@@ -67,8 +96,16 @@ def test_no_figure_is_nan(name: str) -> None:
         settings_with(name, nan)
 
 
-def test_a_pace_of_none_is_allowed() -> None:
-    assert Settings(pace=None).pace is None
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_what_need_not_be_limited_may_be_none(name: str) -> None:
+    option: dict[str, Any] = {name: None}
+    assert getattr(Settings(**option), name) is None
+
+
+def test_the_time_over_which_ends_are_spread_is_a_part_of_the_drain_time() -> None:
+    assert Settings(drain_time=5, spread_time=5).spread_time == 5
+    with pytest.raises(ValueError, match=r"^spread_time is 6; it must be at most 5$"):
+        Settings(drain_time=5, spread_time=6)
 
 
 def test_when_slow_is_one_of_two() -> None:

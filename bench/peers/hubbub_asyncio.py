@@ -14,10 +14,12 @@ from hubbub.apps.relay import relay
 async def main() -> None:
     port = int(sys.argv[1])
     server: hubbub.Server[Any]
+    # One machine is all clients.
+    settings = hubbub.Settings(clients_limit=None, clients_per_address=None, clients_per_subnet=None, connect_rate=None)
     if sys.argv[2] == "relay":
-        server = hubbub.Server(relay, port=port, framing=hubbub.ByteLines(keepends=True))
+        server = hubbub.Server(relay, port=port, framing=hubbub.ByteLines(keepends=True), settings=settings)
     else:
-        server = hubbub.Server(echo, port=port)
+        server = hubbub.Server(echo, port=port, settings=settings)
     await server.serve_forever()
 
 

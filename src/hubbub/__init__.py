@@ -13,6 +13,7 @@
 A room is a log, a client is a cursor on it. What is not named here is not public.
 """
 
+from .access import Access, Networks
 from .address import Address
 from .client import Client
 from .connect import Connection, connect
@@ -39,16 +40,21 @@ from .framing import (
     Raw,
     TextFraming,
 )
+from .listener import Authenticate, Listener
 from .log import Entry, Position
 from .observe import Observer, Statistics
 from .room import Room
 from .run import run
+from .secret import SharedSecret
 from .server import Handler, Server
 from .settings import Settings, WhenSlow
 from .text import printable
+from .tls import Tls
 
 __all__ = [
+    "Access",
     "Address",
+    "Authenticate",
     "ByteLines",
     "BytesFraming",
     "Client",
@@ -68,7 +74,9 @@ __all__ = [
     "LengthPrefixed",
     "Lines",
     "ListenError",
+    "Listener",
     "MessageTooLong",
+    "Networks",
     "Observer",
     "Position",
     "PositionLost",
@@ -77,8 +85,10 @@ __all__ = [
     "RoomLimitReached",
     "Server",
     "Settings",
+    "SharedSecret",
     "Statistics",
     "TextFraming",
+    "Tls",
     "WhenSlow",
     "connect",
     "printable",

@@ -8,12 +8,17 @@ _V4_MAPPED = "::ffff:"
 
 
 class Address(NamedTuple):
-    """One end of a TCP connection, written as in URLs: `127.0.0.1:5000`, `[::1]:5000` (RFC 3986, 3.2.2)."""
+    """One end of a TCP connection, written as in URLs: `127.0.0.1:5000`, `[::1]:5000` (RFC 3986, 3.2.2).
+
+    That of a Unix socket has its path as host and no port.
+    """
 
     host: str
     port: int
 
     def __str__(self) -> str:
+        if self.host.startswith("/"):
+            return self.host
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @classmethod
@@ -28,6 +33,8 @@ class Address(NamedTuple):
 
         An IPv4 client of a dual-stack listener is shown with its IPv4 address (RFC 4291, 2.5.5.2).
         """
+        if isinstance(endpoint, str):
+            return cls(endpoint, 0)
         host: str = endpoint[0]
         if host.startswith(_V4_MAPPED) and "." in host:
             host = host.removeprefix(_V4_MAPPED)

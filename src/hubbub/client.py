@@ -67,13 +67,31 @@ class Client(Generic[M]):
 
     @property
     def address(self) -> str:
-        """Its IP address."""
+        """Its IP address, which a trusted proxy may have told; "unix" where it came through a Unix socket."""
         return Address.parse(self.name).host
 
     @property
     def port(self) -> int:
-        """Its port."""
+        """Its port; through a Unix socket, a number of its own."""
         return Address.parse(self.name).port
+
+    @property
+    def certificate_name(self) -> str | None:
+        """The name in the certificate that it has shown and that was verified; None without such a certificate.
+
+        It is the common name of the subject, or the first alternative name where there is none.
+        """
+        return self._reader.certificate_name
+
+    @property
+    def messages_received(self) -> int:
+        """How many messages it has sent that were decoded, which is when the handler receives."""
+        return self._reader.messages_received
+
+    @property
+    def bytes_received(self) -> int:
+        """The bytes that these came in, with what belongs to no complete message yet."""
+        return self._reader.bytes_received
 
     @property
     def ending(self) -> Ending | None:

@@ -50,7 +50,10 @@ class _Dialled(Link[M]):
         """`send` looks at `writable`."""
 
     def on_resumed(self) -> None:
-        self.space.fire()
+        self.tell_space()
+
+    def on_slowed(self) -> None:
+        """A connection has no throttle."""
 
     def on_replies(self, replies: bytes) -> None:
         # A peer that answers nothing it is asked, and asks on, is owed nothing.
@@ -70,7 +73,7 @@ class _Dialled(Link[M]):
         """Note why the connection ended; the first ending counts. Whoever waits to send waits no longer."""
         if self.ending is None:
             self.ending = ending
-        self.space.fire()
+        self.tell_space()
 
 
 class Connection(Generic[M]):

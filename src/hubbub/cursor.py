@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .log import Buffer, Chunk, Log, Mark
+    from .log import Buffer, Chunk, Log, Mark, Renderer
 
 SPLICE_COST: Final = 256
 """What a private message counts beside its bytes: about what its bookkeeping takes."""
@@ -34,19 +34,29 @@ class Cursor(Generic[Owner]):
         at: where it starts; the start of a batch.
         owner: whatever keeps the log, for the caller's use.
         notice: makes the bytes that tell the reader how many messages it missed; none for no notice.
+        renderer: puts what it reads into the reader's framing; None: that is the log's own.
 
     Attributes:
         at: the next message it will read.
+        renderer: as above.
         end: the `seq` before which it will stop, once the reader is leaving.
     """
 
-    __slots__ = ("_missed", "_notice", "at", "end", "log", "owner")
+    __slots__ = ("_missed", "_notice", "at", "end", "log", "owner", "renderer")
 
-    def __init__(self, log: Log[Any], at: Mark, owner: Owner, notice: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        log: Log[Any],
+        at: Mark,
+        owner: Owner,
+        notice: Callable[[int], bytes],
+        renderer: Renderer[Any] | None = None,
+    ) -> None:
         self.log = log
         self.at = at
         self.owner = owner
         self.end: int | None = None
+        self.renderer = renderer
         self._notice = notice
         self._missed = 0
 
@@ -87,7 +97,10 @@ class Cursor(Generic[Owner]):
             if notice:
                 return [notice]
         while self.at.seq < (stop := min(stop, self.target, self.log.flushed.seq)):
-            buffers, self.at = self.log.chunk_at(self.at).read(self.at.seq, stop, self)
+            chunk, seq = self.log.chunk_at(self.at), self.at.seq
+            buffers, self.at = chunk.read(seq, stop, self)
+            if self.renderer is not None:
+                buffers, _ = chunk.rendered(self.renderer).read(seq, stop, self)
             if buffers:
                 return buffers
         return []

@@ -30,8 +30,32 @@ class EndingCode(StrEnum):
     """The client sent bytes that are no message in its framing."""
     INCOMPLETE = "incomplete"
     """The client's stream ended within a message."""
+    UNFINISHED = "unfinished"
+    """One message of the client took longer than `message_time`."""
+    IDLE = "idle"
+    """The client said nothing for the time of `idle_time`."""
     SHUTDOWN = "shutdown"
     """The server closed."""
+
+    # Those of connections that never became clients.
+    FULL = "full"
+    """The server has as many clients as it may."""
+    CROWDED = "crowded"
+    """The address or its subnet has as many clients as it may."""
+    HASTY = "hasty"
+    """The address connects too often."""
+    DENIED = "denied"
+    """The listener does not admit the address."""
+    OVERLOADED = "overloaded"
+    """The process has no descriptor left."""
+    BAD_PROXY = "bad-proxy"
+    """A trusted proxy sent no valid PROXY header."""
+    BAD_TLS = "bad-tls"
+    """The TLS handshake failed."""
+    UNAUTHENTICATED = "unauthenticated"
+    """The client was not authenticated."""
+    LATE = "late"
+    """What the listener asks for did not come within `handshake_time`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from .framing import Framing
     from .log import Buffer
+    from .pace import Throttle
     from .settings import Settings
 
 
@@ -29,7 +30,7 @@ SEND_COST: Final = 256
 _NOTHING: Iterator[Any] = iter(())
 
 # Shared too, and never appended to.
-_NONE_GATHERED: Final[list[bytes]] = []
+_EMPTY: Final[list[bytes]] = []
 
 
 class Link(asyncio.Protocol, Generic[M]):
@@ -44,12 +45,16 @@ class Link(asyncio.Protocol, Generic[M]):
         writable: whether the transport has passed on all that it was given.
         gathered_size: what waits for the loop's next turn to be written, in bytes and `SEND_COST` for each send.
         at_end: whether the peer has ended its stream cleanly.
-        lost: whether the connection is gone.
-        space: fires when senders that wait may look again whether they may go on.
-        closed: fires when the connection is gone.
+        lost: whether there is no connection: not any more, or not yet.
+        heard_at: when something was last received, on the loop's clock.
+        begun_at: when the message began of which a part has been received; None where there is no such part.
+        messages_received: how many messages have been received.
+        bytes_received: how many bytes they came in, with what belongs to no message yet.
+        throttle: holds what is received to a rate; None: it is given out as it comes.
     """
 
     __slots__ = (
+        "_closed",
         "_decoder",
         "_finishing",
         "_gathered",
@@ -58,19 +63,23 @@ class Link(asyncio.Protocol, Generic[M]):
         "_linger",
         "_messages",
         "_receiver",
+        "_space",
         "_spent",
         "_taken_at",
         "_transport",
         "_turnstile",
         "_unsent",
         "at_end",
-        "closed",
+        "begun_at",
+        "bytes_received",
         "framing",
         "gathered_size",
+        "heard_at",
         "loop",
         "lost",
+        "messages_received",
         "settings",
-        "space",
+        "throttle",
         "writable",
     )
 
@@ -82,16 +91,21 @@ class Link(asyncio.Protocol, Generic[M]):
         self._transport: asyncio.Transport
         self.writable = True
         self.at_end = False
-        self.lost = False
-        self.space = Pulse()
-        self.closed = Pulse()
-        # Made when a sender first waits: few connections ever need one.
+        self.lost = True
+        self.heard_at = loop.time()
+        self.begun_at: float | None = None
+        self.messages_received = 0
+        self.bytes_received = 0
+        self.throttle: Throttle | None = None
+        # Made when somebody first waits: few connections ever need one.
+        self._closed: Pulse | None = None
+        self._space: Pulse | None = None
         self._turnstile: asyncio.Lock | None = None
         self._finishing = False
-        self._gathered: list[bytes] = _NONE_GATHERED
+        self._gathered: list[bytes] = _EMPTY
         self._linger: asyncio.TimerHandle | None = None
         self._spent = False
-        self._inbox: list[bytes] = []
+        self._inbox: list[bytes] = _EMPTY
         self._inbox_size = 0
         self._messages: Iterator[M] = _NOTHING
         self._receiver: asyncio.Future[None] | None = None
@@ -121,6 +135,10 @@ class Link(asyncio.Protocol, Generic[M]):
         """These messages have been received, and are about to be given out."""
 
     @abstractmethod
+    def on_slowed(self) -> None:
+        """The peer sends more than it may, and what it says is held back."""
+
+    @abstractmethod
     def on_replies(self, replies: bytes) -> None:
         """The framing owes the peer these bytes."""
 
@@ -136,6 +154,7 @@ class Link(asyncio.Protocol, Generic[M]):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self.lost = False
         # Pause as soon as the socket is full: what it does not take stays in the log.
         self._transport.set_write_buffer_limits(high=0)
         self.on_opened()
@@ -143,7 +162,10 @@ class Link(asyncio.Protocol, Generic[M]):
     def data_received(self, data: bytes) -> None:
         if self._finishing:
             return
-        self._inbox.append(data)
+        if self._inbox:
+            self._inbox.append(data)
+        else:
+            self._inbox = [data]
         self._inbox_size += len(data)
         if self._inbox_size >= self.settings.inbox_limit:
             self._transport.pause_reading()
@@ -179,13 +201,20 @@ class Link(asyncio.Protocol, Generic[M]):
             self._linger.cancel()
         self._wake_receiver()
         self.on_lost(exc)
-        self.closed.fire()
+        if self._closed is not None:
+            self._closed.fire()
 
     # Receiving.
 
     def take_decoded(self) -> M | None:
         """The next message, if one has been decoded already."""
         return next(self._messages, None)
+
+    def decoded(self) -> Sequence[M]:
+        """The messages that have been decoded and not taken; they stay."""
+        messages = list(self._messages)
+        self._messages = iter(messages)
+        return messages
 
     async def receive(self) -> M | None:
         """The next message, or None at the end. It may be cancelled, and then loses nothing."""
@@ -206,6 +235,10 @@ class Link(asyncio.Protocol, Generic[M]):
             return messages
         if self._receiver is not None:
             raise RuntimeError("two tasks receive from the same connection; let one do it and share what it gets")
+        throttle = self.throttle
+        if throttle is not None and throttle.held:
+            return await self._give_out(throttle)
+        before = self.bytes_received
         while not (messages := self._decode()) and not self._spent:
             if self.at_end or self.lost:
                 # The next look is the last.
@@ -215,7 +248,23 @@ class Link(asyncio.Protocol, Generic[M]):
                 await self._receiver
             finally:
                 self._receiver = None
+        if throttle is not None:
+            throttle.receive(messages, self.bytes_received - before, self.loop.time())
+            return await self._give_out(throttle)
         return messages
+
+    async def _give_out(self, throttle: Throttle) -> Sequence[M]:
+        """Some of the messages that are held, when it is their time. It may be cancelled, and then loses nothing."""
+        while throttle.held and (delay := throttle.delay(self.loop.time())) > 0:
+            self.on_slowed()
+            self._receiver = self.loop.create_future()
+            timer = self.loop.call_later(delay, self._wake_receiver)
+            try:
+                await self._receiver
+            finally:
+                timer.cancel()
+                self._receiver = None
+        return throttle.take(self.loop.time())
 
     def _wake_receiver(self) -> None:
         if self._receiver is not None and not self._receiver.done():
@@ -232,7 +281,12 @@ class Link(asyncio.Protocol, Generic[M]):
             self._spent = True
             messages, failure = error.messages, error
         if messages:
+            self.messages_received += len(messages)
             self.on_received(messages)
+        if not self._decoder.partial:
+            self.begun_at = None
+        elif messages or self.begun_at is None:
+            self.begun_at = self.heard_at
         if replies := self._decoder.take_replies():
             self.on_replies(replies)
         if failure:
@@ -248,11 +302,21 @@ class Link(asyncio.Protocol, Generic[M]):
 
     def _take_inbox(self) -> bytes:
         data = b"".join(self._inbox)
-        self._inbox.clear()
+        self._inbox = _EMPTY
         if self._inbox_size >= self.settings.inbox_limit and not (self.at_end or self.lost):
             self._transport.resume_reading()
+        self.bytes_received += self._inbox_size
         self._inbox_size = 0
+        self.heard_at = self.loop.time()
         return data
+
+    def is_overdue(self, since: float) -> bool:
+        """Whether a message has begun before `since`, on the loop's clock, and the peer has sent no more of it."""
+        return self.begun_at is not None and self.begun_at < since and not self._inbox
+
+    def is_idle(self, since: float) -> bool:
+        """Whether the peer has sent nothing since then."""
+        return self.heard_at < since and not self._inbox
 
     # Sending and ending.
 
@@ -289,16 +353,22 @@ class Link(asyncio.Protocol, Generic[M]):
             self._transport.write(b"".join(self._take_gathered()))
 
     def _take_gathered(self) -> list[bytes]:
-        gathered, self._gathered, self.gathered_size = self._gathered, _NONE_GATHERED, 0
+        gathered, self._gathered, self.gathered_size = self._gathered, _EMPTY, 0
         return gathered
 
     async def wait_for_space(self) -> None:
         """Wait while the connection is `full`. Those who wait go on in the order in which they came."""
         self._turnstile = self._turnstile or asyncio.Lock()
+        self._space = self._space or Pulse()
         async with self._turnstile:
             while self.full:
                 # What is gathered goes with the next turn.
-                await (asyncio.sleep(0) if self.gathered_size else self.space.wait())
+                await (asyncio.sleep(0) if self.gathered_size else self._space.wait())
+
+    def tell_space(self) -> None:
+        """Let senders that wait look again whether they may go on."""
+        if self._space is not None:
+            self._space.fire()
 
     def write_many(self, buffers: Sequence[Buffer]) -> None:
         """Give several pieces to the transport, without joining them; only to be called while `writable`."""
@@ -333,14 +403,17 @@ class Link(asyncio.Protocol, Generic[M]):
         """Give out no more messages."""
         self._spent = True
         self._messages = _NOTHING
-        self._inbox.clear()
+        if self.throttle is not None:
+            self.throttle.held = ()
+        self._inbox = _EMPTY
         self._inbox_size = 0
         self._wake_receiver()
 
     async def wait_closed(self) -> None:
         """Wait until the connection is gone. It may be cancelled."""
         if not self.lost:
-            await self.closed.wait()
+            self._closed = self._closed or Pulse()
+            await self._closed.wait()
 
     def abort(self) -> None:
         """End the connection at once, whatever waits."""

@@ -10,7 +10,7 @@ import secrets
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple
 
 from .exceptions import PositionLost
 from .framing import M
@@ -101,13 +101,14 @@ class Batch:
 class Chunk:
     """A run of batches and their bytes: what is written at once, and dropped at once."""
 
-    __slots__ = ("_pieces", "batches", "excluded", "wire_size")
+    __slots__ = ("_pieces", "_renderings", "batches", "excluded", "wire_size")
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
         self.wire_size = 0
         self.excluded: dict[object, list[Batch]] = {}
         self._pieces: list[bytes] = []
+        self._renderings: dict[Renderer[Any], Chunk] = {}
 
     @property
     def start(self) -> Mark:
@@ -153,6 +154,21 @@ class Chunk:
         self.wire_size += later.wire_size
         for reader, batches in later.excluded.items():
             self.excluded.setdefault(reader, []).extend(batches)
+        self._renderings.clear()
+
+    def rendered(self, renderer: Renderer[Any]) -> Chunk:
+        """The same batches in another framing: made for the first reader that asks, and kept with the chunk.
+
+        Only their bytes differ: where they are in the log, this chunk knows.
+        """
+        rendering = self._renderings.get(renderer)
+        if rendering is None:
+            rendering = self._renderings[renderer] = Chunk()
+            wire = self.wire
+            for batch in self.batches:
+                rendering.begin(batch.start, batch.time, batch.sender, batch.excluded).count = batch.count
+                rendering.add(renderer.render(wire[batch.wire_start : batch.wire_end]))
+        return rendering
 
     def read(self, start: int, stop: int, reader: object) -> tuple[list[Buffer], Mark]:
         """The bytes of the batches from `start` up to `stop` without those `reader` is excluded from, and their end."""
@@ -180,6 +196,34 @@ class Chunk:
         stop = min(stop, self.end.seq)
         own = sum(batch.count for batch in self.excluded.get(reader, ()) if start <= batch.start.seq < stop)
         return max(0, stop - start) - own
+
+
+class Renderer(Generic[M]):
+    """Puts the messages of a log into another framing than its own.
+
+    Args:
+        source: the framing of the log.
+        target: the other one.
+        missed: the bytes that stand for a message which the other one cannot carry.
+    """
+
+    def __init__(self, source: Framing[M], target: Framing[M], missed: bytes) -> None:
+        self._source = source
+        self._target = target
+        self._missed = missed
+
+    def render(self, wire: bytes) -> bytes:
+        """The messages of `wire` in the other framing."""
+        return self.encode(self._source.decoder(len(wire)).feed(wire))
+
+    def encode(self, messages: Sequence[M]) -> bytes:
+        """`messages` in the other framing."""
+        try:
+            return self._target.encode(messages)
+        except ValueError:
+            if len(messages) == 1:
+                return self._missed
+            return b"".join([self.encode([message]) for message in messages])
 
 
 class Log(Generic[M]):
@@ -285,15 +329,15 @@ class Log(Generic[M]):
             raise PositionLost(position, oldest=self.position(self.oldest), head=self.position(self.head))
         return position.seq
 
-    def mark_after(self, seq: int) -> tuple[Mark, bytes]:
-        """The first mark from message `seq` on, and the bytes of the messages between: the rest of a batch, if any."""
+    def mark_after(self, seq: int) -> tuple[Mark, Sequence[M]]:
+        """The first mark from message `seq` on, and the messages between: the rest of a batch, if any."""
         head = self.mark()
         for batch, _ in self.batches_since(seq):
             if batch.start.seq == seq:
-                return batch.start, b""
+                return batch.start, []
             rest = islice(self.entries_since(seq), batch.end.seq - seq)
-            return batch.end, self._framing.encode([entry.message for entry in rest])
-        return head, b""
+            return batch.end, [entry.message for entry in rest]
+        return head, []
 
     def batches_since(self, seq: int) -> Iterator[tuple[Batch, bytes]]:
         """The batches from the one that holds message `seq` on, the pending ones too, each with its bytes."""

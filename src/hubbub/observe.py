@@ -11,8 +11,9 @@ from .framing import M
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from .address import Address
     from .client import Client
-    from .endings import EndingCode
+    from .endings import Ending, EndingCode
     from .server import Server
 
 logger = logging.getLogger("hubbub")
@@ -30,13 +31,19 @@ class Observer(Generic[M]):
         """The server listens; `server.addresses` says where."""
 
     def connected(self, client: Client[M]) -> None:
-        """A client has connected; its handler has not started yet."""
+        """A client has connected, and was let in; its handler has not started yet."""
+
+    def refused(self, address: Address, ending: Ending) -> None:
+        """A connection from `address` was not let in; `ending` says why."""
 
     def received(self, client: Client[M], messages: Sequence[M]) -> None:
         """These messages of a client are about to be given to its handler."""
 
     def ended(self, client: Client[M]) -> None:
         """A client has ended; `client.ending` says why."""
+
+    def closing(self, server: Server[M]) -> None:
+        """The server accepts nobody any more, and delivers what was broadcast before."""
 
     def closed(self, server: Server[M]) -> None:
         """The server has closed: no connection is left."""
@@ -57,11 +64,13 @@ class Statistics:
     Attributes:
         clients: how many are connected.
         rooms: how many rooms there are.
-        accepted: connections since the start.
+        accepted: connections since the start, those that were not let in too.
         endings: how many of them ended, by code.
+        slowed: how often a client was read no faster than `message_rate` and `byte_rate` allow.
     """
 
     clients: int
     rooms: int
     accepted: int
     endings: Mapping[EndingCode, int]
+    slowed: int

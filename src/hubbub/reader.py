@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .cursor import Outbox
@@ -36,11 +35,12 @@ class Reader(Link[M]):
         client: the handle that the user has.
         task: runs the client's handler, and lasts until the connection is gone.
         serving: whether the handler runs.
+        counted: whether its address counts it.
         ending: why the connection ended; None as long as it has not.
         outbox: what the client is still to be sent.
     """
 
-    __slots__ = ("_registry", "client", "ending", "outbox", "serving", "task")
+    __slots__ = ("_registry", "client", "counted", "ending", "outbox", "serving", "task")
 
     def __init__(
         self, registry: Registry[M], framing: Framing[M], settings: Settings, loop: asyncio.AbstractEventLoop
@@ -50,8 +50,15 @@ class Reader(Link[M]):
         self.client: Client[M]
         self.task: asyncio.Task[None]
         self.serving = False
+        self.counted = False
         self.ending: Ending | None = None
         self.outbox: Outbox[Readers[M]] = Outbox()
+
+    @property
+    def certificate_name(self) -> str | None:
+        """The name in the client's verified certificate."""
+        name: str | None = None if self.lost else self._transport.get_extra_info("certificate_name")
+        return name
 
     @property
     def unhindered(self) -> bool:
@@ -77,7 +84,7 @@ class Reader(Link[M]):
         Raises:
             PositionLost: the room's log does not hold that position.
         """
-        cursor, before = room.readers.enter(self.client, since)
+        cursor, before = room.readers.enter(self.client, self.framing, since)
         self.outbox.add(cursor, before)
         if cursor.waiting or self.outbox.has_private:
             self.pump()
@@ -98,7 +105,7 @@ class Reader(Link[M]):
                 self.write_many(buffers)
         self._place_cursors()
         if self.outbox.private_size < self.settings.outbox_limit:
-            self.space.fire()
+            self.tell_space()
         if self.ending is not None and self.outbox.exhausted:
             self.finish()
 
@@ -131,13 +138,20 @@ class Reader(Link[M]):
         for cursor in self.outbox.cursors:
             if cursor.end is None:
                 cursor.owner.leave(self.client)
+        if first:
+            # It is told of while its lag is known.
+            self._registry.ended(self, ending)
         if not deliver:
             self._drop_outbox()
-        if first:
-            self._registry.ended(self, ending)
         if not self.lost:
             self.pump()
-        self.space.fire()
+        self.tell_space()
+
+    def dismiss(self, ending: Ending, words: str | None = None) -> None:
+        """End the connection, and tell the client why, in `words` or those of the ending."""
+        if self.ending is None:
+            self.send(self.framing.encode_text(words or ending.reason))
+        self.end(ending, deliver=True)
 
     def end_stalled(self, patience: float) -> None:
         """End the connection at once: its socket takes nothing."""
@@ -160,7 +174,7 @@ class Reader(Link[M]):
     # What the link tells.
 
     def on_opened(self) -> None:
-        self._registry.connected(self, self._transport.get_extra_info("peername"))
+        self._registry.opened(self)
 
     def on_paused(self) -> None:
         self._registry.paused.add(self)
@@ -172,7 +186,10 @@ class Reader(Link[M]):
 
     def on_received(self, messages: Sequence[M]) -> None:
         if self._registry.hears_messages:
-            self._registry.received(self.client, messages)
+            self._registry.received(self, messages)
+
+    def on_slowed(self) -> None:
+        self._registry.slowed += 1
 
     def on_replies(self, replies: bytes) -> None:
         # A peer that answers nothing it is asked, and asks on, is owed nothing; nor is one that an observer has ended.
@@ -181,11 +198,10 @@ class Reader(Link[M]):
 
     def on_failed(self, error: FramingError) -> None:
         code = _CODES.get(type(error), EndingCode.MALFORMED)
-        if code is not EndingCode.INCOMPLETE and self.ending is None:
-            # Not every framing can carry every text.
-            with suppress(ValueError):
-                self.send(self.framing.encode([self.framing.from_text(error.reason)]))
-        self.end(Ending(code, error.reason), deliver=True)
+        if code is EndingCode.INCOMPLETE:
+            self.end(Ending(code, error.reason), deliver=True)
+        else:
+            self.dismiss(Ending(code, error.reason))
 
     def on_lost(self, error: Exception | None) -> None:
         if error is None or self.at_end:

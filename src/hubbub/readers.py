@@ -8,10 +8,12 @@ the end of a flush.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Generic
 
 from .cursor import Cursor
 from .framing import M
+from .log import Renderer
 from .pulse import Pulse
 
 if TYPE_CHECKING:
@@ -44,19 +46,30 @@ class Readers(Generic[M]):
         self._settings = room.settings
         self._ready: dict[Cursor[Readers[M]], Reader[M]] = {}
         self._behind: dict[Cursor[Readers[M]], Reader[M]] = {}
+        self._renderers: dict[Framing[M], Renderer[M]] = {}
         self._scheduled = False
         self._check_notice()
 
-    def enter(self, client: Client[M], since: Position | None) -> tuple[Cursor[Readers[M]], bytes]:
+    def enter(self, client: Client[M], framing: Framing[M], since: Position | None) -> tuple[Cursor[Readers[M]], bytes]:
         """Make `client` a member: its cursor, and the bytes that it must be sent before what the cursor reads.
+
+        Args:
+            client: who enters.
+            framing: how it reads.
+            since: where it starts; None: at the head.
 
         Raises:
             PositionLost: the log does not hold `since`.
         """
         at, before = self._log.mark(), b""
+        renderer, notice = None, self._encode_notice
+        if framing != self._framing:
+            renderer = self._renderer_for(framing)
+            notice = partial(self._encode_notice_in, framing)
         if since is not None:
-            at, before = self._log.mark_after(self._log.locate(since))
-        cursor = Cursor(self._log, at, self, self._encode_notice)
+            at, rest = self._log.mark_after(self._log.locate(since))
+            before = (renderer or self._framing).encode(rest) if rest else b""
+        cursor = Cursor(self._log, at, self, notice, renderer)
         self.members[client] = cursor
         return cursor, before
 
@@ -67,7 +80,7 @@ class Readers(Generic[M]):
 
     def place(self, cursor: Cursor[Readers[M]], reader: Reader[M]) -> None:
         """Note where a reader stands now."""
-        if cursor.at == self._log.flushed and cursor.end is None and reader.unhindered:
+        if cursor.at == self._log.flushed and cursor.end is None and cursor.renderer is None and reader.unhindered:
             self._behind.pop(cursor, None)
             self._ready[cursor] = reader
         else:
@@ -138,6 +151,13 @@ class Readers(Generic[M]):
                     reader.overrun(cursor, chunk)
             self._log.drop()
 
+    def _renderer_for(self, framing: Framing[M]) -> Renderer[M]:
+        renderer = self._renderers.get(framing)
+        if renderer is None:
+            missed = self._encode_notice_in(framing, 1)
+            renderer = self._renderers[framing] = Renderer(self._framing, framing, missed)
+        return renderer
+
     def _check_notice(self) -> None:
         # Later, it would fail in the middle of a flush.
         try:
@@ -153,3 +173,7 @@ class Readers(Generic[M]):
         if notice is None:
             return b""
         return self._framing.encode([self._framing.from_text(notice.format(missed=missed))])
+
+    def _encode_notice_in(self, framing: Framing[M], missed: int) -> bytes:
+        notice = self._settings.notice
+        return framing.encode_text(notice.format(missed=missed)) if notice is not None else b""

@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Generic
+from math import inf
+from typing import TYPE_CHECKING, Any, Final, Generic
 
+from .acceptor import turn_away
 from .address import Address
+from .admission import Admission, Source
 from .client import Client
 from .endings import Ending, EndingCode
+from .entrance import Refused, hand_over, introduce
 from .exceptions import ConnectionClosed
 from .framing import M
 from .observe import Observer, tell
+from .pace import Throttle
 from .pulse import Pulse
 from .reader import Reader
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Sequence
 
+    from .listener import Listener
     from .server import Handler, Server
 
 logger = logging.getLogger("hubbub")
 
-_NOWHERE = ("unknown", 0)
+OPENING_TURNS: Final = 4
+"""Turns of the event loop until an accepted connection is open, of which nothing is asked."""
+
 _LEFT = Ending(EndingCode.LEFT, "the client closed the connection")
 _FINISHED = Ending(EndingCode.FINISHED, "the handler returned")
 _SHUTDOWN = Ending(EndingCode.SHUTDOWN, "the server closed")
@@ -38,12 +48,14 @@ class Registry(Generic[M]):
         hears_messages: whether the observer wants to know of each message; what nobody hears costs nothing.
         accepted: how many there have been.
         endings: how many have ended, by code.
+        slowed: how often one was held to its rate.
     """
 
     def __init__(self, server: Server[M], handler: Handler[M]) -> None:
         self.paused: set[Reader[M]] = set()
         self.accepted = 0
         self.endings: Counter[EndingCode] = Counter()
+        self.slowed = 0
         self._server = server
         self._settings = server.settings
         self._observer = server.observer
@@ -51,6 +63,9 @@ class Registry(Generic[M]):
         self._handler = handler
         # A reader is here until its task has ended, which may be after its connection has, and the other way round.
         self._readers: set[Reader[M]] = set()
+        # Those that were not let in yet, and those of them that were turned away and are being told so.
+        self._entering: dict[Reader[M], Listener[M]] = {}
+        self._admission = Admission(self._settings)
         self._connections = 0
         self._changed = Pulse()
         self._graces: dict[Reader[M], asyncio.TimerHandle] = {}
@@ -61,29 +76,48 @@ class Registry(Generic[M]):
         """The clients that have not ended."""
         return frozenset(reader.client for reader in self._readers if reader.ending is None)
 
-    def protocol(self) -> Reader[M]:
-        """A protocol for a new connection."""
-        return Reader(self, self._server.framing, self._settings, asyncio.get_running_loop())
+    def take(self, connection: socket.socket, peername: Any, listener: Listener[M]) -> None:
+        """Serve a connection that was just accepted, or refuse it."""
+        reader = Reader(self, listener.framing or self._server.framing, self._settings, asyncio.get_running_loop())
+        address = self._address_of(peername)
+        reader.client = Client(self._server, reader, address)
+        ending = self._admission.is_full()
+        if ending is None and address.host not in listener.proxies:
+            ending = self._admit(reader, listener)
+        if ending is not None:
+            self.refuse(connection, peername, listener, ending)
+            return
+        self.accepted += 1
+        self._admission.total += 1
+        self._entering[reader] = listener
+        reader.task = reader.loop.create_task(self._serve(reader, connection, listener), name="hubbub handler")
+
+    def refuse(self, connection: socket.socket, peername: Any, listener: Listener[M], ending: Ending) -> None:
+        """Close a connection that was just accepted, and say why."""
+        self.accepted += 1
+        framing = listener.framing or self._server.framing
+        turn_away(connection, b"" if listener.tls else framing.encode_text(ending.reason))
+        self._refused(self._address_of(peername), ending)
 
     # What a reader tells.
 
-    def connected(self, reader: Reader[M], peername: Any) -> None:
-        """A connection was made: enter its client, and start the handler."""
-        # The peer may be gone already, and its name with it.
-        client = reader.client = Client(self._server, reader, Address.of(peername or _NOWHERE))
-        self.accepted += 1
+    def opened(self, reader: Reader[M]) -> None:
+        """A connection was made."""
         self._connections += 1
-        self._readers.add(reader)
-        reader.enter(self._server.root)
-        tell(self._observer.connected, client)
-        reader.task = reader.loop.create_task(self._serve(reader), name="hubbub handler")
+        if not self._entering[reader].introduces:
+            self._let_in(reader)
 
-    def received(self, client: Client[M], messages: Sequence[M]) -> None:
+    def received(self, reader: Reader[M], messages: Sequence[M]) -> None:
         """A client's messages are about to be given to its handler."""
-        tell(self._observer.received, client, messages)
+        if reader not in self._entering:
+            # What somebody says who is not in yet may be a secret.
+            tell(self._observer.received, reader.client, messages)
 
     def ended(self, reader: Reader[M], ending: Ending) -> None:
         """A client has ended: give its handler some time to end as well."""
+        if reader in self._entering:
+            # Whoever has let it in so far finds out.
+            return
         self.endings[ending.code] += 1
         if reader.serving:
             self._graces[reader] = reader.loop.call_later(self._settings.cancel_time, self._cancel_handler, reader)
@@ -101,7 +135,8 @@ class Registry(Generic[M]):
 
     def start_sweeping(self) -> None:
         """Look again and again for clients that run out of patience."""
-        interval = min(1.0, self._settings.patience / 4)
+        settings = self._settings
+        interval = min(1.0, settings.patience / 4, settings.message_time / 4, (settings.idle_time or inf) / 4)
         self._sweep_timer = asyncio.get_running_loop().call_later(interval, self._sweep)
 
     async def close(self) -> None:
@@ -109,33 +144,63 @@ class Registry(Generic[M]):
 
         If it is cancelled, connections and handlers are ended at once. A handler that calls it is left alone.
         """
-        for reader in list(self._readers):
-            reader.end(_SHUTDOWN, deliver=True)
-        # All handlers have the same time now.
-        while self._graces:
-            self._graces.popitem()[1].cancel()
+        # Those who were accepted by then, and of whom nothing is asked, are clients a few turns later.
+        for _ in range(OPENING_TURNS):
+            await asyncio.sleep(0)
+        for reader in self._entering:
+            reader.task.cancel()
+        start = asyncio.get_running_loop().time()
         caller = asyncio.current_task()
         try:
-            await self._wait_until(lambda: not self._connections, self._settings.drain_time)
+            await self._part()
+            # All handlers have the same time now.
+            while self._graces:
+                self._graces.popitem()[1].cancel()
+            left = start + self._settings.drain_time - asyncio.get_running_loop().time()
+            await self._wait_until(lambda: not self._connections, max(0.0, left))
         finally:
             if self._sweep_timer is not None:
                 self._sweep_timer.cancel()
-            others = {reader for reader in self._readers if reader.task is not caller}
+            others = {reader for reader in self._readers | self._entering.keys() if reader.task is not caller}
             for reader in self._readers:
                 reader.abort()
             for reader in others:
                 reader.task.cancel()
-        await self._wait_until(lambda: not self._connections and not others & self._readers, self._settings.cancel_time)
+        await self._wait_until(
+            lambda: not self._connections and others.isdisjoint(self._readers | self._entering.keys()),
+            self._settings.cancel_time,
+        )
         for reader in others & self._readers:
             logger.error("the handler of %s does not end: it swallows its cancellation", reader.client)
 
-    async def _serve(self, reader: Reader[M]) -> None:
-        """Run the handler, then end the connection."""
+    async def _part(self) -> None:
+        """End every client, one after the other over the time for that, so that not all come back at once."""
+        farewell, time = self._settings.farewell, self._settings.spread_time
+        readers = list(self._readers)
+        random.shuffle(readers)
+        start = asyncio.get_running_loop().time()
+        for index, reader in enumerate(readers):
+            due = start + time * index / len(readers)
+            await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
+            if farewell is None:
+                reader.end(_SHUTDOWN, deliver=True)
+            else:
+                reader.dismiss(_SHUTDOWN, farewell)
+
+    async def _serve(self, reader: Reader[M], connection: socket.socket, listener: Listener[M]) -> None:
+        """Open the connection, run the handler, then end the connection."""
         client = reader.client
         ending = _CANCELLED
         try:
-            reader.serving = True
+            if listener.introduces:
+                await introduce(reader, connection, listener, self._admit)
+                self._let_in(reader)
+            else:
+                await hand_over(connection, reader)
+            # They would be kept for as long as the client stays.
+            del connection, listener
             try:
+                reader.serving = True
                 if reader.ending is None:
                     await self._handler(client)
                 ending = _LEFT if reader.at_end else _FINISHED
@@ -147,9 +212,55 @@ class Registry(Generic[M]):
                     grace.cancel()
                 reader.end(ending, deliver=True)
             await reader.wait_closed()
+        except Refused as refused:
+            self._refused(Address.parse(client.name), refused.ending)
+            if not reader.lost:
+                reader.dismiss(refused.ending)
+                await reader.wait_closed()
         finally:
-            self._readers.discard(reader)
-            self._changed.fire()
+            self._forget(reader)
+
+    def _let_in(self, reader: Reader[M]) -> None:
+        del self._entering[reader]
+        settings = self._settings
+        if settings.message_rate or settings.byte_rate:
+            reader.throttle = Throttle(settings.message_rate, settings.byte_rate)
+        self._readers.add(reader)
+        reader.enter(self._server.root)
+        tell(self._observer.connected, reader.client)
+        if rest := reader.decoded():
+            # They came together with the secret.
+            tell(self._observer.received, reader.client, rest)
+
+    def _admit(self, reader: Reader[M], listener: Listener[M]) -> Ending | None:
+        """Why a connection may not come in from its address; None if it may, and then it counts."""
+        host = reader.client.address
+        if ending := listener.access.refusal(host):
+            return ending
+        if source := Source.of(host):
+            if ending := self._admission.refusal(source, reader.loop.time()):
+                return ending
+            reader.counted = True
+        return None
+
+    def _refused(self, address: Address, ending: Ending) -> None:
+        self.endings[ending.code] += 1
+        logger.debug("%s was not let in: %s", address, ending)
+        tell(self._observer.refused, address, ending)
+
+    def _forget(self, reader: Reader[M]) -> None:
+        self._readers.discard(reader)
+        self._entering.pop(reader, None)
+        self._admission.total -= 1
+        if reader.counted and (source := Source.of(reader.client.address)):
+            self._admission.release(source)
+        if not reader.lost:
+            reader.abort()
+        self._changed.fire()
+
+    def _address_of(self, peername: Any) -> Address:
+        # The other end of a Unix socket has no name.
+        return Address.of(peername) if isinstance(peername, tuple) else Address("unix", self.accepted)
 
     def _blame(self, error: Exception, client: Client[M]) -> Ending:
         # A handler need not catch that its own client has gone, nor need its task groups.
@@ -186,7 +297,18 @@ class Registry(Generic[M]):
 
     def _sweep(self) -> None:
         patience = self._settings.patience
-        since = asyncio.get_running_loop().time() - patience
+        now = asyncio.get_running_loop().time()
+        since = now - patience
         for reader in [reader for reader in self.paused if reader.taken_at() < since]:
             reader.end_stalled(patience)
+        self._end_overdue(now)
+        self._admission.forget(now)
         self.start_sweeping()
+
+    def _end_overdue(self, now: float) -> None:
+        time, idle_time = self._settings.message_time, self._settings.idle_time
+        for reader in [reader for reader in self._readers if reader.is_overdue(now - time)]:
+            reader.dismiss(Ending(EndingCode.UNFINISHED, f"message not complete within {time:g} s"))
+        if idle_time is not None:
+            for reader in [reader for reader in self._readers if reader.is_idle(now - idle_time)]:
+                reader.dismiss(Ending(EndingCode.IDLE, f"nothing said for {idle_time:g} s"))

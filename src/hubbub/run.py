@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import signal
 from importlib import import_module, util
 from typing import TYPE_CHECKING, Any, overload
 
 from .server import Server
 from .settings import DEFAULT_HOST, DEFAULT_PORT, Settings
+from .snapshot import describe
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .framing import Framing, M
+    from .listener import Listener
     from .observe import Observer
     from .server import Handler
+
+logger = logging.getLogger("hubbub")
 
 
 @overload
@@ -22,6 +30,7 @@ def run(
     host: str = ...,
     port: int = ...,
     *,
+    listeners: Sequence[Listener[str]] | None = ...,
     settings: Settings | None = ...,
     observer: Observer[str] | None = ...,
 ) -> None: ...
@@ -33,6 +42,7 @@ def run(
     host: str = ...,
     port: int = ...,
     *,
+    listeners: Sequence[Listener[str]] | None = ...,
     framing: Framing[M],
     settings: Settings | None = ...,
     observer: Observer[M] | None = ...,
@@ -44,11 +54,15 @@ def run(
     host: str = DEFAULT_HOST,
     port: int = DEFAULT_PORT,
     *,
+    listeners: Any = None,
     framing: Any = None,
     settings: Settings | None = None,
     observer: Any = None,
 ) -> None:
     """Serve until SIGINT (Ctrl-C) or SIGTERM, then drain and return; a second signal ends the program at once.
+
+    SIGHUP reads certificates, secrets and networks again (`Server.reload`) and logs what has changed; where it means
+    that the program's terminal is gone, it ends the program like SIGTERM. SIGUSR1 logs who is connected and who lags.
 
     It owns the event loop (uvloop where that is installed) and the signals, so it has to be called in the main thread.
     The arguments are those of `Server`.
@@ -58,7 +72,7 @@ def run(
         TypeError: the handler is not a coroutine function.
         KeyboardInterrupt: SIGINT came while the server was draining.
     """
-    server = Server(handler, host, port, framing=framing, settings=settings, observer=observer)
+    server = Server(handler, host, port, listeners=listeners, framing=framing, settings=settings, observer=observer)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(server))
 
@@ -68,15 +82,29 @@ async def _serve(server: Server[Any]) -> None:
     closing: list[asyncio.Task[None]] = []
 
     def close() -> None:
-        for number in signals:
+        for number in endings:
             # The next one has its usual effect.
             loop.remove_signal_handler(number)
         closing.append(loop.create_task(server.close()))
 
-    signals = (signal.SIGINT, signal.SIGTERM)
-    for number in signals:
+    def hang_up() -> None:
+        if on_terminal and not os.isatty(0):
+            close()
+        else:
+            _log(server.reload() or ["nothing has changed"])
+
+    on_terminal = os.isatty(0)
+    endings = (signal.SIGINT, signal.SIGTERM)
+    for number in endings:
         loop.add_signal_handler(number, close)
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
+    loop.add_signal_handler(signal.SIGUSR1, lambda: _log(describe(server)))
     await server.serve_forever()
+
+
+def _log(lines: Sequence[str]) -> None:
+    for line in lines:
+        logger.info("%s", line)
 
 
 def loop_factory() -> Any:

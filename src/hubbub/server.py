@@ -8,11 +8,13 @@ from collections.abc import Callable, Coroutine
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Generic, overload
 
+from .acceptor import Acceptor, Reserve
 from .address import Address
 from .client import Client
 from .exceptions import RoomLimitReached
-from .framing import Lines, M
+from .framing import BytesFraming, Lines, M, TextFraming
 from .listen import bind
+from .listener import Listener
 from .observe import Observer, Statistics, tell
 from .pulse import Pulse
 from .registry import Registry
@@ -49,17 +51,20 @@ class Server(Generic[M]):
         host: the address or name to listen on. A name may stand for several addresses; "" means all of this machine,
             "::" all of them through one dual-stack socket.
         port: 0 lets the system choose one, the same for all addresses.
+        listeners: where to listen, instead of at `host` and `port`, and what is asked of those who connect there.
         framing: how messages are cut from the stream and put into it; `Lines()` if not given.
         settings: defaults and limits.
         observer: is told what happens.
 
     Raises:
         TypeError: the handler is not a coroutine function.
-        ValueError: the port is out of range, or the framing cannot carry the notice of the settings.
+        ValueError: the port is out of range, the framing cannot carry the notice of the settings, or a listener has a
+            framing for another type of messages.
 
     Attributes:
         framing: how messages are cut from the stream and put into it.
         settings: defaults and limits.
+        listeners: where it listens.
         root: the room that every client is in.
     """
 
@@ -70,6 +75,7 @@ class Server(Generic[M]):
         host: str = ...,
         port: int = ...,
         *,
+        listeners: Sequence[Listener[str]] | None = ...,
         settings: Settings | None = ...,
         observer: Observer[str] | None = ...,
     ) -> None: ...
@@ -81,6 +87,7 @@ class Server(Generic[M]):
         host: str = ...,
         port: int = ...,
         *,
+        listeners: Sequence[Listener[M]] | None = ...,
         framing: Framing[M],
         settings: Settings | None = ...,
         observer: Observer[M] | None = ...,
@@ -92,23 +99,29 @@ class Server(Generic[M]):
         host: str = DEFAULT_HOST,
         port: int = DEFAULT_PORT,
         *,
+        listeners: Any = None,
         framing: Any = None,
         settings: Settings | None = None,
         observer: Any = None,
     ) -> None:
         if not inspect.iscoroutinefunction(handler):
             raise TypeError(f"the handler {handler!r} is not a coroutine function: define it with 'async def'")
-        if not 0 <= port <= 65535:
-            raise ValueError(f"the port is {port}; it must be 0 to 65535")
         chosen: Any = framing if framing is not None else Lines()
         self.framing: Framing[M] = chosen
         self.settings = settings or Settings()
         self._observer: Observer[M] = observer or Observer()
-        self._host = host
-        self._port = port
+        self.listeners: tuple[Listener[M], ...] = (
+            (Listener(endpoint=Address(host, port)),) if listeners is None else tuple(listeners)
+        )
+        for listener in self.listeners:
+            if isinstance(listener.framing, TextFraming) and not isinstance(chosen, TextFraming):
+                raise ValueError(f"{listener.framing} carries text, and the server's {chosen} does not")
+            if isinstance(listener.framing, BytesFraming) and not isinstance(chosen, BytesFraming):
+                raise ValueError(f"{listener.framing} carries bytes, and the server's {chosen} does not")
         self._rooms: dict[str, Room[M]] = {}
         self._registry: Registry[M] = Registry(self, handler)
-        self._listeners: list[asyncio.Server] = []
+        self._reserve = Reserve()
+        self._acceptors: list[Acceptor[M]] = []
         self._addresses: tuple[Address, ...] = ()
         self._state = _State.NEW
         self._starting = asyncio.Lock()
@@ -175,7 +188,9 @@ class Server(Generic[M]):
     def statistics(self) -> Statistics:
         """The figures of this moment."""
         registry = self._registry
-        return Statistics(len(registry.clients), len(self._rooms), registry.accepted, dict(registry.endings))
+        return Statistics(
+            len(registry.clients), len(self._rooms), registry.accepted, dict(registry.endings), registry.slowed
+        )
 
     async def start(self) -> None:
         """Listen. On return, clients can connect, and `addresses` says where.
@@ -218,50 +233,53 @@ class Server(Generic[M]):
                 self._state = _State.CLOSED
                 self._closed.fire()
 
+    def reload(self) -> list[str]:
+        """Read again what listeners have from files: certificates, secrets, networks. Connections stay as they are.
+
+        Returns:
+            What has changed, and what could not be read: there the old holds. One line each.
+        """
+        # Listeners may share a certificate.
+        files = {id(part): part for listener in self.listeners for part in listener.files}
+        changes: list[str] = []
+        for part in files.values():
+            try:
+                change = part.reload()
+            except (OSError, ValueError) as error:
+                change = f"{error}; what was read before holds"
+            if change is not None:
+                changes.append(change)
+        return changes
+
     async def _listen(self) -> None:
-        loop = asyncio.get_running_loop()
-        backlog = self.settings.backlog
-        sockets = await bind(self._host, self._port, self.settings)
         try:
-            for listening in sockets:
-                self._listeners.append(
-                    await loop.create_server(
-                        self._registry.protocol, sock=listening, backlog=backlog, start_serving=False
-                    )
-                )
-            self._addresses = tuple(Address.of(listening.getsockname()) for listening in sockets)
-            for listener in self._listeners:
-                await listener.start_serving()
+            for listener in self.listeners:
+                for listening in await bind(listener, self.settings):
+                    acceptor = Acceptor(listening, listener, self._registry, self._reserve, self.settings)
+                    self._acceptors.append(acceptor)
+            self._addresses = tuple(Address.of(acceptor.listening.getsockname()) for acceptor in self._acceptors)
+            for acceptor in self._acceptors:
+                acceptor.start()
         except BaseException:
-            # A cancellation, most likely. Nobody will close a server that has not started.
-            for listener in self._listeners:
-                listener.close()
-            for listening in sockets:
-                listening.close()
+            # It cannot listen, or was cancelled. Nobody will close a server that has not started.
+            self._stop_listening()
             raise
+
+    def _stop_listening(self) -> None:
+        for acceptor in self._acceptors:
+            acceptor.stop()
+            acceptor.close()
+        self._reserve.give_up()
 
     async def _close(self) -> None:
         # 1. Nobody new, not even from a start that is still under way.
         async with self._starting:
             pass
-        self._stop_accepting()
-        # 2. Those who were accepted by then are connected two turns later. Until then asyncio needs the listeners.
-        for _ in range(2):
-            await asyncio.sleep(0)
-        for listener in self._listeners:
-            listener.close()
-        # 3. Everybody has what was broadcast, and goes; then the handlers that are left.
+        self._stop_listening()
+        tell(self._observer.closing, self)
+        # 2. Everybody has what was broadcast, and goes; then the handlers that are left.
         await self._registry.close()
-        # 4. The listening sockets are gone too.
-        for listener in self._listeners:
-            await listener.wait_closed()
         tell(self._observer.closed, self)
-
-    def _stop_accepting(self) -> None:
-        loop = asyncio.get_running_loop()
-        for listener in self._listeners:
-            for listening in listener.sockets:
-                loop.remove_reader(listening)
 
     def _forget_room(self, room: Room[M]) -> None:
         if room is self.root:

@@ -64,10 +64,41 @@ class Settings:
     """Clients written to before a flush lets the event loop turn."""
     rooms_limit: int = 10_000
     """Rooms of one server."""
+
+    clients_limit: int | None = 10_000
+    """Connections of one server at a time, those that are still to introduce themselves too; None: no limit."""
+    clients_per_address: int | None = 1_000
+    """Those of them from one address; None: no limit."""
+    clients_per_subnet: int | None = 2_000
+    """Those of them from one subnet, which is an IPv6 /64 or an IPv4 /24; None: no limit."""
+    connect_rate: float | None = 100.0
+    """Connections per second from one address, for IPv6 from one /64; None: no limit."""
+    connect_burst: int = 1_000
+    """How many of them may come at once, after a time without any."""
+    message_rate: float | None = None
+    """Messages per second that are read from a client: one that sends more is read no faster; None: no limit."""
+    byte_rate: int | None = None
+    """Bytes per second that are read from a client, likewise."""
+    message_time: float = 60.0
+    """How long one message may take from its first byte to its last."""
+    idle_time: float | None = None
+    """How long a client may say nothing; None: for ever."""
+    handshake_time: float = 10.0
+    """How long a new connection may take for all that is asked of it first: PROXY header, TLS handshake, secret."""
+    unauthenticated_limit: int = 16 * KIB
+    """Bytes that are read from a client before it is authenticated."""
+    accept_slice: int = 16
+    """Connections that are accepted before the event loop turns."""
+    shed_time: float = 0.25
+    """How long nothing is accepted after the process has run out of descriptors."""
     backlog: int = 4096
     """Connections that may wait for accept; the kernel caps it at net.core.somaxconn (listen(2))."""
     drain_time: float = 10.0
     """How long a closing server delivers what was broadcast before."""
+    spread_time: float = 0.0
+    """Over how much of the drain time the ends of its clients are spread, so that not all come back at once."""
+    farewell: str | None = "server is closing"
+    """The message by which clients are told that the server closes; None: they are not told."""
     linger_time: float = 1.0
     """How long a closed client may take to hear the end before its socket goes (RFC 1122, 4.2.2.13)."""
     cancel_time: float = 5.0
@@ -96,17 +127,29 @@ class Settings:
             _check(name, getattr(self, name), minimum=4 * KIB)
         for name in ("message_limit", "inbox_limit", "outbox_limit", "unsent_limit", "flush_slice"):
             _check(name, getattr(self, name), minimum=1)
-        for name in ("rooms_limit", "backlog"):
+        for name in ("rooms_limit", "backlog", "connect_burst", "unauthenticated_limit", "accept_slice"):
             _check(name, getattr(self, name), minimum=1)
+        for name in ("clients_limit", "clients_per_address", "clients_per_subnet", "byte_rate"):
+            _check_optional(name, getattr(self, name), minimum=1)
+        for name in ("connect_rate", "message_rate", "idle_time"):
+            _check_optional(name, getattr(self, name), above=0)
         for name in ("keepalive_time", "keepalive_interval"):
             # Linux takes no more (MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL).
             _check(name, getattr(self, name), minimum=1, maximum=32767)
-        for name in ("patience", "stall_time", "connect_time", "cancel_time"):
+        for name in (
+            "patience",
+            "stall_time",
+            "connect_time",
+            "cancel_time",
+            "message_time",
+            "handshake_time",
+            "shed_time",
+        ):
             _check(name, getattr(self, name), above=0)
         for name in ("drain_time", "linger_time"):
             _check(name, getattr(self, name), minimum=0)
-        if self.pace is not None:
-            _check("pace", self.pace, minimum=0)
+        _check("spread_time", self.spread_time, minimum=0, maximum=self.drain_time)
+        _check_optional("pace", self.pace, minimum=0)
         if self.when_slow not in get_args(WhenSlow):
             raise ValueError(f"when_slow is {self.when_slow!r}; it must be 'disconnect' or 'skip'")
         if self.notice is not None:
@@ -128,6 +171,11 @@ def _check(
         raise ValueError(f"{name} is {value}; it must be more than {above}")
     if maximum is not None and not value <= maximum:
         raise ValueError(f"{name} is {value}; it must be at most {maximum}")
+
+
+def _check_optional(name: str, value: float | None, **bounds: float) -> None:
+    if value is not None:
+        _check(name, value, **bounds)
 
 
 def _check_notice(notice: str) -> None:

@@ -289,7 +289,7 @@ def test_a_signal_drains_the_server_and_ends_it_with_status_0(number: signal.Sig
         leave_backlog(server, reader)
         server.signal(number)
         wait_until(lambda: refuses(server.endpoint), "end of listening")
-        assert reader.rest() == BACKLOG
+        assert reader.rest() == BACKLOG + b"server is closing\n"
         reader.close()
         assert server.wait() == 0
         assert server.output.rest().decode().endswith(f"{reader.name} disconnected.\n")

@@ -7,6 +7,7 @@ import os
 import click
 
 from .bench import bench
+from .check import check
 from .connect import connect
 from .serve import serve
 
@@ -31,5 +32,6 @@ def _open_missing_streams() -> None:
 
 
 main.add_command(serve)
+main.add_command(check)
 main.add_command(connect)
 main.add_command(bench)

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 from ..endings import EndingCode
 from ..observe import Observer
 from ..text import printable
+from .systemd import notify
 from .writer import LineWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ..address import Address
     from ..client import Client
     from ..endings import Ending
     from ..server import Server
@@ -25,6 +27,9 @@ LogFormat = Literal["text", "json"]
 
 SAID_LIMIT: Final = 1_000
 """Messages shown in a second; more are counted. Nobody reads faster, and the clients must not wait for it."""
+
+REFUSED_LIMIT: Final = 10
+"""Connections shown in a second that were not let in; more are counted."""
 
 _STDOUT, _STDERR = 1, 2
 
@@ -72,6 +77,10 @@ class QuietReporter(Observer[Any]):
     def started(self, server: Server[Any]) -> None:
         for address in server.addresses:
             self._report(f"Server started at: {address}", event="started", address=str(address))
+        notify("READY=1")
+
+    def closing(self, server: Server[Any]) -> None:
+        notify("STOPPING=1")
 
     def _report(self, line: str, **fields: object) -> None:
         self._out.write(self._lay_out(line, fields))
@@ -82,38 +91,89 @@ class Reporter(QuietReporter):
 
     def __init__(self, out: LineWriter, lay_out: Any) -> None:
         super().__init__(out, lay_out)
-        self._second = 0.0
-        self._shown = 0
-        self._unshown = 0
+        self._said = _Quota(SAID_LIMIT)
+        self._refused = _Quota(REFUSED_LIMIT)
 
     def connected(self, client: Client[Any]) -> None:
-        self._report(f"{client} connected.", event="connected", client=client.name)
+        certificate = client.certificate_name
+        whose = f" with the certificate of {printable(certificate)}" if certificate else ""
+        fields = {"client": client.name, "address": client.address, "certificate": certificate}
+        self._report(f"{client} connected{whose}.", event="connected", **fields)
+
+    def refused(self, address: Address, ending: Ending) -> None:
+        shown = self._refused.take(1)
+        self._report_unshown()
+        if shown:
+            fields = {"client": str(address), "address": address.host, "code": ending.code, "reason": ending.reason}
+            self._report(f"{address} was not let in ({printable(str(ending))}).", event="refused", **fields)
 
     def received(self, client: Client[Any], messages: Sequence[Any]) -> None:
-        now = time.monotonic()
-        if now - self._second >= 1.0:
-            self._report_unshown()
-            self._second = now
-            self._shown = 0
-        shown = messages[: SAID_LIMIT - self._shown]
-        self._shown += len(shown)
-        self._unshown += len(messages) - len(shown)
-        for message in shown:
+        shown = self._said.take(len(messages))
+        self._report_unshown()
+        for message in messages[:shown]:
             text = message if isinstance(message, str) else message.rstrip(b"\r\n").decode(errors="backslashreplace")
             self._report(f"{client} said: {printable(text)}", event="said", client=client.name, message=text)
 
     def ended(self, client: Client[Any]) -> None:
         # A client that has ended says why.
         ending = cast("Ending", client.ending)
-        self._report_unshown()
+        self._report_unshown(at_once=True)
         why = "" if ending.code in _ORDINARY else f" ({printable(str(ending))})"
-        fields = {"client": client.name, "code": ending.code, "reason": ending.reason}
+        lag = client.lag
+        fields = {
+            "client": client.name,
+            "address": client.address,
+            "duration": round(max(0.0, time.time() - client.connected_at), 3),
+            "messages": client.messages_received,
+            "bytes": client.bytes_received,
+            "lag_messages": lag.messages,
+            "lag_bytes": lag.bytes,
+            "code": ending.code,
+            "reason": ending.reason,
+        }
         self._report(f"{client} disconnected{why}.", event="disconnected", **fields)
 
-    def _report_unshown(self) -> None:
-        if self._unshown:
-            self._report(f"{self._unshown} more messages not shown.", event="not shown", count=self._unshown)
-            self._unshown = 0
+    def closing(self, server: Server[Any]) -> None:
+        super().closing(server)
+        self._report_unshown(at_once=True)
+
+    def _report_unshown(self, *, at_once: bool = False) -> None:
+        for quota, what in ((self._said, "messages"), (self._refused, "connections that were not let in")):
+            if count := quota.take_unshown(at_once=at_once):
+                self._report(f"{count} more {what} not shown.", event="not shown", count=count, what=what)
+
+
+class _Quota:
+    """How many of a kind are shown in a second, and how many were not.
+
+    Args:
+        limit: the most that are shown.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._second = 0.0
+        self._shown = 0
+        self._unshown = 0
+        self._unshown_before = 0
+
+    def take(self, count: int) -> int:
+        """How many of `count` may be shown."""
+        now = time.monotonic()
+        if now - self._second >= 1.0:
+            self._unshown_before += self._unshown
+            self._second, self._shown, self._unshown = now, 0, 0
+        shown = min(count, self._limit - self._shown)
+        self._shown += shown
+        self._unshown += count - shown
+        return shown
+
+    def take_unshown(self, *, at_once: bool) -> int:
+        """How many were not shown in the seconds before, or until now, since this was last asked."""
+        count, self._unshown_before = self._unshown_before, 0
+        if at_once:
+            count, self._unshown = count + self._unshown, 0
+        return count
 
 
 class _LogHandler(logging.Handler):

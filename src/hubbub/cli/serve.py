@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import errno
 import socket
-from typing import get_args
+from typing import Any, get_args
 
 import click
 
 from ..exceptions import ListenError
 from ..run import run
-from ..settings import DEFAULT_HOST, DEFAULT_PORT, Settings, WhenSlow
-from .apps import load
+from ..settings import DEFAULT_HOST, DEFAULT_PORT
+from . import config
 from .failure import Failure
+from .listeners import ListenUrlType
 from .options import option
 from .report import LogFormat, reporting
-from .values import FRAMINGS, Optional, Size, format_size
+from .settings_options import settings_options
+from .setup import make_setup
+from .values import FRAMINGS, NetworkEntry
 
-_DEFAULTS = Settings()
+_FILE = click.Path(exists=True, dir_okay=False, readable=True)
 
 # What to do about it, by what the system said.
 _ADVICE = {
@@ -30,66 +33,55 @@ _ADVICE = {
 
 @click.command(no_args_is_help=False)
 @click.argument("app", default="chat", envvar="HUBBUB_APP")
+@option(
+    "--config",
+    type=click.Path(),
+    is_eager=True,
+    expose_value=False,
+    callback=config.load,
+    help="A TOML file of these options, by their names; `hubbub check` reads one.",
+)
 @option("--host", default=DEFAULT_HOST, help='Address or name to listen on; "" and "::" mean all.')
 @option("--port", default=DEFAULT_PORT, type=click.IntRange(0, 65535), help="Port to listen on; 0 lets one be chosen.")
+@option(
+    "--listen",
+    type=ListenUrlType(),
+    multiple=True,
+    help="Where to listen instead, again and again: tcp://HOST:PORT, tls://HOST:PORT, unix:///PATH, fd://NUMBER or "
+    "fd://systemd; behind it, as in ?framing=nul&mode=600, what is different there.",
+)
 @option(
     "--framing",
     type=click.Choice(list(FRAMINGS)),
     show_default="lines; relay: byte-lines",
     help="How messages are cut from the stream.",
 )
+@option("--tls-cert", type=_FILE, metavar="FILE", help="Speak TLS, with this certificate (PEM).")
+@option("--tls-key", type=_FILE, metavar="FILE", show_default="in the same file", help="Its private key.")
+@option("--tls-client-ca", type=_FILE, metavar="FILE", help="Let in only who has a certificate of these authorities.")
 @option(
-    "--pace",
-    type=Optional(Size(), "none"),
-    default=_DEFAULTS.pace,
-    metavar="SIZE|none",
-    show_default=format_size(_DEFAULTS.pace or 0),
-    help="Bytes per second below which senders are never held back for a lagging reader; 0 holds them as long as it "
-    "takes, none never.",
+    "--allow",
+    multiple=True,
+    type=NetworkEntry(),
+    metavar="NETWORK|@FILE",
+    help="Let in these networks only, as in 192.0.2.0/24.",
+)
+@option("--deny", multiple=True, type=NetworkEntry(), metavar="NETWORK|@FILE", help="Let in none of these networks.")
+@option(
+    "--proxy-from",
+    multiple=True,
+    type=NetworkEntry(),
+    metavar="NETWORK|@FILE",
+    help="Trust these proxies to say whose connection it is, in a PROXY header.",
 )
 @option(
-    "--when-slow",
-    type=click.Choice(get_args(WhenSlow)),
-    default=_DEFAULTS.when_slow,
-    help="What happens to a reader whose lag exceeds the retention.",
+    "--secret-file", type=_FILE, metavar="FILE", help="Let in who says the secret in this file as the first message."
 )
-@option(
-    "--patience",
-    type=click.FloatRange(min=0, min_open=True),
-    default=_DEFAULTS.patience,
-    metavar="SECONDS",
-    help="How long a reader may take nothing of what waits for it.",
-)
-@option(
-    "--retention",
-    type=Size(),
-    default=_DEFAULTS.retention,
-    show_default=format_size(_DEFAULTS.retention),
-    help="How much of its log a room keeps, as in 512K or 16M.",
-)
-@option(
-    "--notice",
-    default=_DEFAULTS.notice,
-    help="The line that tells a skipped reader how much it missed; none for no line.",
-)
+@settings_options
 @option("--quiet", is_flag=True, help="Print only where the server listens.")
 @option("--log-format", type=click.Choice(get_args(LogFormat)), default="text", help="How events are printed.")
 @click.option("-v", "--verbose", is_flag=True, envvar="HUBBUB_VERBOSE", show_envvar=True, help="Log why clients end.")
-def serve(
-    *,
-    app: str,
-    host: str,
-    port: int,
-    framing: str | None,
-    pace: int | None,
-    when_slow: WhenSlow,
-    patience: float,
-    retention: int,
-    notice: str,
-    quiet: bool,
-    log_format: LogFormat,
-    verbose: bool,
-) -> None:
+def serve(*, log_format: LogFormat, quiet: bool, verbose: bool, **options: Any) -> None:
     """Serve APP until Ctrl-C.
 
     \b
@@ -98,20 +90,21 @@ def serve(
       echo            every message is answered
       relay           every message goes to all others unchanged: for feeds
       module:handler  your own coroutine function
+
+    SIGHUP reads certificates, secrets and networks again; SIGUSR1 logs who is connected and how far behind.
     """  # noqa: D301 - click looks for that very character
-    handler, chosen = load(app, FRAMINGS[framing] if framing else None)
+    setup = make_setup(options)
     try:
-        settings = Settings(
-            retention=retention,
-            pace=pace,
-            when_slow=when_slow,
-            patience=patience,
-            notice=None if notice in ("", "none") else notice,
-        )
         with reporting(log_format, quiet=quiet, verbose=verbose) as reporter:
-            run(handler, host, port, framing=chosen, settings=settings, observer=reporter)
+            run(
+                setup.handler,
+                listeners=setup.listeners,
+                framing=setup.framing,
+                settings=setup.settings,
+                observer=reporter,
+            )
     except ValueError as error:
-        # A setting out of range, or a notice that the framing cannot carry.
+        # A notice that the framing cannot carry, or framings that do not go together.
         raise Failure(str(error)) from None
     except ListenError as error:
         raise Failure(f"{error}; {_advise(error)}") from None
@@ -120,4 +113,4 @@ def serve(
 def _advise(error: ListenError) -> str:
     cause = error.__cause__
     number = cause.errno if isinstance(cause, OSError) else None
-    return _ADVICE.get(number or 0, "choose another --host or --port")
+    return _ADVICE.get(number or 0, "choose another place to listen")

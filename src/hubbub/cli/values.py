@@ -7,6 +7,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import click
 
+from ..access import Networks
 from ..address import Address
 from ..framing import ByteLines, Delimited, Framing, LengthPrefixed, Lines, Raw
 from ..settings import DEFAULT_HOST
@@ -41,6 +42,19 @@ class Size(click.ParamType[int]):
         if match is None:
             self.fail(f"{value!r} is no size; write bytes, as in 65536, 64K or 16MiB", param, ctx)
         return int(match[1]) << _SHIFTS[match[2].lower()]
+
+
+class NetworkEntry(click.ParamType[str]):
+    """An entry of a list of networks; see `Networks`."""
+
+    name = "network"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            Networks([value])
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
 
 
 class Endpoint(click.ParamType[Address]):

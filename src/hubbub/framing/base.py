@@ -40,6 +40,11 @@ class Decoder(ABC, Generic[M]):
         """
         return []
 
+    @property
+    def partial(self) -> bool:
+        """Whether a message has begun and not ended. A decoder that does not know says no, and has no deadline."""
+        return False
+
     def take_replies(self) -> bytes:
         """Bytes that the framing itself owes the peer, such as a refused telnet option; each is given once."""
         return b""
@@ -67,6 +72,13 @@ class Framing(ABC, Generic[M]):
     @abstractmethod
     def from_text(self, text: str) -> M:
         """`text` as a message: for what the server itself has to say."""
+
+    def encode_text(self, text: str) -> bytes:
+        """The bytes of what the server itself has to say; none where the framing cannot carry it."""
+        try:
+            return self.encode([self.from_text(text)])
+        except ValueError:
+            return b""
 
 
 class TextFraming(Framing[str]):

@@ -47,6 +47,10 @@ class _DelimitedDecoder(Decoder[bytes]):
         self._limit = limit
         self._partial = bytearray()
 
+    @property
+    def partial(self) -> bool:
+        return bool(self._partial)
+
     def feed(self, data: bytes) -> Sequence[bytes]:
         overlap = len(self._delimiter) - 1
         searched = max(0, len(self._partial) - overlap)

@@ -60,6 +60,10 @@ class _LengthPrefixedDecoder(Decoder[bytes]):
         self._limit = limit
         self._partial = bytearray()
 
+    @property
+    def partial(self) -> bool:
+        return bool(self._partial)
+
     def feed(self, data: bytes) -> Sequence[bytes]:
         self._partial += data
         needed = self._needed()

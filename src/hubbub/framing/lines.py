@@ -80,6 +80,10 @@ class _LineDecoder(Decoder[M]):
         self._limit = limit
         self._partial = bytearray()
 
+    @property
+    def partial(self) -> bool:
+        return bool(self._partial)
+
     def feed(self, data: bytes) -> Sequence[M]:
         end = data.rfind(b"\n") + 1
         if end == len(data) <= self._limit and not self._partial:

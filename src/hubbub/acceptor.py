@@ -1,0 +1,173 @@
+"""Accepting the connections of one listening socket, in a storm of them too, and when descriptors have run out."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Generic
+
+from .endings import Ending, EndingCode
+from .framing import M
+
+if TYPE_CHECKING:
+    from .listener import Listener
+    from .registry import Registry
+    from .settings import Settings
+
+logger = logging.getLogger("hubbub")
+
+LOG_INTERVAL: Final = 10.0
+"""Seconds between two lines of the log that say that descriptors have run out."""
+
+SHED_SLICE: Final = 64
+"""How many connections are turned away at once where descriptors have run out."""
+
+REFUSED_READ: Final = 64 * 1024
+"""How much of what a refused client has said is read: a socket that is closed with unread data sends a reset."""
+
+# accept(2): the connection was gone before it was accepted; and what the protocol below passes on.
+_GONE: Final = {
+    errno.ECONNABORTED,
+    errno.EPROTO,
+    errno.ENOPROTOOPT,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.EOPNOTSUPP,
+    errno.EPERM,
+}
+_EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+_OVERLOADED: Final = Ending(EndingCode.OVERLOADED, "the server has no descriptor left for a connection")
+
+
+class Reserve:
+    """A descriptor kept for the time when there is none left: given up, it lets a client be told so."""
+
+    def __init__(self) -> None:
+        self._descriptor: int | None = None
+        self._logged_at = -LOG_INTERVAL
+
+    def keep(self) -> None:
+        """Take one, if there is one to be had."""
+        if self._descriptor is None:
+            with suppress(OSError):
+                self._descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    def give_up(self) -> None:
+        """Let it go."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def complain(self, error: OSError) -> None:
+        """Log that descriptors have run out, if that was not said a moment ago."""
+        now = time.monotonic()
+        if now - self._logged_at >= LOG_INTERVAL:
+            self._logged_at = now
+            logger.error(
+                "no connection can be accepted: %s; raise the limit (ulimit -n, LimitNOFILE=), or lower clients_limit",
+                os.strerror(error.errno or 0),
+            )
+
+
+class Acceptor(Generic[M]):
+    """Accepts connections while it is started.
+
+    Args:
+        listening: the socket.
+        listener: what is asked of those who connect.
+        registry: is given each connection, to take or to refuse it.
+        reserve: what all acceptors of a server share.
+        settings: the limits.
+    """
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        listener: Listener[M],
+        registry: Registry[M],
+        reserve: Reserve,
+        settings: Settings,
+    ) -> None:
+        self.listening = listening
+        self.listener = listener
+        self._reserve = reserve
+        self._settings = settings
+        self._registry = registry
+        self._pause: asyncio.TimerHandle | None = None
+        self._file = _identity(listener.endpoint) if isinstance(listener.endpoint, Path) else None
+
+    def start(self) -> None:
+        """Accept from now on."""
+        self._pause = None
+        self._reserve.keep()
+        asyncio.get_running_loop().add_reader(self.listening, self._accept_some)
+
+    def stop(self) -> None:
+        """Accept no more. The socket still listens, so that nobody who is waiting is refused yet."""
+        if self._pause is not None:
+            self._pause.cancel()
+        asyncio.get_running_loop().remove_reader(self.listening)
+
+    def close(self) -> None:
+        """Listen no more; who waits to be accepted is refused. The file of a Unix socket goes with it."""
+        path = self.listener.endpoint
+        if isinstance(path, Path) and self._file is not None and _identity(path) == self._file:
+            path.unlink()
+        self.listening.close()
+
+    def _accept_some(self) -> None:
+        # Only some: those who are connected already have their turn between them.
+        for _ in range(self._settings.accept_slice):
+            try:
+                connection, peername = self.listening.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._shed(error)
+                    return
+                if error.errno not in _GONE:
+                    raise
+            else:
+                connection.setblocking(False)
+                self._registry.take(connection, peername, self.listener)
+
+    def _shed(self, error: OSError) -> None:
+        """Turn away some of those who wait, and then accept nothing for a moment, which takes no time either."""
+        self._reserve.complain(error)
+        self._reserve.give_up()
+        with suppress(OSError):
+            for _ in range(SHED_SLICE):
+                connection, peername = self.listening.accept()
+                connection.setblocking(False)
+                self._registry.refuse(connection, peername, self.listener, _OVERLOADED)
+        self._reserve.keep()
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self.listening)
+        self._pause = loop.call_later(self._settings.shed_time, self.start)
+
+
+def turn_away(connection: socket.socket, words: bytes) -> None:
+    """Close a connection that was just accepted, and say why, as far as that can be done without waiting."""
+    with connection, suppress(OSError):
+        with suppress(BlockingIOError):
+            connection.recv(REFUSED_READ)
+        connection.send(words)
+        connection.shutdown(socket.SHUT_WR)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino

@@ -1,0 +1,28 @@
+"""`hubbub check`: is a configuration file good?"""
+
+from __future__ import annotations
+
+import click
+
+from ..server import Server
+from .failure import Failure
+from .serve import serve
+from .setup import make_setup
+
+
+@click.command()
+@click.argument("file", type=click.Path())
+def check(file: str) -> None:
+    """Read FILE as `hubbub serve --config FILE` does, with all files that it names, but listen nowhere.
+
+    The exit status is 0 if all is good. Otherwise the error says what is wrong, and where.
+    """
+    # A variable may say something else than the file, as it may for `serve`.
+    with serve.make_context("serve", ["--config", file]) as context:
+        setup = make_setup(context.params)
+    try:
+        Server(setup.handler, listeners=setup.listeners, framing=setup.framing, settings=setup.settings)
+    except ValueError as error:
+        raise Failure(str(error)) from None
+    places = ", ".join(str(listener.endpoint) for listener in setup.listeners)
+    click.echo(f"{file} is good: {setup.handler.__name__} on {places}")

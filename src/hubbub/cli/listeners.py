@@ -1,0 +1,194 @@
+"""Where to listen, as it is written on the command line: `tls://[::]:5443?framing=lines`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+import click
+
+from ..access import Access, Networks
+from ..address import Address
+from ..listener import SOCKET_MODE, Listener
+from ..secret import SharedSecret
+from ..tls import Tls
+from .failure import Failure
+from .values import FRAMINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..framing import Framing
+
+KEYS: Final = (
+    "framing",
+    "tls-cert",
+    "tls-key",
+    "tls-client-ca",
+    "allow",
+    "deny",
+    "proxy-from",
+    "secret-file",
+    "mode",
+)
+"""What may stand behind the question mark: options that hold for all listeners otherwise, and the mode of a socket."""
+
+FIRST_PASSED: Final = 3
+"""The first descriptor that systemd passes (sd_listen_fds(3))."""
+
+
+@dataclass(frozen=True)
+class ListenUrl:
+    """A place to listen, taken apart.
+
+    Attributes:
+        text: how it was written.
+        scheme: tcp, tls, unix or fd.
+        endpoints: see `Listener`; several where systemd has passed several sockets.
+        query: what is behind the question mark.
+    """
+
+    text: str
+    scheme: str
+    endpoints: Sequence[Address | Path | int]
+    query: Mapping[str, str]
+
+
+class ListenUrlType(click.ParamType[ListenUrl]):
+    """A place to listen."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ListenUrl:
+        if isinstance(value, ListenUrl):
+            return value
+        try:
+            return parse(str(value))
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}", param, ctx)
+
+
+def parse(text: str) -> ListenUrl:
+    """Take apart a place to listen.
+
+    Raises:
+        ValueError: it is none; the message says why.
+    """
+    url = urlsplit(text)
+    query = dict(parse_qsl(url.query, keep_blank_values=True, strict_parsing=bool(url.query)))
+    for key, value in query.items():
+        if key not in KEYS:
+            raise ValueError(f"there is no {key!r} for a listener{_guess(key, KEYS)}")
+        if key == "framing" and value not in FRAMINGS:
+            raise ValueError(f"there is no framing {value!r}{_guess(value, FRAMINGS)}")
+    if "mode" in query and (url.scheme != "unix" or not 0 <= int(query["mode"], 8) <= 0o777):
+        raise ValueError("a mode is for unix://, as in mode=660")
+    return ListenUrl(text, url.scheme, _endpoints(url), query)
+
+
+def _endpoints(url: SplitResult) -> Sequence[Address | Path | int]:
+    match url.scheme:
+        case "tcp" | "tls":
+            if url.port is None or url.path:
+                raise ValueError(f"write it as {url.scheme}://127.0.0.1:5000 or {url.scheme}://[::]:5000")
+            return [Address(url.hostname or "", url.port)]
+        case "unix":
+            path = unquote(url.netloc + url.path)
+            if not path:
+                raise ValueError("write it as unix:///run/hubbub.sock")
+            return [Path(path)]
+        case "fd" if url.netloc == "systemd":
+            return passed_by_systemd()
+        case "fd":
+            return [int(url.netloc)]
+    raise ValueError("it must begin with tcp://, tls://, unix:// or fd://")
+
+
+def passed_by_systemd() -> Sequence[int]:
+    """The descriptors of sockets that systemd has passed (sd_listen_fds(3)).
+
+    Raises:
+        ValueError: there are none.
+    """
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        raise ValueError("systemd has passed no sockets to this process; is there a .socket unit?")
+    count = int(os.environ.get("LISTEN_FDS", "0"))
+    # They are not for programs that this one may start.
+    for descriptor in range(FIRST_PASSED, FIRST_PASSED + count):
+        os.set_inheritable(descriptor, False)
+    return range(FIRST_PASSED, FIRST_PASSED + count)
+
+
+def make_listeners(urls: Sequence[ListenUrl], options: Mapping[str, Any]) -> list[Listener[Any]]:
+    """Listeners, each as its own query says, and where that says nothing as `options` say for all.
+
+    Raises:
+        Failure: a file cannot be read, or something is missing.
+    """
+    # Those that have the same files share what was read.
+    made: dict[tuple[Any, ...], Any] = {}
+
+    def share(kind: Any, *arguments: Any, **more: Any) -> Any:
+        key = (kind, arguments, tuple(more.items()))
+        if key not in made:
+            made[key] = kind(*arguments, **more)
+        return made[key]
+
+    listeners = []
+    for url in urls:
+
+        def chosen(key: str, url: ListenUrl = url) -> Any:
+            return url.query.get(key) or options.get(key.replace("-", "_"))
+
+        try:
+            secret_file = chosen("secret-file")
+            for endpoint in url.endpoints:
+                listener = Listener[Any](
+                    endpoint=endpoint,
+                    framing=_framing(url),
+                    tls=_tls(url, chosen, share),
+                    access=share(Access, allow=_split(chosen("allow")), deny=_split(chosen("deny"))),
+                    proxies=share(Networks, _split(chosen("proxy-from"))),
+                    authenticate=share(SharedSecret, secret_file) if secret_file else None,
+                    mode=int(url.query["mode"], 8) if "mode" in url.query else SOCKET_MODE,
+                )
+                listeners.append(listener)
+        except (ValueError, OSError) as error:
+            raise Failure(f"{url.text}: {error}") from None
+    return listeners
+
+
+def short_form(host: str, port: int, *, tls: bool) -> ListenUrl:
+    """What `--host` and `--port` stand for."""
+    endpoint = Address(host, port)
+    scheme = "tls" if tls else "tcp"
+    return ListenUrl(f"{scheme}://{endpoint}", scheme, [endpoint], {})
+
+
+def _framing(url: ListenUrl) -> Framing[Any] | None:
+    return FRAMINGS[url.query["framing"]] if "framing" in url.query else None
+
+
+def _tls(url: ListenUrl, chosen: Any, share: Any) -> Tls | None:
+    if url.scheme != "tls" and "tls-cert" not in url.query:
+        return None
+    if not chosen("tls-cert"):
+        raise ValueError("TLS needs a certificate; give it with --tls-cert")
+    tls: Tls = share(Tls, chosen("tls-cert"), chosen("tls-key"), client_ca=chosen("tls-client-ca"))
+    return tls
+
+
+def _split(value: str | Sequence[str] | None) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = value.split(",")
+    return tuple(value or ())
+
+
+def _guess(word: str, known: Any) -> str:
+    """The nearest right word, as the end of a message."""
+    near = get_close_matches(word, list(known), n=1)
+    return f"; do you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"

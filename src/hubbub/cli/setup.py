@@ -1,0 +1,52 @@
+"""What `hubbub serve` is to run, made of its options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..settings import Settings
+from .apps import load
+from .failure import Failure
+from .listeners import make_listeners, short_form
+from .settings_options import SETTINGS
+from .values import FRAMINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..framing import Framing
+    from ..listener import Listener
+    from ..server import Handler
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that a server is made of."""
+
+    handler: Handler[Any]
+    framing: Framing[Any]
+    settings: Settings
+    listeners: Sequence[Listener[Any]]
+
+
+def make_setup(options: Mapping[str, Any]) -> Setup:
+    """The server that the options of `hubbub serve` describe. All files that they name are read.
+
+    Raises:
+        Failure: they describe none.
+    """
+    framing = options["framing"]
+    handler, chosen = load(options["app"], FRAMINGS[framing] if framing else None)
+    urls = options["listen"] or [short_form(options["host"], options["port"], tls=bool(options["tls_cert"]))]
+    # A listener has the server's framing but where its own query says otherwise.
+    listeners = make_listeners(urls, {**options, "framing": None})
+    chosen_settings: dict[str, Any] = {name: options[name] for name in SETTINGS}
+    for name in ("notice", "farewell"):
+        # An empty text says nothing, so that nothing is said.
+        chosen_settings[name] = chosen_settings[name] or None
+    try:
+        settings = Settings(**chosen_settings)
+    except ValueError as error:
+        raise Failure(str(error)) from None
+    return Setup(handler, chosen, settings, listeners)

@@ -1,0 +1,55 @@
+"""A shared secret, which a client says as its first message."""
+
+from __future__ import annotations
+
+import hmac
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .exceptions import ConnectionClosed
+
+if TYPE_CHECKING:
+    from .client import Client
+
+
+class SharedSecret:
+    """Authenticates a client by its first message, as `authenticate` of a listener.
+
+    Args:
+        path: a file with the secret; with several, one a line, each of them will do, so that one can be replaced.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: there is no secret in it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._secrets = self._read()
+
+    async def __call__(self, client: Client[Any]) -> bool:
+        """Whether the client's first message is the secret."""
+        try:
+            message = await client.receive()
+        except ConnectionClosed:
+            return False
+        said = message.encode(errors="surrogateescape") if isinstance(message, str) else message
+        said = said.rstrip(b"\r\n")
+        # Each is compared, in a time that does not tell how far they agree.
+        return sum(hmac.compare_digest(said, secret) for secret in self._secrets) > 0
+
+    def reload(self) -> str | None:
+        """Read the file again; what has changed, if anything has.
+
+        Raises:
+            OSError: the file cannot be read; the old secrets hold.
+            ValueError: there is no secret in it; the old ones hold.
+        """
+        before, self._secrets = self._secrets, self._read()
+        return None if self._secrets == before else f"the secrets of {self.path} have changed"
+
+    def _read(self) -> tuple[bytes, ...]:
+        secrets = tuple(line for line in self.path.read_bytes().splitlines() if line)
+        if not secrets:
+            raise ValueError(f"there is no secret in {self.path}; write one into it")
+        return secrets

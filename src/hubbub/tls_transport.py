@@ -1,0 +1,266 @@
+"""TLS between a link and its transport.
+
+OpenSSL works on memory here, and only what the socket takes is encrypted: so a client that stands still costs no more
+than without TLS, `patience` sees what its socket takes, and no read is larger than asked for. The transports of asyncio
+and uvloop buffer on their own account.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from .tls import name_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .link import Link
+
+PIECE_SIZE: Final = 64 * 1024
+"""How many bytes are encrypted before the socket has taken them: four records (RFC 8446, 5.1)."""
+
+READ_SIZE: Final = 64 * 1024
+
+# What was read is taken over before anything else is read, so all connections share it.
+_read_buffer: Final = memoryview(bytearray(READ_SIZE))
+
+
+class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
+    """The protocol of a TCP transport, and the transport of a link, which it is given once the handshake is done.
+
+    Args:
+        link: what speaks over it.
+        context: what OpenSSL needs to know.
+        allowance: how many bytes behind the handshake are read before `open`; None: any number.
+        loop: the event loop.
+
+    Attributes:
+        handshaken: is done when the handshake is; it has the exception, if the handshake failed.
+    """
+
+    __slots__ = (
+        "_allowance",
+        "_blocked",
+        "_closing",
+        "_ended",
+        "_error",
+        "_finishing",
+        "_incoming",
+        "_inner",
+        "_link",
+        "_loop",
+        "_outgoing",
+        "_paused",
+        "_reading",
+        "_tls",
+        "_unsent",
+        "handshaken",
+    )
+
+    def __init__(
+        self, link: Link[Any], context: ssl.SSLContext, allowance: int | None, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        super().__init__()
+        self._link = link
+        self._loop = loop
+        self._allowance = allowance
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._inner: asyncio.Transport
+        self._unsent: list[memoryview] = []
+        self._error: Exception | None = None
+        # Whether the socket takes nothing now, and whether the link knows.
+        self._blocked = False
+        self._paused = False
+        # Whether the link wants to read.
+        self._reading = True
+        # Whether the stream is to end behind what is unsent, the connection too, and whether the stream has ended.
+        self._finishing = False
+        self._closing = False
+        self._ended = False
+        self.handshaken: asyncio.Future[None] = loop.create_future()
+
+    def open(self) -> None:
+        """Read on, however much comes."""
+        self._allowance = None
+        self.resume_reading()
+
+    # What the TCP transport tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._inner = cast("asyncio.Transport", transport)
+        self._inner.set_write_buffer_limits(high=0)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _read_buffer if self._allowance is None else _read_buffer[: max(1, self._allowance)]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._ended:
+            return
+        self._incoming.write(_read_buffer[:nbytes])
+        if not self.handshaken.done():
+            self._shake_hands()
+        else:
+            self._spend(nbytes)
+            self._decrypt()
+
+    def eof_received(self) -> bool:
+        if self._ended:
+            self._link.eof_received()
+        else:
+            # Without TLS's own end, it may be that somebody has cut the stream short (RFC 8446, 6.1).
+            self._inner.abort()
+        return True
+
+    def pause_writing(self) -> None:
+        self._blocked = True
+
+    def resume_writing(self) -> None:
+        self._blocked = False
+        self._encrypt()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._unsent.clear()
+        error = self._error or exc
+        if not self.handshaken.done():
+            self.handshaken.set_exception(error or ConnectionResetError("the client left during the handshake"))
+        elif not self.handshaken.cancelled() and self.handshaken.exception() is None:
+            self._link.connection_lost(error)
+
+    # What the link asks for.
+
+    def write(self, data: Any) -> None:
+        self.writelines((data,))
+
+    def writelines(self, list_of_data: Iterable[Any]) -> None:
+        self._unsent += [memoryview(data) for data in list_of_data if data]
+        self._encrypt()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """It always pauses at the first byte that the socket does not take."""
+
+    def get_write_buffer_size(self) -> int:
+        return sum(map(len, self._unsent)) + self._inner.get_write_buffer_size()
+
+    def pause_reading(self) -> None:
+        self._reading = False
+        self._inner.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._reading = True
+        if self._allowance != 0:
+            self._inner.resume_reading()
+        # Later: the link is in the middle of taking what it has.
+        self._loop.call_soon(self._decrypt)
+
+    def is_reading(self) -> bool:
+        return self._inner.is_reading()
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self._finishing = True
+        self._encrypt()
+
+    def is_closing(self) -> bool:
+        return self._closing or self._inner.is_closing()
+
+    def close(self) -> None:
+        self._closing = self._finishing = True
+        self._encrypt()
+
+    def abort(self) -> None:
+        self._inner.abort()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Also "certificate_name": that of the peer's verified certificate, if it has shown one."""
+        if name == "certificate_name":
+            return name_in(self._tls.getpeercert())
+        return self._inner.get_extra_info(name, default)
+
+    # What OpenSSL does.
+
+    def _shake_hands(self) -> None:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+        except ssl.SSLError as error:
+            self._fail(error)
+        else:
+            self._flush()
+            self.handshaken.set_result(None)
+            self._link.connection_made(self)
+            self._spend(self._incoming.pending)
+            self._decrypt()
+
+    def _spend(self, size: int) -> None:
+        if self._allowance is not None:
+            self._allowance = max(0, self._allowance - size)
+            if not self._allowance:
+                self._inner.pause_reading()
+
+    def _decrypt(self) -> None:
+        try:
+            while self._reading and not self._ended:
+                data = self._tls.read(READ_SIZE)
+                if not data:
+                    self._link.eof_received()
+                    return
+                self._link.data_received(data)
+        except ssl.SSLWantReadError:
+            # A peer may ask for something, such as new keys (RFC 8446, 4.6.3).
+            self._flush()
+        except ssl.SSLError as error:
+            self._fail(error)
+
+    def _encrypt(self) -> None:
+        try:
+            while self._unsent and not self._blocked:
+                sent = self._tls.write(self._unsent[0][:PIECE_SIZE])
+                rest = self._unsent[0][sent:]
+                self._unsent[:1] = [rest] if rest else []
+                self._flush()
+        except ssl.SSLError as error:
+            self._fail(error)
+            return
+        if self._finishing and not self._unsent:
+            self._end()
+        self._tell_link()
+
+    def _tell_link(self) -> None:
+        full = self._blocked or bool(self._unsent)
+        if full and not self._paused:
+            self._paused = True
+            self._link.pause_writing()
+        elif self._paused and not full:
+            self._paused = False
+            self._link.resume_writing()
+
+    def _end(self) -> None:
+        if not self._ended:
+            self._ended = True
+            try:
+                self._tls.unwrap()
+            except ssl.SSLError:
+                # It waits for the peer's end, which is not worth it (RFC 8446, 6.1).
+                self._flush()
+            else:
+                self._flush()
+            self._inner.write_eof()
+        if self._closing:
+            self._inner.close()
+
+    def _flush(self) -> None:
+        if self._outgoing.pending and not self._inner.is_closing():
+            self._inner.write(self._outgoing.read())
+
+    def _fail(self, error: ssl.SSLError) -> None:
+        self._error = error
+        # OpenSSL may have an alert to say.
+        self._flush()
+        self._inner.close()
