@@ -45,6 +45,9 @@ _GONE: Final = {
 }
 _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
+_MORE_DESCRIPTORS: Final = "; raise the limit (ulimit -n, LimitNOFILE=), or lower clients_limit"
+_ADVICE: Final = {errno.EMFILE: _MORE_DESCRIPTORS, errno.ENFILE: "; raise fs.file-max (sysctl)"}
+
 _OVERLOADED: Final = Ending(EndingCode.OVERLOADED, "the server has no descriptor left for a connection")
 
 
@@ -72,10 +75,7 @@ class Reserve:
         now = time.monotonic()
         if now - self._logged_at >= LOG_INTERVAL:
             self._logged_at = now
-            logger.error(
-                "no connection can be accepted: %s; raise the limit (ulimit -n, LimitNOFILE=), or lower clients_limit",
-                os.strerror(error.errno or 0),
-            )
+            logger.error("no connection can be accepted: %s%s", error.strerror, _ADVICE.get(error.errno or 0, ""))
 
 
 class Acceptor(Generic[M]):
@@ -132,18 +132,24 @@ class Acceptor(Generic[M]):
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in _EXHAUSTED:
-                    self._shed(error)
-                    return
                 if error.errno not in _GONE:
-                    raise
+                    self._back_off(error)
+                    return
             else:
                 connection.setblocking(False)
                 self._registry.take(connection, peername, self.listener)
 
-    def _shed(self, error: OSError) -> None:
-        """Turn away some of those who wait, and then accept nothing for a moment, which takes no time either."""
+    def _back_off(self, error: OSError) -> None:
+        """Accept nothing for a moment: whatever it is would be tried again and again."""
         self._reserve.complain(error)
+        if error.errno in _EXHAUSTED:
+            self._shed()
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self.listening)
+        self._pause = loop.call_later(self._settings.shed_time, self.start)
+
+    def _shed(self) -> None:
+        """Turn away some of those who wait."""
         self._reserve.give_up()
         with suppress(OSError):
             for _ in range(SHED_SLICE):
@@ -151,9 +157,6 @@ class Acceptor(Generic[M]):
                 connection.setblocking(False)
                 self._registry.refuse(connection, peername, self.listener, _OVERLOADED)
         self._reserve.keep()
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self.listening)
-        self._pause = loop.call_later(self._settings.shed_time, self.start)
 
 
 def turn_away(connection: socket.socket, words: bytes) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from .acceptor import turn_away
 from .endings import Ending, EndingCode
+from .exceptions import ConnectionClosed
 from .link import describe
 from .proxy import ProxyHeader, ProxyHeaderError
 from .pulse import Pulse
@@ -126,6 +127,8 @@ async def _open(reader: Reader[Any], connection: socket.socket, listener: Listen
 async def _authenticate(reader: Reader[Any], authenticate: Authenticate[Any]) -> None:
     try:
         authentic = await authenticate(reader.client)
+    except ConnectionClosed:
+        authentic = False
     except Exception:
         logger.exception("%s cannot be authenticated", reader.client)
         authentic = False

@@ -255,8 +255,9 @@ class Link(asyncio.Protocol, Generic[M]):
 
     async def _give_out(self, throttle: Throttle) -> Sequence[M]:
         """Some of the messages that are held, when it is their time. It may be cancelled, and then loses nothing."""
-        while throttle.held and (delay := throttle.delay(self.loop.time())) > 0:
+        if throttle.delay(self.loop.time()) > 0:
             self.on_slowed()
+        while throttle.held and (delay := throttle.delay(self.loop.time())) > 0:
             self._receiver = self.loop.create_future()
             timer = self.loop.call_later(delay, self._wake_receiver)
             try:

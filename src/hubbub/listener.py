@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from .tls import Tls
 
 Authenticate = Callable[["Client[M]"], Coroutine[Any, Any, bool]]
-"""Says whether a client may come in. It may talk with it as a handler does, within `Settings.handshake_time`."""
+"""Says whether a client may come in. It may talk with it as a handler does, within `Settings.handshake_time`.
+If the client leaves meanwhile, the `ConnectionClosed` may pass."""
 
 SOCKET_MODE: Final = 0o660
 """The permissions of a Unix socket: its owner and its group may connect (unix(7))."""

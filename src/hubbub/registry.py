@@ -78,13 +78,13 @@ class Registry(Generic[M]):
 
     def take(self, connection: socket.socket, peername: Any, listener: Listener[M]) -> None:
         """Serve a connection that was just accepted, or refuse it."""
+        if ending := self._admission.is_full():
+            self.refuse(connection, peername, listener, ending)
+            return
         reader = Reader(self, listener.framing or self._server.framing, self._settings, asyncio.get_running_loop())
         address = self._address_of(peername)
         reader.client = Client(self._server, reader, address)
-        ending = self._admission.is_full()
-        if ending is None and address.host not in listener.proxies:
-            ending = self._admit(reader, listener)
-        if ending is not None:
+        if address.host not in listener.proxies and (ending := self._admit(reader, listener)):
             self.refuse(connection, peername, listener, ending)
             return
         self.accepted += 1
@@ -104,7 +104,11 @@ class Registry(Generic[M]):
     def opened(self, reader: Reader[M]) -> None:
         """A connection was made."""
         self._connections += 1
-        if not self._entering[reader].introduces:
+        listener = self._entering.get(reader)
+        if listener is None:
+            # The server has closed in between.
+            reader.abort()
+        elif not listener.introduces:
             self._let_in(reader)
 
     def received(self, reader: Reader[M], messages: Sequence[M]) -> None:
@@ -115,8 +119,8 @@ class Registry(Generic[M]):
 
     def ended(self, reader: Reader[M], ending: Ending) -> None:
         """A client has ended: give its handler some time to end as well."""
-        if reader in self._entering:
-            # Whoever has let it in so far finds out.
+        if reader not in self._readers:
+            # It was never let in, which is told elsewhere.
             return
         self.endings[ending.code] += 1
         if reader.serving:
@@ -181,7 +185,8 @@ class Registry(Generic[M]):
         start = asyncio.get_running_loop().time()
         for index, reader in enumerate(readers):
             due = start + time * index / len(readers)
-            await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
+            if (delay := due - asyncio.get_running_loop().time()) > 0:
+                await asyncio.sleep(delay)
             if farewell is None:
                 reader.end(_SHUTDOWN, deliver=True)
             else:
@@ -212,6 +217,10 @@ class Registry(Generic[M]):
                     grace.cancel()
                 reader.end(ending, deliver=True)
             await reader.wait_closed()
+        except asyncio.CancelledError:
+            if reader in self._entering:
+                self._refused(Address.parse(client.name), _SHUTDOWN)
+            raise
         except Refused as refused:
             self._refused(Address.parse(client.name), refused.ending)
             if not reader.lost:

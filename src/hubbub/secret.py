@@ -6,8 +6,6 @@ import hmac
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .exceptions import ConnectionClosed
-
 if TYPE_CHECKING:
     from .client import Client
 
@@ -28,11 +26,12 @@ class SharedSecret:
         self._secrets = self._read()
 
     async def __call__(self, client: Client[Any]) -> bool:
-        """Whether the client's first message is the secret."""
-        try:
-            message = await client.receive()
-        except ConnectionClosed:
-            return False
+        """Whether the client's first message is the secret.
+
+        Raises:
+            ConnectionClosed: it left instead.
+        """
+        message = await client.receive()
         said = message.encode(errors="surrogateescape") if isinstance(message, str) else message
         said = said.rstrip(b"\r\n")
         # Each is compared, in a time that does not tell how far they agree.

@@ -55,6 +55,8 @@ class Tls:
                 raise ValueError(f"cannot read {path}: {error.strerror}") from error
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        # What a client could ask for again and again, at the server's cost.
+        context.options |= ssl.OP_NO_RENEGOTIATION
         # Ours has no use for resumption, and each ticket is a write before the first message.
         context.num_tickets = 0
         try:

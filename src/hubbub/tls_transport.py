@@ -206,7 +206,7 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
 
     def _decrypt(self) -> None:
         try:
-            while self._reading and not self._ended:
+            while self._reading and not (self._ended or self._link.lost):
                 data = self._tls.read(READ_SIZE)
                 if not data:
                     self._link.eof_received()
@@ -251,7 +251,11 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
                 self._flush()
             else:
                 self._flush()
-            self._inner.write_eof()
+            try:
+                self._inner.write_eof()
+            except OSError:
+                # The peer has reset the connection, and the event loop has yet to find out.
+                self._inner.abort()
         if self._closing:
             self._inner.close()
 
