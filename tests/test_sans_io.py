@@ -22,6 +22,7 @@ CORE = [
     "pace",
     "proxy",
     "settings",
+    "standstill",
     "telnet",
     "text",
     *sorted(f"framing/{path.stem}" for path in (ROOT / "framing").glob("*.py")),

@@ -46,8 +46,6 @@ class Link(asyncio.Protocol, Generic[M]):
         gathered_size: what waits for the loop's next turn to be written, in bytes and `SEND_COST` for each send.
         at_end: whether the peer has ended its stream cleanly.
         lost: whether there is no connection: not any more, or not yet.
-        heard_at: when something was last received, on the loop's clock.
-        begun_at: when the message began of which a part has been received; None where there is no such part.
         messages_received: how many messages have been received.
         bytes_received: how many bytes they came in, with what belongs to no message yet.
         throttle: holds what is received to a rate; None: it is given out as it comes.
@@ -70,11 +68,9 @@ class Link(asyncio.Protocol, Generic[M]):
         "_turnstile",
         "_unsent",
         "at_end",
-        "begun_at",
         "bytes_received",
         "framing",
         "gathered_size",
-        "heard_at",
         "loop",
         "lost",
         "messages_received",
@@ -92,8 +88,6 @@ class Link(asyncio.Protocol, Generic[M]):
         self.writable = True
         self.at_end = False
         self.lost = True
-        self.heard_at = loop.time()
-        self.begun_at: float | None = None
         self.messages_received = 0
         self.bytes_received = 0
         self.throttle: Throttle | None = None
@@ -238,7 +232,6 @@ class Link(asyncio.Protocol, Generic[M]):
         throttle = self.throttle
         if throttle is not None and throttle.held:
             return await self._give_out(throttle)
-        before = self.bytes_received
         while not (messages := self._decode()) and not self._spent:
             if self.at_end or self.lost:
                 # The next look is the last.
@@ -249,7 +242,7 @@ class Link(asyncio.Protocol, Generic[M]):
             finally:
                 self._receiver = None
         if throttle is not None:
-            throttle.receive(messages, self.bytes_received - before, self.loop.time())
+            throttle.receive(messages, self.bytes_received, self.loop.time())
             return await self._give_out(throttle)
         return messages
 
@@ -284,10 +277,6 @@ class Link(asyncio.Protocol, Generic[M]):
         if messages:
             self.messages_received += len(messages)
             self.on_received(messages)
-        if not self._decoder.partial:
-            self.begun_at = None
-        elif messages or self.begun_at is None:
-            self.begun_at = self.heard_at
         if replies := self._decoder.take_replies():
             self.on_replies(replies)
         if failure:
@@ -308,16 +297,17 @@ class Link(asyncio.Protocol, Generic[M]):
             self._transport.resume_reading()
         self.bytes_received += self._inbox_size
         self._inbox_size = 0
-        self.heard_at = self.loop.time()
         return data
 
-    def is_overdue(self, since: float) -> bool:
-        """Whether a message has begun before `since`, on the loop's clock, and the peer has sent no more of it."""
-        return self.begun_at is not None and self.begun_at < since and not self._inbox
+    @property
+    def drained(self) -> bool:
+        """Whether all that has been received was taken: if anybody keeps somebody waiting, it is the peer."""
+        return not self._inbox
 
-    def is_idle(self, since: float) -> bool:
-        """Whether the peer has sent nothing since then."""
-        return self.heard_at < since and not self._inbox
+    @property
+    def in_message(self) -> bool:
+        """Whether the peer has begun a message and not ended it, as far as was decoded."""
+        return self._decoder.partial
 
     # Sending and ending.
 

@@ -48,19 +48,21 @@ class Throttle:
         held: what has been received and not given out.
     """
 
-    __slots__ = ("_byte_pace", "_message_pace", "_slice", "held")
+    __slots__ = ("_byte_pace", "_message_pace", "_received", "_slice", "held")
 
     def __init__(self, message_rate: float | None, byte_rate: int | None) -> None:
         self._message_pace = Pace(message_rate or inf, inf)
         self._byte_pace = Pace(byte_rate or inf, inf)
         # What may be made up for at once is given out at once.
         self._slice = ceil(message_rate * BURST_TIME) if message_rate else None
+        self._received = 0
         self.held: Sequence[Any] = ()
 
-    def receive(self, messages: Sequence[Any], size: int, now: float) -> None:
-        """Hold `messages`, which came in `size` bytes."""
+    def receive(self, messages: Sequence[Any], received: int, now: float) -> None:
+        """Hold `messages`; with them, `received` bytes have come in all."""
         self.held = messages
-        self._byte_pace.spend(size, now)
+        self._byte_pace.spend(received - self._received, now)
+        self._received = received
 
     def delay(self, now: float) -> float:
         """Seconds until the next of those held may be given out."""

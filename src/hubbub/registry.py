@@ -21,6 +21,7 @@ from .observe import Observer, tell
 from .pace import Throttle
 from .pulse import Pulse
 from .reader import Reader
+from .standstill import Standstill
 
 if TYPE_CHECKING:
     import socket
@@ -69,7 +70,9 @@ class Registry(Generic[M]):
         self._connections = 0
         self._changed = Pulse()
         self._graces: dict[Reader[M], asyncio.TimerHandle] = {}
-        self._sweep_timer: asyncio.TimerHandle | None = None
+        self._sweep_timers: dict[Callable[[float], None], asyncio.TimerHandle] = {}
+        self._unfinished: Standstill[Reader[M]] = Standstill(self._settings.message_time)
+        self._idle: Standstill[Reader[M]] = Standstill(self._settings.idle_time or inf)
 
     @property
     def clients(self) -> frozenset[Client[M]]:
@@ -138,10 +141,12 @@ class Registry(Generic[M]):
     # What the server does.
 
     def start_sweeping(self) -> None:
-        """Look again and again for clients that run out of patience."""
-        settings = self._settings
-        interval = min(1.0, settings.patience / 4, settings.message_time / 4, (settings.idle_time or inf) / 4)
-        self._sweep_timer = asyncio.get_running_loop().call_later(interval, self._sweep)
+        """Look again and again for clients that run out of time."""
+        self._repeat(self._end_stalled, min(1.0, self._settings.patience / 4))
+        # These look at everybody, and so not as often.
+        self._repeat(self._end_unfinished, self._settings.message_time / 8)
+        if self._settings.idle_time is not None:
+            self._repeat(self._end_idle, self._settings.idle_time / 8)
 
     async def close(self) -> None:
         """End every client, once it has what was broadcast before or the drain time is over; then every handler.
@@ -163,8 +168,8 @@ class Registry(Generic[M]):
             left = start + self._settings.drain_time - asyncio.get_running_loop().time()
             await self._wait_until(lambda: not self._connections, max(0.0, left))
         finally:
-            if self._sweep_timer is not None:
-                self._sweep_timer.cancel()
+            for timer in self._sweep_timers.values():
+                timer.cancel()
             others = {reader for reader in self._readers | self._entering.keys() if reader.task is not caller}
             for reader in self._readers:
                 reader.abort()
@@ -304,20 +309,27 @@ class Registry(Generic[M]):
         finally:
             timer.cancel()
 
-    def _sweep(self) -> None:
-        patience = self._settings.patience
-        now = asyncio.get_running_loop().time()
-        since = now - patience
-        for reader in [reader for reader in self.paused if reader.taken_at() < since]:
-            reader.end_stalled(patience)
-        self._end_overdue(now)
-        self._admission.forget(now)
-        self.start_sweeping()
+    def _repeat(self, sweep: Callable[[float], None], interval: float) -> None:
+        loop = asyncio.get_running_loop()
 
-    def _end_overdue(self, now: float) -> None:
-        time, idle_time = self._settings.message_time, self._settings.idle_time
-        for reader in [reader for reader in self._readers if reader.is_overdue(now - time)]:
-            reader.dismiss(Ending(EndingCode.UNFINISHED, f"message not complete within {time:g} s"))
-        if idle_time is not None:
-            for reader in [reader for reader in self._readers if reader.is_idle(now - idle_time)]:
-                reader.dismiss(Ending(EndingCode.IDLE, f"nothing said for {idle_time:g} s"))
+        def run() -> None:
+            self._repeat(sweep, interval)
+            sweep(loop.time())
+
+        self._sweep_timers[sweep] = loop.call_later(interval, run)
+
+    def _end_stalled(self, now: float) -> None:
+        patience = self._settings.patience
+        for reader in [reader for reader in self.paused if reader.taken_at() < now - patience]:
+            reader.end_stalled(patience)
+        self._admission.forget(now)
+
+    def _end_unfinished(self, now: float) -> None:
+        begun = [(reader, reader.messages_received) for reader in self._readers if reader.in_message and reader.drained]
+        for reader in self._unfinished.look(begun, now):
+            reader.dismiss(Ending(EndingCode.UNFINISHED, f"message not complete within {self._unfinished.time:g} s"))
+
+    def _end_idle(self, now: float) -> None:
+        heard = [(reader, reader.bytes_received) for reader in self._readers if reader.drained]
+        for reader in self._idle.look(heard, now):
+            reader.dismiss(Ending(EndingCode.IDLE, f"nothing said for {self._idle.time:g} s"))

@@ -1,0 +1,44 @@
+"""Noticing who stands still."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hubbub.standstill import Standstill
+
+TIME = 10.0
+
+looks = st.lists(st.tuples(st.floats(0, 6), st.dictionaries(st.sampled_from("abc"), st.integers(0, 2))), max_size=12)
+
+
+def unchanged_since(history: list[tuple[float, dict[str, int]]], key: str) -> float:
+    """When a key was first seen in the state that it has had ever since; the naive way."""
+    since, state = history[-1][0], history[-1][1][key]
+    for when, states in reversed(history):
+        if states.get(key) != state:
+            break
+        since = when
+    return since
+
+
+@given(looks)
+def test_those_are_named_who_were_seen_in_one_state_for_the_time_or_longer(
+    looks: list[tuple[float, dict[str, int]]],
+) -> None:
+    standstill: Standstill[str] = Standstill(TIME)
+    history: list[tuple[float, dict[str, int]]] = []
+    now = 0.0
+    for pause, states in looks:
+        now += pause
+        history.append((now, states))
+        expected = {key for key in states if now - unchanged_since(history, key) >= TIME}
+        assert set(standstill.look(states.items(), now)) == expected
+
+
+def test_it_remembers_nobody_who_is_gone() -> None:
+    standstill: Standstill[str] = Standstill(TIME)
+    standstill.look([("a", 1)], 0.0)
+    standstill.look([], 5.0)
+    assert standstill.look([("a", 1)], 11.0) == []
+    assert standstill.look([("a", 1)], 21.0) == ["a"]
