@@ -140,16 +140,16 @@ def test_every_byte_goes_through_a_relay_as_it_is(command: Callable[[Address], l
         server.stop()
         for reader in readers:
             reader.program.end()
-            assert reader.program.output.rest() == b""
+            assert reader.program.output.rest() == b"server is closing\n"
 
 
 @pytest.mark.parametrize("command", PIPES)
-def test_a_relay_ends_its_stream_when_it_stops(command: Callable[[Address], list[str]]) -> None:
+def test_a_relay_takes_its_leave_and_ends_its_stream_when_it_stops(command: Callable[[Address], list[str]]) -> None:
     with hubbub_serve("relay") as server, connected(server, command) as client:
         server.stop()
         # Some of them end with their input only.
         client.program.end()
-        assert client.program.output.rest() == b""
+        assert client.program.output.rest() == b"server is closing\n"
         assert client.program.wait() == 0
 
 
