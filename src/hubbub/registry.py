@@ -6,13 +6,13 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from math import inf
 from typing import TYPE_CHECKING, Any, Final, Generic
 
 from .acceptor import turn_away
 from .address import Address
 from .admission import Admission, Source
 from .client import Client
+from .deadlines import Deadlines
 from .endings import Ending, EndingCode
 from .entrance import Refused, hand_over, introduce
 from .exceptions import ConnectionClosed
@@ -21,7 +21,7 @@ from .observe import Observer, tell
 from .pace import Throttle
 from .pulse import Pulse
 from .reader import Reader
-from .standstill import Standstill
+from .repeat import Repeat
 
 if TYPE_CHECKING:
     import socket
@@ -34,6 +34,9 @@ logger = logging.getLogger("hubbub")
 
 OPENING_TURNS: Final = 4
 """Turns of the event loop until an accepted connection is open, of which nothing is asked."""
+
+FORGET_INTERVAL: Final = 1.0
+"""Seconds between two looks for addresses whose burst of connections is whole again."""
 
 _LEFT = Ending(EndingCode.LEFT, "the client closed the connection")
 _FINISHED = Ending(EndingCode.FINISHED, "the handler returned")
@@ -70,9 +73,8 @@ class Registry(Generic[M]):
         self._connections = 0
         self._changed = Pulse()
         self._graces: dict[Reader[M], asyncio.TimerHandle] = {}
-        self._sweep_timers: dict[Callable[[float], None], asyncio.TimerHandle] = {}
-        self._unfinished: Standstill[Reader[M]] = Standstill(self._settings.message_time)
-        self._idle: Standstill[Reader[M]] = Standstill(self._settings.idle_time or inf)
+        self._deadlines = Deadlines(self._settings, self._readers, self.paused)
+        self._forget_bursts = Repeat(FORGET_INTERVAL, self._admission.forget)
 
     @property
     def clients(self) -> frozenset[Client[M]]:
@@ -140,13 +142,10 @@ class Registry(Generic[M]):
 
     # What the server does.
 
-    def start_sweeping(self) -> None:
-        """Look again and again for clients that run out of time."""
-        self._repeat(self._end_stalled, min(1.0, self._settings.patience / 4))
-        # These look at everybody, and so not as often.
-        self._repeat(self._end_unfinished, self._settings.message_time / 8)
-        if self._settings.idle_time is not None:
-            self._repeat(self._end_idle, self._settings.idle_time / 8)
+    def start(self) -> None:
+        """Look from now on who runs out of time."""
+        self._deadlines.start()
+        self._forget_bursts.start()
 
     async def close(self) -> None:
         """End every client, once it has what was broadcast before or the drain time is over; then every handler.
@@ -168,8 +167,8 @@ class Registry(Generic[M]):
             left = start + self._settings.drain_time - asyncio.get_running_loop().time()
             await self._wait_until(lambda: not self._connections, max(0.0, left))
         finally:
-            for timer in self._sweep_timers.values():
-                timer.cancel()
+            self._deadlines.stop()
+            self._forget_bursts.stop()
             others = {reader for reader in self._readers | self._entering.keys() if reader.task is not caller}
             for reader in self._readers:
                 reader.abort()
@@ -308,28 +307,3 @@ class Registry(Generic[M]):
                 await self._changed.wait()
         finally:
             timer.cancel()
-
-    def _repeat(self, sweep: Callable[[float], None], interval: float) -> None:
-        loop = asyncio.get_running_loop()
-
-        def run() -> None:
-            self._repeat(sweep, interval)
-            sweep(loop.time())
-
-        self._sweep_timers[sweep] = loop.call_later(interval, run)
-
-    def _end_stalled(self, now: float) -> None:
-        patience = self._settings.patience
-        for reader in [reader for reader in self.paused if reader.taken_at() < now - patience]:
-            reader.end_stalled(patience)
-        self._admission.forget(now)
-
-    def _end_unfinished(self, now: float) -> None:
-        begun = [(reader, reader.messages_received) for reader in self._readers if reader.in_message and reader.drained]
-        for reader in self._unfinished.look(begun, now):
-            reader.dismiss(Ending(EndingCode.UNFINISHED, f"message not complete within {self._unfinished.time:g} s"))
-
-    def _end_idle(self, now: float) -> None:
-        heard = [(reader, reader.bytes_received) for reader in self._readers if reader.drained]
-        for reader in self._idle.look(heard, now):
-            reader.dismiss(Ending(EndingCode.IDLE, f"nothing said for {self._idle.time:g} s"))

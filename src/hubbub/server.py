@@ -204,7 +204,7 @@ class Server(Generic[M]):
         self._state = _State.STARTED
         async with self._starting:
             await self._listen()
-        self._registry.start_sweeping()
+        self._registry.start()
         tell(self._observer.started, self)
 
     async def serve_forever(self) -> None:
