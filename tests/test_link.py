@@ -142,7 +142,7 @@ async def test_a_link_is_writable_until_its_transport_holds_something_back() -> 
         assert link.taken_at() == held_at
         link.finish()
         assert await read(plain) == b"x" * size
-        assert link.writable
+        # By now the link may be gone: it lingers for a second.
         assert "resumed" in link.told
 
 
