@@ -32,3 +32,19 @@ def test_an_ipv6_address_that_only_starts_alike_is_left_alone() -> None:
 def test_an_address_is_a_pair() -> None:
     host, port = Address("localhost", 5000)
     assert (host, port) == ("localhost", 5000)
+
+
+def test_the_address_of_a_unix_socket_is_its_path() -> None:
+    address = Address("/run/x.sock", 0)
+    assert str(address) == "/run/x.sock"
+    # As `getsockname` gives it, which knows no port.
+    assert Address.of("/run/x.sock") == address
+
+
+def test_a_unix_path_may_look_like_an_address() -> None:
+    assert str(Address.of("/run/[::1]:5000")) == "/run/[::1]:5000"
+    assert Address.of("::ffff:192.0.2.7") == ("::ffff:192.0.2.7", 0)
+
+
+def test_a_host_that_only_has_a_slash_in_it_is_no_path() -> None:
+    assert str(Address("a/b", 5000)) == "a/b:5000"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -9,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubbub.exceptions import PositionLost
-from hubbub.framing import Lines, Raw
-from hubbub.log import BATCH_COST, SMALL_CHUNK, Buffer, Entry, Log, Mark, Position
+from hubbub.framing import ByteLines, BytesFraming, Delimited, Framing, LengthPrefixed, Lines, M, Raw
+from hubbub.log import BATCH_COST, SMALL_CHUNK, Buffer, Entry, Log, Mark, Position, Renderer
 
 AMPLE = 2**30
 FRAMING = Lines()
@@ -338,3 +339,136 @@ def test_an_empty_log_has_its_head_as_its_oldest_place() -> None:
     assert log.locate(log.position(log.head)) == 0
     append(log, "a")
     assert log.oldest == Mark(0, 0)
+
+
+# Other framings than the log's own.
+
+CRLF = Lines(crlf=True)
+
+
+class CountingRenderer(Renderer[M]):
+    """Remembers what it was asked for."""
+
+    def __init__(self, source: Framing[M], target: Framing[M], missed: bytes) -> None:
+        super().__init__(source, target, missed)
+        self.rendered: list[bytes] = []
+
+    def render(self, wire: bytes) -> bytes:
+        self.rendered.append(wire)
+        return super().render(wire)
+
+
+@given(st.lists(said, min_size=1, max_size=12), st.data())
+@settings(max_examples=100, deadline=None)
+def test_each_reader_in_another_framing_gets_the_same_messages(broadcasts: list[Said], data: st.DataObject) -> None:
+    log = Log(FRAMING, AMPLE)
+    renderer = Renderer(FRAMING, CRLF, b"?")
+    lines = [(line, one.exclude) for one in broadcasts for line in one.lines]
+    for one in broadcasts:
+        append(log, *one.lines, exclude=one.exclude)
+        if one.flush:
+            # So that later flushes come to a chunk that was rendered already.
+            log.flush()
+            log.chunk_at(log.oldest).rendered(renderer)
+            log.compact()
+    flush(log)
+    chunk = log.chunk_at(Mark(0, 0))
+    rendering = chunk.rendered(renderer)
+    marks = [*(batch.start.seq for batch in chunk.batches), chunk.end.seq]
+    start = data.draw(st.sampled_from(marks[:-1]), label="start")
+    stop = data.draw(st.sampled_from([mark for mark in marks if mark > start]), label="stop")
+    for reader in ("alice", "bob", "carol"):
+        due = [line for line, exclude in lines[start:stop] if exclude != reader]
+        buffers, after = rendering.read(start, stop, reader)
+        assert joined(buffers) == CRLF.encode(due)
+        assert after.seq == stop
+        assert rendering.count_for(start, stop, reader) == len(due)
+
+
+def test_a_rendering_has_the_batches_of_its_chunk() -> None:
+    log = Log(FRAMING, AMPLE)
+    log.append(b"a\nb\n", 2, time=1.5, sender="alice", exclude="alice's cursor")
+    log.append(b"c\n", 1, time=2.5)
+    rendering = log.flush().rendered(Renderer(FRAMING, CRLF, b""))
+    found = [(one.start.seq, one.count, one.time, one.sender, one.excluded) for one in rendering.batches]
+    assert found == [(0, 2, 1.5, "alice", "alice's cursor"), (2, 1, 2.5, "", None)]
+    assert rendering.wire == b"a\r\nb\r\nc\r\n"
+    assert joined(rendering.read(0, 3, "alice's cursor")[0]) == b"c\r\n"
+
+
+def test_a_chunk_is_rendered_once_for_all_readers_in_one_framing() -> None:
+    log = Log(FRAMING, AMPLE)
+    renderer = CountingRenderer(FRAMING, CRLF, b"")
+    append(log, "a", "b")
+    append(log, "c", exclude="alice")
+    chunk = log.flush()
+    assert chunk.rendered(renderer) is chunk.rendered(renderer)
+    assert renderer.rendered == [b"a\nb\n", b"c\n"]
+    # Another framing has its own.
+    assert chunk.rendered(CountingRenderer(FRAMING, CRLF, b"")) is not chunk.rendered(renderer)
+    assert len(renderer.rendered) == 2
+
+
+def test_a_chunk_that_takes_in_the_next_one_is_rendered_anew() -> None:
+    log = Log(FRAMING, AMPLE)
+    renderer = CountingRenderer(FRAMING, CRLF, b"")
+    flush(log, "a")
+    assert log.chunk_at(log.oldest).rendered(renderer).wire == b"a\r\n"
+    flush(log, "b")
+    chunk = log.chunk_at(log.oldest)
+    assert chunk.rendered(renderer).wire == b"a\r\nb\r\n"
+    assert renderer.rendered == [b"a\n", b"a\n", b"b\n"]
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        (Delimited(b"\0"), LengthPrefixed(2)),
+        (LengthPrefixed(2), Delimited(b"\0")),
+        (ByteLines(), Delimited(b"\0")),
+        (LengthPrefixed(1), Raw()),
+    ],
+    ids=str,
+)
+def test_messages_of_bytes_are_put_into_any_framing(source: BytesFraming, target: BytesFraming) -> None:
+    messages = [b"one", b"", b"two"]
+    assert Renderer(source, target, b"?").render(source.encode(messages)) == target.encode(messages)
+    assert Renderer(source, target, b"?").encode(messages) == target.encode(messages)
+    assert Renderer(source, target, b"?").render(b"") == b""
+
+
+def test_a_message_of_a_framing_that_cannot_tell_messages_apart_is_put_into_another_whole() -> None:
+    log = Log(Raw(), AMPLE)
+    for wire in (b"a\nb", b"c"):
+        log.append(wire, 1, time=0.0)
+    assert log.flush().rendered(Renderer(Raw(), LengthPrefixed(1), b"?")).wire == b"\3a\nb\1c"
+
+
+@pytest.mark.parametrize(
+    ("messages", "wire"),
+    [
+        ([b"a\0b"], b"missed\0"),
+        ([b"one", b"a\0b", b"two"], b"one\0missed\0two\0"),
+        ([b"\0", b"one", b"\0\0"], b"missed\0one\0missed\0"),
+    ],
+)
+def test_a_message_that_the_other_framing_cannot_carry_gives_way_to_the_notice_alone(
+    messages: Sequence[bytes], wire: bytes
+) -> None:
+    source, target = LengthPrefixed(), Delimited(b"\0")
+    renderer = Renderer(source, target, b"missed\0")
+    assert renderer.encode(messages) == wire
+    assert renderer.render(source.encode(messages)) == wire
+
+
+@given(st.lists(st.lists(st.sampled_from([b"", b"a", b"\0", b"bc\0", b"def"]), min_size=1, max_size=4), max_size=6))
+@settings(max_examples=100, deadline=None)
+def test_whatever_is_said_each_message_or_its_notice_has_its_place(batches: list[list[bytes]]) -> None:
+    source, target = LengthPrefixed(1), Delimited(b"\0")
+    log = Log(source, AMPLE)
+    for batch in batches:
+        log.append(source.encode(batch), len(batch), time=0.0)
+        log.mark()
+    rendering = log.flush().rendered(Renderer(source, target, b"?\0"))
+    wanted = [b"?" if b"\0" in message else message for batch in batches for message in batch]
+    assert target.decoder(AMPLE).feed(rendering.wire) == wanted

@@ -1,15 +1,15 @@
-"""Holding senders to a rate, on a clock of the test's own."""
+"""Holding senders, or one client, to a rate, on a clock of the test's own."""
 
 from __future__ import annotations
 
 from itertools import pairwise
-from math import inf
+from math import ceil, inf
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubbub.pace import BURST_TIME, Pace
+from hubbub.pace import BURST_TIME, Pace, Throttle
 
 RATE = 1000
 BURST = 50
@@ -72,3 +72,122 @@ def test_unused_time_is_made_up_for_no_longer_than_a_timer_oversleeps() -> None:
     pace.spend(1, now=0.0)
     pace.spend(RATE, now=1000.0)
     assert pace.delay(now=1000.0) == pytest.approx(1.0 - BURST_TIME)
+
+
+# A client that is held to rates.
+
+
+def given_out(throttle: Throttle, now: float) -> tuple[list[int], float]:
+    """All that is held, taken as soon as it may be, and when the last of it was."""
+    taken: list[int] = []
+    while throttle.held:
+        delay = throttle.delay(now)
+        if delay:
+            # Not a moment before.
+            assert throttle.delay(now + delay * 0.99) > 0
+        # A little later than it says, as a timer is.
+        now += delay + 1e-9
+        assert throttle.delay(now) == 0
+        some = throttle.take(now)
+        assert some
+        taken += some
+    return taken, now
+
+
+def test_who_is_held_to_no_rate_is_given_all_at_once() -> None:
+    throttle = Throttle(None, None)
+    for count, now in enumerate((0.0, 0.0, 1.0), start=1):
+        throttle.receive(["a"] * 10_000, count * 10**9, now)
+        assert throttle.delay(now) == 0
+        assert throttle.take(now) == ["a"] * 10_000
+        assert throttle.held == ()
+        assert throttle.delay(now) == 0
+
+
+def test_messages_are_given_out_at_their_rate_and_in_their_order() -> None:
+    throttle = Throttle(100, None)
+    throttle.receive(range(1000), 0, now=5.0)
+    taken, now = given_out(throttle, 5.0)
+    assert taken == list(range(1000))
+    # A tenth of a second may be made up for at the start, and what comes at once needs no time after it.
+    assert now == pytest.approx(5.0 + 10 - 2 * BURST_TIME, abs=0.001)
+
+
+def test_what_may_be_made_up_for_is_given_out_at_once_and_no_more() -> None:
+    throttle = Throttle(100, None)
+    throttle.receive("abcdefghijklmnopqrstuvwxyz", 0, now=0.0)
+    assert throttle.delay(0.0) == 0
+    assert throttle.take(0.0) == "abcdefghij"
+    assert throttle.held == "klmnopqrstuvwxyz"
+    assert throttle.delay(0.0) == pytest.approx(0.0)
+    assert throttle.take(0.0) == "klmnopqrst"
+    assert throttle.delay(0.0) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("rate", [0.5, 1, 9, 10])
+def test_a_low_rate_still_gives_out_one_message_at_a_time(rate: float) -> None:
+    throttle = Throttle(rate, None)
+    throttle.receive("abc", 0, now=0.0)
+    assert throttle.take(0.0) == "a"
+    assert throttle.delay(0.0) == pytest.approx(1 / rate - BURST_TIME)
+    assert throttle.held == "bc"
+
+
+def test_who_sends_less_than_the_rate_never_waits() -> None:
+    throttle = Throttle(10, 1000)
+    for second in range(100):
+        now = float(second)
+        throttle.receive(["a"], 100 * (second + 1), now)
+        assert throttle.delay(now) == 0
+        assert throttle.take(now) == ["a"]
+
+
+def test_bytes_are_paid_for_when_they_come_and_before_they_are_given_out() -> None:
+    throttle = Throttle(None, 1000)
+    throttle.receive(["a", "b"], 600, now=0.0)
+    assert throttle.delay(0.0) == pytest.approx(0.6 - BURST_TIME)
+    assert throttle.take(0.5) == ["a", "b"]
+    # What was paid for is not paid for twice.
+    assert throttle.delay(0.5) == pytest.approx(0.0)
+    throttle.receive([], 1600, now=0.5)
+    assert throttle.delay(0.5) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("message_rate", "byte_rate"), [(1, 10**6), (10**6, 100)])
+def test_the_lower_of_two_rates_decides(message_rate: float, byte_rate: int) -> None:
+    throttle = Throttle(message_rate, byte_rate)
+    throttle.receive(["a"], 100, now=0.0)
+    throttle.take(0.0)
+    assert throttle.delay(0.0) == pytest.approx(1 - BURST_TIME)
+
+
+def test_at_the_end_of_the_stream_there_is_nothing_to_give_out() -> None:
+    throttle = Throttle(1, 1)
+    throttle.receive([], 0, now=0.0)
+    assert not throttle.held
+    assert throttle.take(0.0) == []
+    assert throttle.delay(0.0) == 0
+
+
+@given(
+    st.sampled_from([0.5, 3, 40, 1000, None]),
+    st.sampled_from([7, 100, 5000, None]),
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 300), st.floats(0, 0.5)), min_size=1, max_size=10),
+)
+@settings(max_examples=100, deadline=None)
+def test_no_client_gets_more_than_its_rates_or_less_than_it_sent(
+    message_rate: float | None, byte_rate: int | None, received: list[tuple[int, int, float]]
+) -> None:
+    throttle = Throttle(message_rate, byte_rate)
+    now, count, size = 0.0, 0, 0
+    for messages, more, pause in received:
+        now, size = now + pause, size + more
+        throttle.receive(range(count, count + messages), size, now)
+        taken, now = given_out(throttle, now)
+        assert taken == list(range(count, count + messages))
+        count += messages
+        if message_rate is not None:
+            # Twice the burst: what was not used before, and what is given out at once.
+            assert count <= message_rate * (now + BURST_TIME) + ceil(message_rate * BURST_TIME) + 1e-3
+        if byte_rate is not None and messages:
+            assert size <= byte_rate * (now + BURST_TIME) + 1e-3

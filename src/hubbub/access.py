@@ -68,9 +68,10 @@ def parse_address(host: str) -> IPv4Address | IPv6Address | None:
     """An IP address; None for what is none, such as the path of a socket."""
     try:
         # A scope names an interface here (RFC 4007), which is no part of the address.
-        return ip_address(host.partition("%")[0])
+        address = ip_address(host.partition("%")[0])
     except ValueError:
         return None
+    return (address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address
 
 
 def _read_file(path: Path) -> set[Network]:

@@ -70,7 +70,8 @@ class Admission:
             return Ending(EndingCode.CROWDED, f"{source.subnet} has its {settings.clients_per_subnet} clients")
         if settings.connect_rate is not None:
             due = max(now, self._due.get(source.payer, -inf)) + 1 / settings.connect_rate
-            if due > now + settings.connect_burst / settings.connect_rate:
+            # Half of one more, for sums of fractions are not exact.
+            if due > now + (settings.connect_burst + 0.5) / settings.connect_rate:
                 return Ending(
                     EndingCode.HASTY, f"{source.payer} connects more than {settings.connect_rate:g} times a second"
                 )

@@ -195,7 +195,8 @@ class Outbox(Generic[Owner]):
             return []
         self._splices = self._splices[1:]
         self.private_size -= sum(len(wire) + SPLICE_COST for wire in splice.wires)
-        return splice.wires
+        # An empty one only keeps its place. asyncio's writelines never gets rid of an empty buffer at the end.
+        return [wire for wire in splice.wires if wire] or self.read()
 
     def clear(self) -> None:
         """Drop everything."""

@@ -176,7 +176,7 @@ class Chunk:
         last = self.batches[bisect_left(self.batches, stop, key=_start_seq) - 1]
         excluded = self.excluded.get(reader, [])
         if not excluded and last.wire_end - first.wire_start == self.wire_size:
-            return [self.wire], last.end
+            return [self.wire] if self.wire_size else [], last.end
         whole = memoryview(self.wire)
         buffers: list[Buffer] = []
         at = first.wire_start

@@ -22,10 +22,13 @@ V2_LIMIT: Final = 4096
 _V2_SIGNATURE: Final = b"\r\n\r\n\0\r\nQUIT\n"
 _V2_FIXED: Final = 16
 _V2_LENGTH: Final = Struct("!H")
-_V2_ADDRESSES: Final = {0x1: (IPv4Address, Struct("!4s4sHH")), 0x2: (IPv6Address, Struct("!16s16sHH"))}
+_V2_ADDRESSES: Final[dict[int, tuple[type[IPv4Address | IPv6Address], Struct]]] = {
+    0x1: (IPv4Address, Struct("!4s4sHH")),
+    0x2: (IPv6Address, Struct("!16s16sHH")),
+}
 _V2_FAMILIES: Final = range(4)
 _V2_LOCAL, _V2_PROXY = 0x20, 0x21
-_V1_FAMILIES: Final = {b"TCP4": IPv4Address, b"TCP6": IPv6Address}
+_V1_FAMILIES: Final[dict[bytes, type[IPv4Address | IPv6Address]]] = {b"TCP4": IPv4Address, b"TCP6": IPv6Address}
 _V1_PORT: Final = re.compile(rb"0|[1-9][0-9]{0,4}")
 
 
@@ -120,11 +123,14 @@ def _parse_v1(header: bytes) -> Address | None:
         raise ProxyHeaderError("a PROXY line without family, two addresses and two ports")
     kind = _V1_FAMILIES[family]
     try:
+        # Python takes a scope in an address (RFC 4007), and anything for one.
+        if b"%" in header:
+            raise ValueError("a scope")
         source, _ = (kind(field.decode("ascii")) for field in fields[:2])
     except ValueError:
         raise ProxyHeaderError(f"a PROXY line whose addresses are not those of {family.decode()}") from None
     port, _ = (_parse_port(field) for field in fields[2:])
-    return Address.of((str(source), port))
+    return _address_of(source, port)
 
 
 def _parse_port(field: bytes) -> int:
@@ -135,13 +141,22 @@ def _parse_port(field: bytes) -> int:
 
 def _parse_v2(header: bytes) -> Address | None:
     command, family = header[12], header[13] >> 4
-    if command not in (_V2_LOCAL, _V2_PROXY) or family not in _V2_FAMILIES or header[13] & 0xF > 2:
+    if command == _V2_LOCAL:
+        # The proxy's own check: the rest is to be ignored (2.2).
+        return None
+    if command != _V2_PROXY or family not in _V2_FAMILIES or header[13] & 0xF > 2:
         raise ProxyHeaderError("a PROXY header of unknown version, command or family")
-    if command == _V2_LOCAL or family not in _V2_ADDRESSES:
-        # The proxy's own check, or the address of a Unix socket.
+    if family not in _V2_ADDRESSES:
+        # That of a Unix socket, or of none.
         return None
     kind, layout = _V2_ADDRESSES[family]
     if len(header) < _V2_FIXED + layout.size:
         raise ProxyHeaderError("a PROXY header too short for its addresses")
     source, _, port, _ = layout.unpack_from(header, _V2_FIXED)
-    return Address.of((str(kind(source)), port))
+    return _address_of(kind(source), port)
+
+
+def _address_of(source: IPv4Address | IPv6Address, port: int) -> Address:
+    # Another spelling must not get past a list of IPv4 networks (RFC 4291, 2.5.5.2).
+    mapped = source.ipv4_mapped if isinstance(source, IPv6Address) else None
+    return Address(str(mapped or source), port)

@@ -38,7 +38,8 @@ def load(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
         values = tomllib.loads(text)
     except OSError as error:
         raise Failure(f"cannot read {path}: {error.strerror}") from None
-    except (UnicodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:
+        # Also a number of too many digits, and nesting that is too deep.
         raise Failure(f"{path} is no TOML: {error}") from None
     parameters = {_key(parameter): parameter for parameter in ctx.command.params}
     known = {key: parameter for key, parameter in parameters.items() if key not in NO_KEYS}
@@ -111,5 +112,5 @@ def _convert(ctx: click.Context, parameter: click.Parameter, value: Any, part: s
             Settings(**{str(parameter.name): converted})
     except click.BadParameter as error:
         raise _WrongValueError(f"{_key(parameter)}: {error.message}", part) from None
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise _WrongValueError(str(error), part) from None

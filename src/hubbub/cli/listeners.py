@@ -79,7 +79,10 @@ def parse(text: str) -> ListenUrl:
         ValueError: it is none; the message says why.
     """
     url = urlsplit(text)
-    query = dict(parse_qsl(url.query, keep_blank_values=True, strict_parsing=bool(url.query)))
+    pairs = parse_qsl(url.query, keep_blank_values=True, strict_parsing=bool(url.query))
+    query = dict(pairs)
+    if len(query) < len(pairs):
+        raise ValueError("a key stands there twice; several networks have a comma between them")
     for key, value in query.items():
         if key not in KEYS:
             raise ValueError(f"there is no {key!r} for a listener{_guess(key, KEYS)}")

@@ -38,7 +38,7 @@ class Size(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
-        match = _SIZE.fullmatch(value.strip())
+        match = _SIZE.fullmatch(str(value).strip())
         if match is None:
             self.fail(f"{value!r} is no size; write bytes, as in 65536, 64K or 16MiB", param, ctx)
         return int(match[1]) << _SHIFTS[match[2].lower()]
