@@ -1,9 +1,13 @@
-"""Listening: addresses, names, ports, and what goes wrong with them."""
+"""Listening: addresses, names, ports, paths, descriptors, and what goes wrong with them."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import stat
+from contextlib import AsyncExitStack, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -139,3 +143,196 @@ async def test_an_address_that_a_name_has_and_the_machine_has_not_is_left_out(mo
     async with hubbub.Server(echo, "threefold", 0) as server:
         assert [address.host for address in server.addresses] == ["127.0.0.1", "127.0.0.2"]
         assert len({address.port for address in server.addresses}) == 1
+
+
+# Unix sockets.
+
+
+async def ask_at(path: Path) -> bytes:
+    """What an echo server there answers."""
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(b"?\n")
+    writer.write_eof()
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+def at(path: Path, **options: Any) -> list[hubbub.Listener[str]]:
+    return [hubbub.Listener(endpoint=path, **options)]
+
+
+async def test_a_unix_socket(tmp_path: Path) -> None:
+    path = tmp_path / "hub.sock"
+    async with serving(echo, listeners=at(path)) as (server, record):
+        assert [str(address) for address in server.addresses] == [str(path)]
+        for _ in range(2):
+            assert await ask_at(path) == ANSWER
+        # Its clients have no address, but a name each.
+        one, two = record.clients
+        assert (one.address, two.address) == ("unix", "unix")
+        assert one.name != two.name
+        assert f"unix:{one.port}" == one.name
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o660, 0o666, 0o777])
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
+async def test_a_unix_socket_has_the_permissions_it_is_given_whatever_the_umask_is(
+    tmp_path: Path, mode: int, mask: int
+) -> None:
+    path = tmp_path / "hub.sock"
+    before = os.umask(mask)
+    try:
+        async with hubbub.Server(echo, listeners=at(path, mode=mode)):
+            assert stat.S_IMODE(path.stat().st_mode) == mode
+            assert os.umask(mask) == mask
+    finally:
+        os.umask(before)
+
+
+async def test_a_unix_socket_is_for_its_owner_and_its_group(tmp_path: Path) -> None:
+    path = tmp_path / "hub.sock"
+    async with hubbub.Server(echo, listeners=at(path)):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+
+
+async def test_the_socket_of_a_program_that_is_gone_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "hub.sock"
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(str(path))
+        gone.listen()
+    assert path.is_socket()
+    async with hubbub.Server(echo, listeners=at(path)):
+        assert await ask_at(path) == ANSWER
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_a_path_at_which_somebody_listens_is_left_alone(tmp_path: Path, busy: bool) -> None:
+    path = tmp_path / "hub.sock"
+    with socket.socket(socket.AF_UNIX) as alive, socket.socket(socket.AF_UNIX) as waiting:
+        alive.bind(str(path))
+        alive.listen(0)
+        if busy:
+            # Its backlog is full.
+            waiting.connect(str(path))
+        with pytest.raises(hubbub.ListenError) as failed:
+            await hubbub.Server(echo, listeners=at(path)).start()
+        assert str(failed.value) == f"cannot listen on {path}: Address already in use"
+        assert path.is_socket()
+
+
+async def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not to be lost")
+    with pytest.raises(hubbub.ListenError, match=f"cannot listen on {path}: File exists"):
+        await hubbub.Server(echo, listeners=at(path)).start()
+    assert path.read_text() == "not to be lost"
+
+
+async def test_a_path_that_is_none_is_said_to_be(tmp_path: Path) -> None:
+    for path, why in (
+        (tmp_path / "missing" / "hub.sock", "No such file or directory"),
+        (tmp_path / ("x" * 200), "AF_UNIX path too long"),
+    ):
+        with pytest.raises(hubbub.ListenError, match=f"cannot listen on {path}: {why}"):
+            await hubbub.Server(echo, listeners=at(path)).start()
+
+
+async def test_the_file_of_a_unix_socket_is_left_alone_once_it_is_somebody_elses(tmp_path: Path) -> None:
+    path = tmp_path / "hub.sock"
+    async with AsyncExitStack() as stack:
+        async with hubbub.Server(echo, listeners=at(path)):
+            path.unlink()
+            await stack.enter_async_context(hubbub.Server(echo, listeners=at(path)))
+        assert await ask_at(path) == ANSWER
+    assert not path.exists()
+
+
+# Descriptors.
+
+
+async def test_a_descriptor_that_listens_is_taken_over(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        descriptor = os.dup(listening.fileno())
+    async with hubbub.Server(echo, listeners=[hubbub.Listener(endpoint=descriptor)]) as server:
+        assert server.addresses == (hubbub.Address("127.0.0.1", port),)
+        assert await ask("127.0.0.1", port) == ANSWER
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
+async def test_a_descriptor_of_a_unix_socket_is_taken_over_and_its_file_is_left_alone(tmp_path: Path) -> None:
+    """It is whose who has made it."""
+    path = tmp_path / "hub.sock"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        descriptor = os.dup(listening.fileno())
+    async with hubbub.Server(echo, listeners=[hubbub.Listener(endpoint=descriptor)]) as server:
+        assert server.addresses == (hubbub.Address(str(path), 0),)
+        assert await ask_at(path) == ANSWER
+    assert path.is_socket()
+
+
+async def test_a_descriptor_that_is_no_listening_socket_is_refused_and_left_open(tmp_path: Path) -> None:
+    with (
+        socket.socket() as idle,
+        socket.socket(type=socket.SOCK_DGRAM) as datagrams,
+        (tmp_path / "file").open("wb") as file,
+    ):
+        for descriptor, why in (
+            (idle.fileno(), "it is no stream socket that listens"),
+            (datagrams.fileno(), "it is no stream socket that listens"),
+            (file.fileno(), "Socket operation on non-socket"),
+        ):
+            with pytest.raises(hubbub.ListenError) as failed:
+                await hubbub.Server(echo, listeners=[hubbub.Listener(endpoint=descriptor)]).start()
+            assert str(failed.value) == f"cannot listen on descriptor {descriptor}: {why}"
+            os.fstat(descriptor)
+
+
+async def test_a_descriptor_that_is_not_open_is_refused() -> None:
+    with closing(socket.socket()) as plain:
+        descriptor = plain.fileno()
+    with pytest.raises(hubbub.ListenError, match=f"cannot listen on descriptor {descriptor}: Bad file descriptor"):
+        await hubbub.Server(echo, listeners=[hubbub.Listener(endpoint=descriptor)]).start()
+
+
+# Several listeners.
+
+
+async def test_one_server_listens_in_several_places(tmp_path: Path) -> None:
+    path = tmp_path / "hub.sock"
+    listeners: list[hubbub.Listener[str]] = [
+        hubbub.Listener(endpoint=hubbub.Address("127.0.0.1", 0)),
+        *at(path),
+        hubbub.Listener(endpoint=hubbub.Address("127.0.0.2", 0)),
+    ]
+    async with hubbub.Server(echo, listeners=listeners) as server:
+        one, two, three = server.addresses
+        assert await ask(*one) == await ask_at(path) == await ask(*three) == ANSWER
+        assert (one.host, two.host, three.host) == ("127.0.0.1", str(path), "127.0.0.2")
+
+
+async def test_if_one_of_several_cannot_listen_none_does(tmp_path: Path) -> None:
+    path = tmp_path / "hub.sock"
+    with socket.create_server(("127.0.0.2", 0)) as taken, socket.create_server(("127.0.0.3", 0)) as passed:
+        port = taken.getsockname()[1]
+        listeners: list[hubbub.Listener[str]] = [
+            hubbub.Listener(endpoint=hubbub.Address("127.0.0.1", port)),
+            *at(path),
+            hubbub.Listener(endpoint=os.dup(passed.fileno())),
+            hubbub.Listener(endpoint=hubbub.Address("127.0.0.2", port)),
+        ]
+        with pytest.raises(hubbub.ListenError, match=f"cannot listen on 127.0.0.2:{port}: Address already in use"):
+            await hubbub.Server(echo, listeners=listeners).start()
+        assert not path.exists()
+        with pytest.raises(ConnectionRefusedError):
+            await ask("127.0.0.1", port)
+
+
+def test_a_server_without_a_place_to_listen_at_may_be() -> None:
+    assert hubbub.Server(echo, listeners=[]).listeners == ()

@@ -15,6 +15,7 @@ SETTINGS = hubbub.Settings(unsent_limit=12345, keepalive_time=40, keepalive_inte
 
 # As tcp(7) has them. A vanished peer ends after patience, or the keepalive's silence where that is longer.
 TOLD = {
+    "TCP_NODELAY": 1,
     "TCP_NOTSENT_LOWAT": 12345,
     "TCP_KEEPIDLE": 40,
     "TCP_KEEPINTVL": 7,

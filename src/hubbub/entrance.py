@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -78,13 +77,11 @@ async def introduce(
     """
     time = reader.settings.handshake_time
     try:
-        async with asyncio.timeout(time) as timeout:
+        async with asyncio.timeout(time):
             if reader.client.address in listener.proxies:
                 await _identify(reader, connection, listener, admit)
             await _open(reader, connection, listener)
     except TimeoutError:
-        if not timeout.expired():
-            raise
         raise Refused(Ending(EndingCode.LATE, f"not let in within {time:g} s")) from None
 
 
@@ -120,8 +117,11 @@ async def _open(reader: Reader[Any], connection: socket.socket, listener: Listen
     else:
         await hand_over(connection, reader)
     if listener.authenticate is not None and gate is not None:
-        await _authenticate(reader, listener.authenticate)
-        gate.open()
+        try:
+            await _authenticate(reader, listener.authenticate)
+        finally:
+            # Of whoever is turned away it is read, too, and dropped: unread, it would cost it the words.
+            gate.open()
 
 
 async def _authenticate(reader: Reader[Any], authenticate: Authenticate[Any]) -> None:
@@ -143,7 +143,7 @@ async def _open_tls(reader: Reader[Any], connection: socket.socket, tls: Tls, al
     await hand_over(connection, transport)
     try:
         await transport.handshaken
-    except (OSError, ssl.SSLError) as error:
+    except OSError as error:
         raise Refused(Ending(EndingCode.BAD_TLS, f"the TLS handshake failed: {describe_tls(error)}")) from error
     except asyncio.CancelledError:
         transport.abort()

@@ -307,7 +307,7 @@ class Link(asyncio.Protocol, Generic[M]):
     @property
     def in_message(self) -> bool:
         """Whether the peer has begun a message and not ended it, as far as was decoded."""
-        return self._decoder.partial
+        return self._decoder.partial and not self.at_end
 
     # Sending and ending.
 

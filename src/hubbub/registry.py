@@ -109,11 +109,7 @@ class Registry(Generic[M]):
     def opened(self, reader: Reader[M]) -> None:
         """A connection was made."""
         self._connections += 1
-        listener = self._entering.get(reader)
-        if listener is None:
-            # The server has closed in between.
-            reader.abort()
-        elif not listener.introduces:
+        if not self._entering[reader].introduces:
             self._let_in(reader)
 
     def received(self, reader: Reader[M], messages: Sequence[M]) -> None:
@@ -152,14 +148,14 @@ class Registry(Generic[M]):
 
         If it is cancelled, connections and handlers are ended at once. A handler that calls it is left alone.
         """
-        # Those who were accepted by then, and of whom nothing is asked, are clients a few turns later.
-        for _ in range(OPENING_TURNS):
-            await asyncio.sleep(0)
-        for reader in self._entering:
-            reader.task.cancel()
         start = asyncio.get_running_loop().time()
         caller = asyncio.current_task()
         try:
+            # Those who were accepted by then, and of whom nothing is asked, are clients a few turns later.
+            for _ in range(OPENING_TURNS):
+                await asyncio.sleep(0)
+            for reader in self._entering:
+                reader.task.cancel()
             await self._part()
             # All handlers have the same time now.
             while self._graces:
@@ -224,6 +220,8 @@ class Registry(Generic[M]):
         except asyncio.CancelledError:
             if reader in self._entering:
                 self._refused(Address.parse(client.name), _SHUTDOWN)
+            else:
+                reader.end(_SHUTDOWN, deliver=False)
             raise
         except Refused as refused:
             self._refused(Address.parse(client.name), refused.ending)

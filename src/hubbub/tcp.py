@@ -17,6 +17,8 @@ def set_options(connection: socket.socket, settings: Settings) -> None:
 
     That costs a connection nothing, where setting them would be six system calls.
     """
+    # What is to be written together is, already; uvloop sets this, asyncio not always.
+    _set_tcp_option(connection, "TCP_NODELAY", 1)
     # Without this the kernel takes megabytes for a reader that does not read, outside of any limit here.
     _set_tcp_option(connection, "TCP_NOTSENT_LOWAT", settings.unsent_limit)
     # Nothing else tells that a peer has vanished which is never sent anything.

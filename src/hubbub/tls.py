@@ -86,7 +86,8 @@ def name_in(certificate: dict[str, Any] | None) -> str | None:
 def describe_tls(error: Exception) -> str:
     """What OpenSSL found wrong, in its words and without its line numbers."""
     reason = getattr(error, "reason", None)
-    return str(reason).replace("_", " ").lower() if reason else str(error)
+    words = str(reason).replace("_", " ").lower() if reason else str(error)
+    return words.removeprefix("[SSL] ").partition(" (_ssl.c")[0]
 
 
 def _refuse_passphrase() -> str:

@@ -11,7 +11,7 @@ import asyncio
 import ssl
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from .tls import name_in
+from .tls import describe_tls, name_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,6 +22,9 @@ PIECE_SIZE: Final = 64 * 1024
 """How many bytes are encrypted before the socket has taken them: four records (RFC 8446, 5.1)."""
 
 READ_SIZE: Final = 64 * 1024
+
+REPLIES_LIMIT: Final = 2 * PIECE_SIZE
+"""How much may wait in the TCP transport: a piece, and what OpenSSL itself answers to a peer that does not read."""
 
 # What was read is taken over before anything else is read, so all connections share it.
 _read_buffer: Final = memoryview(bytearray(READ_SIZE))
@@ -104,14 +107,16 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         if not self.handshaken.done():
             self._shake_hands()
         else:
-            self._spend(nbytes)
             self._decrypt()
 
     def eof_received(self) -> bool:
         if self._ended:
             self._link.eof_received()
+        elif self.handshaken.done():
+            # What has arrived may not be decrypted yet, TLS's own end among it.
+            self._incoming.write_eof()
+            self._decrypt()
         else:
-            # Without TLS's own end, it may be that somebody has cut the stream short (RFC 8446, 6.1).
             self._inner.abort()
         return True
 
@@ -127,7 +132,7 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         error = self._error or exc
         if not self.handshaken.done():
             self.handshaken.set_exception(error or ConnectionResetError("the client left during the handshake"))
-        elif not self.handshaken.cancelled() and self.handshaken.exception() is None:
+        elif not self.handshaken.cancelled():
             self._link.connection_lost(error)
 
     # What the link asks for.
@@ -195,7 +200,6 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
             self._flush()
             self.handshaken.set_result(None)
             self._link.connection_made(self)
-            self._spend(self._incoming.pending)
             self._decrypt()
 
     def _spend(self, size: int) -> None:
@@ -206,15 +210,21 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
 
     def _decrypt(self) -> None:
         try:
-            while self._reading and not (self._ended or self._link.lost):
-                data = self._tls.read(READ_SIZE)
-                if not data:
+            while self._reading and not (self._ended or self._link.at_end or self._link.lost):
+                if data := self._tls.read(READ_SIZE):
+                    self._spend(len(data))
+                    self._link.data_received(data)
+                else:
                     self._link.eof_received()
-                    return
-                self._link.data_received(data)
+        except ssl.SSLEOFError:
+            # Without TLS's own end, it may be that somebody has cut the stream short (RFC 8446, 6.1).
+            self._inner.abort()
         except ssl.SSLWantReadError:
             # A peer may ask for something, such as new keys (RFC 8446, 4.6.3).
             self._flush()
+            if self._inner.get_write_buffer_size() > REPLIES_LIMIT:
+                self._error = ConnectionAbortedError("the client asks for new keys and does not take them")
+                self._inner.abort()
         except ssl.SSLError as error:
             self._fail(error)
 
@@ -264,7 +274,7 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
             self._inner.write(self._outgoing.read())
 
     def _fail(self, error: ssl.SSLError) -> None:
-        self._error = error
+        self._error = ConnectionAbortedError(describe_tls(error))
         # OpenSSL may have an alert to say.
         self._flush()
         self._inner.close()
