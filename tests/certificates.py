@@ -1,4 +1,4 @@
-"""What the tests of the door share: certificates, a peer that speaks TLS without hubbub, and who was refused."""
+"""Certificates, and a peer that speaks TLS without hubbub."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -16,25 +16,10 @@ import trustme
 
 import hubbub
 
-from helpers import WAIT_TIME, Record, dial, eventually
+from helpers import WAIT_TIME, dial
 
 SERVER_NAME = "hubbub.test"
 CLIENT_NAME = "sensor-7"
-
-
-@dataclass
-class Door(Record):
-    """Remembers who was refused, too."""
-
-    refusals: list[tuple[hubbub.Address, hubbub.Ending]] = field(default_factory=list)
-
-    def refused(self, address: hubbub.Address, ending: hubbub.Ending) -> None:
-        self.refusals.append((address, ending))
-
-    async def wait_for_refusals(self, count: int = 1) -> list[hubbub.Ending]:
-        """Why the first `count` were refused, in their order."""
-        await eventually(lambda: len(self.refusals) >= count)
-        return [ending for _, ending in self.refusals[:count]]
 
 
 @dataclass(frozen=True)

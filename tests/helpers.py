@@ -24,6 +24,7 @@ class Record(hubbub.Observer[Any]):
     clients: list[hubbub.Client[Any]] = field(default_factory=list)
     received_from: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     ended_clients: list[hubbub.Client[Any]] = field(default_factory=list)
+    refusals: list[tuple[hubbub.Address, hubbub.Ending]] = field(default_factory=list)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def connected(self, client: hubbub.Client[Any]) -> None:
@@ -36,6 +37,10 @@ class Record(hubbub.Observer[Any]):
 
     def ended(self, client: hubbub.Client[Any]) -> None:
         self.ended_clients.append(client)
+        self._changed.set()
+
+    def refused(self, address: hubbub.Address, ending: hubbub.Ending) -> None:
+        self.refusals.append((address, ending))
         self._changed.set()
 
     async def wait_for_clients(self, count: int) -> Sequence[hubbub.Client[Any]]:
@@ -53,6 +58,14 @@ class Record(hubbub.Observer[Any]):
                 self._changed.clear()
                 await self._changed.wait()
         return [client.ending for client in self.ended_clients[:count] if client.ending is not None]
+
+    async def wait_for_refusals(self, count: int = 1) -> Sequence[hubbub.Ending]:
+        """Why the first `count` were refused, in their order."""
+        async with asyncio.timeout(WAIT_TIME):
+            while len(self.refusals) < count:
+                self._changed.clear()
+                await self._changed.wait()
+        return [ending for _, ending in self.refusals[:count]]
 
 
 @asynccontextmanager

@@ -19,8 +19,8 @@ import pytest
 import hubbub
 from hubbub.acceptor import SHED_SLICE, Reserve
 
-from certificates import Door, make_certificates
-from helpers import Peer, eventually, serving
+from certificates import make_certificates
+from helpers import Peer, Record, eventually, serving
 from programs import Peer as BlockingPeer
 from programs import serving_program, wait_until
 
@@ -57,21 +57,21 @@ async def answer(server: hubbub.Server[Any]) -> bytes:
 async def test_one_too_many_is_refused_and_told_why(
     settings: hubbub.Settings, code: hubbub.EndingCode, words: str
 ) -> None:
-    door = Door()
+    record = Record()
     async with (
-        serving(settings=settings, observer=door) as (server, _),
+        serving(settings=settings, observer=record) as (server, _),
         Peer.of(server) as one,
         Peer.of(server) as two,
     ):
-        await door.wait_for_clients(2)
+        await record.wait_for_clients(2)
         async with Peer.of(server) as third:
             assert await third.rest() == f"{words}\n".encode()
-        assert door.refusals == [(hubbub.Address.parse(third.name), hubbub.Ending(code, words))]
+        assert record.refusals == [(hubbub.Address.parse(third.name), hubbub.Ending(code, words))]
         assert server.statistics() == hubbub.Statistics(clients=2, rooms=1, accepted=3, endings={code: 1}, slowed=0)
         # Those who are in do not notice.
         await one.send(b"Hey\n")
         assert await two.line() == b"Hey\n"
-        assert len(door.clients) == 2
+        assert len(record.clients) == 2
 
 
 async def test_who_has_left_makes_room_for_another() -> None:
@@ -116,14 +116,14 @@ async def test_what_a_refused_client_has_said_does_not_cost_it_the_words() -> No
 
 async def test_a_refused_client_that_has_gone_is_no_failure() -> None:
     access = hubbub.Access(deny=["127.0.0.1"])
-    door = Door()
-    async with serving(idle, listeners=[hubbub.Listener(endpoint=ANYWHERE, access=access)], observer=door) as (
+    record = Record()
+    async with serving(idle, listeners=[hubbub.Listener(endpoint=ANYWHERE, access=access)], observer=record) as (
         server,
         _,
     ):
         with socket.create_connection(server.addresses[0]) as plain:
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        (refusal,) = await door.wait_for_refusals()
+        (refusal,) = await record.wait_for_refusals()
         assert refusal.code is hubbub.EndingCode.DENIED
 
 
@@ -206,13 +206,13 @@ OVERLOADED = b"the server has no descriptor left for a connection\n"
 
 async def test_without_a_descriptor_who_comes_is_told_so_and_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
     loop = asyncio.get_running_loop()
-    door = Door()
+    record = Record()
     async with (
-        serving(observer=door, settings=hubbub.Settings(shed_time=0.05)) as (server, _),
+        serving(observer=record, settings=hubbub.Settings(shed_time=0.05)) as (server, _),
         Peer.of(server) as one,
         Peer.of(server) as two,
     ):
-        await door.wait_for_clients(2)
+        await record.wait_for_clients(2)
         with ExitStack() as stack:
             late = [stack.enter_context(socket.create_connection(server.addresses[0])) for _ in range(SHED_SLICE + 5)]
             more = [socket.socket() for _ in range(3)]
@@ -229,11 +229,11 @@ async def test_without_a_descriptor_who_comes_is_told_so_and_others_go_on(caplog
                 for plain in more:
                     await loop.sock_connect(plain, tuple(server.addresses[0]))
                     assert await loop.sock_recv(plain, 100) == OVERLOADED
-        assert [ending.code for _, ending in door.refusals] == [hubbub.EndingCode.OVERLOADED] * (SHED_SLICE + 8)
+        assert [ending.code for _, ending in record.refusals] == [hubbub.EndingCode.OVERLOADED] * (SHED_SLICE + 8)
         assert server.statistics().endings == {hubbub.EndingCode.OVERLOADED: SHED_SLICE + 8}
         # And when there are descriptors again, it accepts.
         async with Peer.of(server):
-            await door.wait_for_clients(3)
+            await record.wait_for_clients(3)
     (error,) = [entry for entry in caplog.records if entry.name == "hubbub" and entry.levelno >= logging.WARNING]
     assert error.getMessage().startswith(
         "no connection can be accepted: Too many open files; raise the limit (ulimit -n"

@@ -17,8 +17,8 @@ import pytest
 import hubbub
 from hubbub.entrance import Refused, hand_over
 
-from certificates import Certificates, Door, TlsPeer, make_certificates
-from helpers import Peer, eventually, serving, transport_of
+from certificates import Certificates, TlsPeer, make_certificates
+from helpers import Peer, Record, eventually, serving, transport_of
 
 KIB = 1024
 
@@ -120,26 +120,26 @@ async def test_a_header_may_come_in_pieces_and_what_is_behind_it_is_not_lost(hea
 
 @pytest.mark.parametrize("start", [b"Hey\n", b"\n", b"PROXY nonsense\r\n", b"\r\n\r\nHey\n"])
 async def test_a_trusted_proxy_without_a_header_is_refused_and_told(start: bytes) -> None:
-    door = Door()
+    record = Record()
     async with (
-        serving(listeners=[listener(proxies=OURS)], observer=door) as (server, _),
+        serving(listeners=[listener(proxies=OURS)], observer=record) as (server, _),
         Peer.of(server) as peer,
     ):
         await peer.send(start)
-        (refusal,) = await door.wait_for_refusals()
+        (refusal,) = await record.wait_for_refusals()
         assert refusal.code is hubbub.EndingCode.BAD_PROXY
         assert await peer.rest() == f"{refusal.reason}\n".encode()
         assert "PROXY" in refusal.reason
-        assert door.refusals[0][0] == hubbub.Address.parse(peer.name)
+        assert record.refusals[0][0] == hubbub.Address.parse(peer.name)
         assert server.statistics() == hubbub.Statistics(
             clients=0, rooms=1, accepted=1, endings={hubbub.EndingCode.BAD_PROXY: 1}, slowed=0
         )
-        assert not door.clients
+        assert not record.clients
 
 
 async def test_a_proxy_that_leaves_before_its_header() -> None:
-    door = Door()
-    async with serving(listeners=[listener(proxies=OURS)], observer=door) as (server, _):
+    record = Record()
+    async with serving(listeners=[listener(proxies=OURS)], observer=record) as (server, _):
         async with Peer.of(server) as peer:
             await peer.send(v1()[:10])
             peer.end()
@@ -148,20 +148,20 @@ async def test_a_proxy_that_leaves_before_its_header() -> None:
             await peer.send(v1()[:10])
             await eventually(lambda: server.statistics().accepted == 2)
             peer.reset()
-            refusals = await door.wait_for_refusals(2)
+            refusals = await record.wait_for_refusals(2)
     assert [refusal.code for refusal in refusals] == [hubbub.EndingCode.BAD_PROXY, hubbub.EndingCode.LOST]
     assert "reset" in refusals[1].reason.lower()
 
 
 async def test_a_header_that_comes_too_late() -> None:
-    door = Door()
+    record = Record()
     settings = hubbub.Settings(handshake_time=0.2)
     async with (
-        serving(listeners=[listener(proxies=OURS)], observer=door, settings=settings) as (server, _),
+        serving(listeners=[listener(proxies=OURS)], observer=record, settings=settings) as (server, _),
         Peer.of(server) as peer,
     ):
         await peer.send(v1()[:10])
-        assert await door.wait_for_refusals() == [hubbub.Ending(hubbub.EndingCode.LATE, "not let in within 0.2 s")]
+        assert await record.wait_for_refusals() == [hubbub.Ending(hubbub.EndingCode.LATE, "not let in within 0.2 s")]
         assert await peer.rest() == b""
 
 
@@ -175,11 +175,11 @@ async def test_the_header_of_one_who_is_no_trusted_proxy_is_just_a_message() -> 
 
 
 async def test_limits_and_access_count_the_real_address_and_not_that_of_the_proxy() -> None:
-    door = Door()
+    record = Record()
     settings = hubbub.Settings(clients_per_address=1, clients_per_subnet=2)
     access = hubbub.Access(allow=["192.0.2.0/24", "198.51.100.0/24"], deny=["192.0.2.66"])
     async with (
-        serving(idle, listeners=[listener(proxies=OURS, access=access)], settings=settings, observer=door) as (
+        serving(idle, listeners=[listener(proxies=OURS, access=access)], settings=settings, observer=record) as (
             server,
             _,
         ),
@@ -193,25 +193,25 @@ async def test_limits_and_access_count_the_real_address_and_not_that_of_the_prox
                 return await peer.rest()
 
         await one.send(v1(hubbub.Address("192.0.2.1", 1)))
-        await door.wait_for_clients(1)
+        await record.wait_for_clients(1)
         assert await refused("192.0.2.1") == b"192.0.2.1 has its 1 clients\n"
         await two.send(v1(hubbub.Address("192.0.2.2", 1)))
-        await door.wait_for_clients(2)
+        await record.wait_for_clients(2)
         assert await refused("192.0.2.3") == b"192.0.2.0/24 has its 2 clients\n"
         assert await refused("192.0.2.66") == b"192.0.2.66 may not connect here\n"
         assert await refused("203.0.113.1") == b"203.0.113.1 may not connect here\n"
-        codes = [ending.code for ending in await door.wait_for_refusals(4)]
+        codes = [ending.code for ending in await record.wait_for_refusals(4)]
         assert codes == [hubbub.EndingCode.CROWDED] * 2 + [hubbub.EndingCode.DENIED] * 2
-        assert [str(address) for address, _ in door.refusals] == [
+        assert [str(address) for address, _ in record.refusals] == [
             *("192.0.2.1:1", "192.0.2.3:1", "192.0.2.66:1", "203.0.113.1:1")
         ]
         # Whoever has gone counts no more.
         one.end()
-        await door.wait_for_endings()
+        await record.wait_for_endings()
         await eventually(lambda: server.statistics().clients == 1)
         async with Peer.of(server) as again:
             await again.send(v1(hubbub.Address("192.0.2.1", 2)))
-            await door.wait_for_clients(3)
+            await record.wait_for_clients(3)
 
 
 async def test_a_header_before_tls_and_a_secret(certificates: Certificates, secret: hubbub.SharedSecret) -> None:
@@ -231,15 +231,15 @@ async def test_a_header_before_tls_and_a_secret(certificates: Certificates, secr
 
 
 async def test_in_tls_nobody_is_told_in_plain(certificates: Certificates) -> None:
-    door = Door()
+    record = Record()
     access = hubbub.Access(deny=["192.0.2.0/24"])
     tls_listener = certificates.listener(proxies=OURS, access=access)
-    async with serving(listeners=[tls_listener], observer=door) as (server, _):
+    async with serving(listeners=[tls_listener], observer=record) as (server, _):
         for header in (v1(), b"Hey\n"):
             async with Peer.of(server) as peer:
                 await peer.send(header)
                 assert await peer.rest() == b""
-        codes = [ending.code for ending in await door.wait_for_refusals(2)]
+        codes = [ending.code for ending in await record.wait_for_refusals(2)]
         assert codes == [hubbub.EndingCode.DENIED, hubbub.EndingCode.BAD_PROXY]
 
 
@@ -254,22 +254,24 @@ async def riddle(client: hubbub.Client) -> bool:
 
 @pytest.mark.parametrize("secure", [False, True])
 async def test_authentication_may_be_a_dialogue(certificates: Certificates, secure: bool) -> None:
-    door = Door()
+    record = Record()
     chosen = (certificates.listener if secure else listener)(authenticate=riddle)
     context = certificates.client_context()
-    async with serving(listeners=[chosen], observer=door) as (server, _):
+    async with serving(listeners=[chosen], observer=record) as (server, _):
         for answer in (b"42\n", b"43\n"):
             async with TlsPeer.of(server, context) if secure else Peer.of(server) as peer:
                 assert await peer.line() == b"21?\n"
                 await peer.send(answer)
                 if answer == b"42\n":
-                    await door.wait_for_clients(1)
+                    await record.wait_for_clients(1)
                     await server.broadcast("Hey")
                     assert await peer.line() == b"Hey\n"
                 else:
                     assert await peer.rest() == b"not authenticated\n"
-        assert await door.wait_for_refusals() == [hubbub.Ending(hubbub.EndingCode.UNAUTHENTICATED, "not authenticated")]
-        assert len(door.clients) == 1
+        assert await record.wait_for_refusals() == [
+            hubbub.Ending(hubbub.EndingCode.UNAUTHENTICATED, "not authenticated")
+        ]
+        assert len(record.clients) == 1
         assert server.statistics().endings[hubbub.EndingCode.UNAUTHENTICATED] == 1
 
 
@@ -314,15 +316,15 @@ async def test_an_authentication_that_raises_is_logged_and_refuses(caplog: pytes
 
 @pytest.mark.parametrize("secure", [False, True])
 async def test_who_takes_too_long_is_told(certificates: Certificates, secure: bool) -> None:
-    door = Door()
+    record = Record()
     chosen = (certificates.listener if secure else listener)(authenticate=riddle)
     settings = hubbub.Settings(handshake_time=0.3)
     async with (
-        serving(listeners=[chosen], observer=door, settings=settings) as (server, _),
+        serving(listeners=[chosen], observer=record, settings=settings) as (server, _),
         TlsPeer.of(server, certificates.client_context()) if secure else Peer.of(server) as peer,
     ):
         assert await peer.rest() == b"21?\nnot let in within 0.3 s\n"
-        assert await door.wait_for_refusals() == [hubbub.Ending(hubbub.EndingCode.LATE, "not let in within 0.3 s")]
+        assert await record.wait_for_refusals() == [hubbub.Ending(hubbub.EndingCode.LATE, "not let in within 0.3 s")]
         assert server.statistics().endings == {hubbub.EndingCode.LATE: 1}
 
 
@@ -331,10 +333,10 @@ async def test_who_takes_too_long_is_told(certificates: Certificates, secure: bo
 async def test_a_client_that_leaves_meanwhile_is_no_failure(
     certificates: Certificates, how: str, secure: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    door = Door()
+    record = Record()
     chosen = (certificates.listener if secure else listener)(authenticate=riddle)
     context = certificates.client_context()
-    async with serving(listeners=[chosen], observer=door) as (server, _):
+    async with serving(listeners=[chosen], observer=record) as (server, _):
         async with TlsPeer.of(server, context) if secure else Peer.of(server) as peer:
             assert await peer.line() == b"21?\n"
             if how == "end":
@@ -345,34 +347,34 @@ async def test_a_client_that_leaves_meanwhile_is_no_failure(
                 assert await peer.rest() == b"not authenticated\n"
             else:
                 peer.reset()
-            (refusal,) = await door.wait_for_refusals()
+            (refusal,) = await record.wait_for_refusals()
         expected = hubbub.EndingCode.UNAUTHENTICATED if how == "end" else hubbub.EndingCode.LOST
         assert refusal.code is expected
-        assert not door.clients
-        assert not door.ended_clients
+        assert not record.clients
+        assert not record.ended_clients
     assert not [entry for entry in caplog.records if entry.name == "hubbub" and entry.levelno >= logging.WARNING]
 
 
 async def test_one_that_has_left_is_not_let_in_whatever_the_answer_is() -> None:
     asked = asyncio.Event()
-    door = Door()
+    record = Record()
 
     async def hesitate(client: hubbub.Client) -> bool:
         asked.set()
         await client.wait_closed()
         return True
 
-    async with serving(listeners=[listener(authenticate=hesitate)], observer=door) as (server, _):
+    async with serving(listeners=[listener(authenticate=hesitate)], observer=record) as (server, _):
         async with Peer.of(server) as peer:
             await asked.wait()
             peer.reset()
-            (refusal,) = await door.wait_for_refusals()
+            (refusal,) = await record.wait_for_refusals()
         assert refusal.code is hubbub.EndingCode.LOST
-        assert not door.clients
+        assert not record.clients
 
 
 async def test_an_authentication_may_close_the_connection_itself() -> None:
-    door = Door()
+    record = Record()
 
     async def shut(client: hubbub.Client) -> bool:
         await client.send("closed today")
@@ -381,11 +383,11 @@ async def test_an_authentication_may_close_the_connection_itself() -> None:
 
     settings = hubbub.Settings(linger_time=0.05)
     async with (
-        serving(listeners=[listener(authenticate=shut)], observer=door, settings=settings) as (server, _),
+        serving(listeners=[listener(authenticate=shut)], observer=record, settings=settings) as (server, _),
         Peer.of(server) as peer,
     ):
         assert await peer.rest() == b"closed today\n"
-        assert await door.wait_for_refusals() == [hubbub.Ending(hubbub.EndingCode.CLOSED, "closed today")]
+        assert await record.wait_for_refusals() == [hubbub.Ending(hubbub.EndingCode.CLOSED, "closed today")]
 
 
 async def test_the_secret_is_the_first_message(secret: hubbub.SharedSecret) -> None:
@@ -496,16 +498,16 @@ async def test_a_stranger_that_has_said_much_is_told_as_well(
 ) -> None:
     """Closing a socket with unread data resets the connection, and what was said last is lost (RFC 1122, 4.2.2.13)."""
     chosen = (certificates.listener if secure else listener)(authenticate=secret)
-    door = Door()
+    record = Record()
     settings = hubbub.Settings(linger_time=0.3)
     async with (
-        serving(listeners=[chosen], observer=door, settings=settings) as (server, _),
+        serving(listeners=[chosen], observer=record, settings=settings) as (server, _),
         TlsPeer.of(server, certificates.client_context()) if secure else Peer.of(server) as peer,
     ):
         if isinstance(peer, Peer):
             peer.stall()
         await peer.send(b"close sesame\n" + b"x" * 100 * KIB)
-        await door.wait_for_refusals()
+        await record.wait_for_refusals()
         # It listens when the server is done with it.
         await eventually(lambda: not server._registry._entering)
         plain = peer.writer.get_extra_info("socket") if isinstance(peer, Peer) else peer.plain

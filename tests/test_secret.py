@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Sequence
@@ -21,17 +20,6 @@ SECRET = "correct horse battery staple"
 REFUSED = b"not authenticated\n"
 
 
-class Door(Record):
-    """Remembers who was not let in, too."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.refusals: asyncio.Queue[hubbub.Ending] = asyncio.Queue()
-
-    def refused(self, address: hubbub.Address, ending: hubbub.Ending) -> None:
-        self.refusals.put_nowait(ending)
-
-
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A file with a secret."""
@@ -41,27 +29,28 @@ def path(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def guarded(path: Path, handler: Any = relay, **options: Any) -> AsyncIterator[tuple[hubbub.Server[Any], Door]]:
+async def guarded(path: Path, handler: Any = relay, **options: Any) -> AsyncIterator[tuple[hubbub.Server[Any], Record]]:
     """A server whose clients have to say a secret of a file."""
     listener = hubbub.Listener[Any](endpoint=hubbub.Address("127.0.0.1", 0), authenticate=hubbub.SharedSecret(path))
-    door = Door()
-    async with serving(handler, listeners=[listener], observer=door, **options) as (server, _):
-        yield server, door
+    record = Record()
+    async with serving(handler, listeners=[listener], observer=record, **options) as (server, _):
+        yield server, record
 
 
-async def is_let_in(server: hubbub.Server[Any], door: Door, *pieces: bytes) -> bool:
+async def is_let_in(server: hubbub.Server[Any], record: Record, *pieces: bytes) -> bool:
     """Whether somebody who says this comes in; whoever does not must be told so."""
-    before = len(door.clients)
+    before, refused = len(record.clients), len(record.refusals)
     async with Peer.of(server) as peer:
         for piece in pieces:
             await peer.send(piece)
         peer.end()
         said = await peer.rest()
-    if len(door.clients) > before:
+    if len(record.clients) > before:
         assert said == b""
         return True
     assert said == REFUSED
-    assert await door.refusals.get() == hubbub.Ending(hubbub.EndingCode.UNAUTHENTICATED, "not authenticated")
+    (*_, ending) = await record.wait_for_refusals(refused + 1)
+    assert ending == hubbub.Ending(hubbub.EndingCode.UNAUTHENTICATED, "not authenticated")
     return False
 
 
@@ -84,33 +73,33 @@ def secret_of(server: hubbub.Server[Any]) -> hubbub.SharedSecret:
 
 
 async def test_who_says_the_secret_comes_in_and_is_a_client_like_any_other(path: Path) -> None:
-    async with guarded(path) as (server, door), Peer.of(server) as alice, Peer.of(server) as bob:
+    async with guarded(path) as (server, record), Peer.of(server) as alice, Peer.of(server) as bob:
         for peer in (alice, bob):
             await peer.send(SECRET.encode() + b"\n")
-        await door.wait_for_clients(2)
+        await record.wait_for_clients(2)
         await alice.send(b"hello\n")
         assert await bob.line() == b"hello\n"
 
 
 async def test_before_the_secret_nothing_is_heard(path: Path) -> None:
-    async with guarded(path) as (server, door), Peer.of(server) as peer:
+    async with guarded(path) as (server, record), Peer.of(server) as peer:
         await server.broadcast("not for everybody")
         assert not server.clients
         await peer.send(SECRET.encode() + b"\n")
-        await door.wait_for_clients(1)
+        await record.wait_for_clients(1)
         await server.broadcast("for members")
         assert await peer.line() == b"for members\n"
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r\r\n", b"\r", b""])
 async def test_a_secret_may_end_in_any_way_in_which_a_line_does(path: Path, end: bytes) -> None:
-    async with guarded(path) as (server, door):
-        assert await is_let_in(server, door, SECRET.encode() + end)
+    async with guarded(path) as (server, record):
+        assert await is_let_in(server, record, SECRET.encode() + end)
 
 
 async def test_a_secret_may_come_in_pieces(path: Path) -> None:
-    async with guarded(path) as (server, door):
-        assert await is_let_in(server, door, *[bytes([byte]) for byte in SECRET.encode()], b"\r", b"\n")
+    async with guarded(path) as (server, record):
+        assert await is_let_in(server, record, *[bytes([byte]) for byte in SECRET.encode()], b"\r", b"\n")
 
 
 @pytest.mark.parametrize(
@@ -133,30 +122,30 @@ async def test_a_secret_may_come_in_pieces(path: Path) -> None:
     ],
 )
 async def test_who_says_anything_else_first_does_not_come_in(path: Path, said: bytes) -> None:
-    async with guarded(path) as (server, door):
-        assert not await is_let_in(server, door, said)
-        assert not door.clients
+    async with guarded(path) as (server, record):
+        assert not await is_let_in(server, record, said)
+        assert not record.clients
 
 
 async def test_who_leaves_without_a_word_does_not_come_in(path: Path) -> None:
-    async with guarded(path) as (server, door):
-        assert not await is_let_in(server, door)
+    async with guarded(path) as (server, record):
+        assert not await is_let_in(server, record)
         async with Peer.of(server) as peer:
             await peer.send(SECRET.encode()[:4])
             peer.reset()
-            ending = await door.refusals.get()
+            (ending,) = await record.wait_for_refusals()
         assert ending.code in {hubbub.EndingCode.LOST, hubbub.EndingCode.LEFT, hubbub.EndingCode.UNAUTHENTICATED}
-        assert not door.clients
+        assert not record.clients
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 async def test_each_of_several_secrets_will_do(path: Path, end: str) -> None:
     put(path, end.join(["", "first", "", "sécond", SECRET]).encode())
-    async with guarded(path) as (server, door):
+    async with guarded(path) as (server, record):
         for secret in ("first", "sécond", SECRET):
-            assert await is_let_in(server, door, secret.encode() + b"\r\n")
+            assert await is_let_in(server, record, secret.encode() + b"\r\n")
         for wrong in ("", "firstsécond", "firs", "third"):
-            assert not await is_let_in(server, door, wrong.encode() + b"\n")
+            assert not await is_let_in(server, record, wrong.encode() + b"\n")
 
 
 @pytest.mark.parametrize(
@@ -167,12 +156,12 @@ async def test_each_of_several_secrets_will_do(path: Path, end: str) -> None:
 @pytest.mark.parametrize("secret", [SECRET.encode(), b"\xff\xfe"])
 async def test_a_secret_may_be_bytes_in_any_framing(path: Path, framing: hubbub.Framing[bytes], secret: bytes) -> None:
     put(path, secret + b"\n")
-    async with guarded(path, framing=framing) as (server, door), Peer.of(server) as peer, Peer.of(server) as other:
+    async with guarded(path, framing=framing) as (server, record), Peer.of(server) as peer, Peer.of(server) as other:
         await peer.send(framing.encode([secret]))
-        await door.wait_for_clients(1)
+        await record.wait_for_clients(1)
         await other.send(framing.encode([secret + b"?"]))
         assert await other.rest() == framing.encode_text("not authenticated")
-        assert len(door.clients) == 1
+        assert len(record.clients) == 1
 
 
 # What is told of it.
@@ -187,13 +176,13 @@ async def test_a_secret_reaches_neither_observer_nor_handler_nor_any_log(
     async def listen(client: hubbub.Client) -> None:
         heard.extend([message async for message in client])
 
-    async with guarded(path, listen) as (server, door):
-        assert await is_let_in(server, door, SECRET.encode() + b"\nhello\n")
-        assert not await is_let_in(server, door, b"a wrong secret\n" + SECRET.encode() + b"\n")
+    async with guarded(path, listen) as (server, record):
+        assert await is_let_in(server, record, SECRET.encode() + b"\nhello\n")
+        assert not await is_let_in(server, record, b"a wrong secret\n" + SECRET.encode() + b"\n")
         # The connections are forgotten, and all of them was told.
-        await door.wait_for_endings(1)
+        await record.wait_for_endings(1)
     assert heard == ["hello"]
-    assert list(door.received_from.values()) == [["hello"]]
+    assert list(record.received_from.values()) == [["hello"]]
     assert caplog.records
     told = caplog.text + repr([vars(record) for record in caplog.records])
     assert SECRET not in told
@@ -203,11 +192,12 @@ async def test_a_secret_reaches_neither_observer_nor_handler_nor_any_log(
 async def test_a_secret_in_a_broken_message_reaches_no_log(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     limits = hubbub.Settings(message_limit=100)
-    async with guarded(path, settings=limits) as (server, door), Peer.of(server) as peer:
+    async with guarded(path, settings=limits) as (server, record), Peer.of(server) as peer:
         await peer.send(SECRET.encode() * 10 + b"\n")
         assert await peer.rest() == b"message longer than 100 bytes\n"
-        assert (await door.refusals.get()).code is hubbub.EndingCode.TOO_LONG
-    assert not door.received_from
+        (ending,) = await record.wait_for_refusals()
+        assert ending.code is hubbub.EndingCode.TOO_LONG
+    assert not record.received_from
     assert SECRET not in caplog.text
 
 
@@ -228,13 +218,13 @@ async def test_messages_right_behind_the_secret_reach_handler_and_observer_in_or
     async def listen(client: hubbub.Client) -> None:
         heard.extend([message async for message in client])
 
-    async with guarded(path, listen) as (server, door), Peer.of(server) as peer:
+    async with guarded(path, listen) as (server, record), Peer.of(server) as peer:
         await peer.send(SECRET.encode() + b"\n" + pieces[0])
         for piece in pieces[1:]:
             await peer.send(piece)
         peer.end()
-        await door.wait_for_endings(1)
-        assert door.received_from == {peer.name: wanted}
+        await record.wait_for_endings(1)
+        assert record.received_from == {peer.name: wanted}
     assert heard == wanted
 
 
@@ -267,22 +257,22 @@ def test_a_reload_says_whether_the_secrets_have_changed_and_not_what_they_are(pa
 
 
 async def test_after_a_reload_the_new_secret_counts_and_the_old_one_does_not(path: Path) -> None:
-    async with guarded(path) as (server, door):
+    async with guarded(path) as (server, record):
         put(path, b"another\n")
-        assert await is_let_in(server, door, SECRET.encode())
-        assert not await is_let_in(server, door, b"another")
+        assert await is_let_in(server, record, SECRET.encode())
+        assert not await is_let_in(server, record, b"another")
         assert secret_of(server).reload() is not None
-        assert not await is_let_in(server, door, SECRET.encode())
-        assert await is_let_in(server, door, b"another")
+        assert not await is_let_in(server, record, SECRET.encode())
+        assert await is_let_in(server, record, b"another")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\n"])
 async def test_after_a_reload_that_failed_the_old_secret_holds(path: Path, content: bytes | None) -> None:
-    async with guarded(path) as (server, door):
+    async with guarded(path) as (server, record):
         put(path, content)
         with pytest.raises((OSError, ValueError), match=str(path)):
             secret_of(server).reload()
-        assert await is_let_in(server, door, SECRET.encode())
-        assert not await is_let_in(server, door, b"")
+        assert await is_let_in(server, record, SECRET.encode())
+        assert not await is_let_in(server, record, b"")
         put(path, b"another\n")
         assert secret_of(server).reload() is not None

@@ -13,8 +13,8 @@ import pytest
 import hubbub
 from hubbub.tls import describe_tls, name_in
 
-from certificates import CLIENT_NAME, Certificates, Door, TlsPeer, make_certificates
-from helpers import dial, serving
+from certificates import CLIENT_NAME, Certificates, TlsPeer, make_certificates
+from helpers import Record, dial, serving
 from programs import TerminalProgram
 
 
@@ -173,12 +173,12 @@ async def test_a_version_that_is_too_old_is_refused(certificates: Certificates) 
     context = certificates.client_context(version=ssl.TLSVersion.TLSv1_1)
     # OpenSSL itself is not to be what refuses it.
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
-    door = Door()
-    async with serving(listeners=[certificates.listener()], observer=door) as (server, _):
+    record = Record()
+    async with serving(listeners=[certificates.listener()], observer=record) as (server, _):
         with pytest.raises(ssl.SSLError):
             async with TlsPeer.of(server, context):
                 raise AssertionError("it was let in")
-        (refusal,) = await door.wait_for_refusals()
+        (refusal,) = await record.wait_for_refusals()
         assert refusal == hubbub.Ending(hubbub.EndingCode.BAD_TLS, "the TLS handshake failed: unsupported protocol")
 
 

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 import hubbub
 from hubbub.tls_transport import PIECE_SIZE
 
-from certificates import CLIENT_NAME, Certificates, Door, TlsPeer, make_certificates
-from helpers import Peer, dial, eventually, fall_behind, serving, transport_of
+from certificates import CLIENT_NAME, Certificates, TlsPeer, make_certificates
+from helpers import Peer, Record, dial, eventually, fall_behind, serving, transport_of
 from programs import Program, require_program
 
 KIB = 1024
@@ -499,10 +499,10 @@ async def test_a_message_that_is_cut_by_the_inbox_limit_arrives_whole(certificat
 
 @pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\n", b"\x16\x03\x01\x00\x05hello", b"\0" * 100_000])
 async def test_g7_garbage_instead_of_a_handshake_is_refused(certificates: Certificates, garbage: bytes) -> None:
-    door = Door()
+    record = Record()
     context = certificates.client_context()
     async with (
-        serving(listeners=[certificates.listener()], observer=door, settings=hubbub.Settings(handshake_time=1)) as (
+        serving(listeners=[certificates.listener()], observer=record, settings=hubbub.Settings(handshake_time=1)) as (
             server,
             _,
         ),
@@ -511,7 +511,7 @@ async def test_g7_garbage_instead_of_a_handshake_is_refused(certificates: Certif
         Peer.of(server) as stranger,
     ):
         await stranger.send(garbage)
-        (refusal,) = await door.wait_for_refusals()
+        (refusal,) = await record.wait_for_refusals()
         if garbage == b"\n":
             # It might become a handshake.
             assert refusal == hubbub.Ending(hubbub.EndingCode.LATE, "not let in within 1 s")
@@ -519,18 +519,18 @@ async def test_g7_garbage_instead_of_a_handshake_is_refused(certificates: Certif
             assert refusal.code is hubbub.EndingCode.BAD_TLS
             assert refusal.reason.startswith("the TLS handshake failed: ")
             assert "_ssl.c" not in refusal.reason
-        assert door.refusals[0][0] == hubbub.Address.parse(stranger.name)
+        assert record.refusals[0][0] == hubbub.Address.parse(stranger.name)
         assert server.statistics().endings == {refusal.code: 1}
-        await door.wait_for_clients(2)
+        await record.wait_for_clients(2)
         await one.send(b"Hey\n")
         assert await two.line() == b"Hey\n"
-        assert len(door.clients) == 2
+        assert len(record.clients) == 2
 
 
 @pytest.mark.parametrize("how", ["end", "reset"])
 async def test_g7_a_client_that_leaves_in_the_middle_of_its_handshake(certificates: Certificates, how: str) -> None:
-    door = Door()
-    async with serving(listeners=[certificates.listener()], observer=door) as (server, _):
+    record = Record()
+    async with serving(listeners=[certificates.listener()], observer=record) as (server, _):
         async with Peer.of(server) as peer:
             # The first bytes of a ClientHello.
             await peer.send(b"\x16\x03\x01\x02\x00\x01\x00")
@@ -539,22 +539,22 @@ async def test_g7_a_client_that_leaves_in_the_middle_of_its_handshake(certificat
             else:
                 await eventually(lambda: bool(server.statistics().accepted))
                 peer.reset()
-            (refusal,) = await door.wait_for_refusals()
+            (refusal,) = await record.wait_for_refusals()
         assert refusal.code is hubbub.EndingCode.BAD_TLS
         if how == "end":
             assert refusal.reason == "the TLS handshake failed: the client left during the handshake"
-        assert not door.clients
+        assert not record.clients
 
 
 async def test_a_handshake_that_takes_too_long_is_ended(certificates: Certificates) -> None:
-    door = Door()
+    record = Record()
     settings = hubbub.Settings(handshake_time=0.2)
     async with (
-        serving(listeners=[certificates.listener()], observer=door, settings=settings) as (server, _),
+        serving(listeners=[certificates.listener()], observer=record, settings=settings) as (server, _),
         Peer.of(server) as peer,
     ):
         await peer.send(b"\x16\x03\x01\x02\x00\x01\x00")
-        assert await door.wait_for_refusals() == [hubbub.Ending(hubbub.EndingCode.LATE, "not let in within 0.2 s")]
+        assert await record.wait_for_refusals() == [hubbub.Ending(hubbub.EndingCode.LATE, "not let in within 0.2 s")]
         # It cannot be told in TLS.
         assert await peer.rest() == b""
         assert server.statistics().clients == 0
