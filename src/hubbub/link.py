@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, cast
 from .exceptions import FramingError
 from .framing import M
 from .pulse import Pulse
+from .tcp import reset_on_close
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -407,7 +408,12 @@ class Link(asyncio.Protocol, Generic[M]):
             await self._closed.wait()
 
     def abort(self) -> None:
-        """End the connection at once, whatever waits."""
+        """End the connection at once, whatever waits. What the system has, it may still deliver."""
+        self._transport.abort()
+
+    def reset(self) -> None:
+        """End the connection at once, and let the system forget what it holds for the peer."""
+        reset_on_close(self._transport.get_extra_info("socket"))
         self._transport.abort()
 
 

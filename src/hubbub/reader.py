@@ -156,7 +156,7 @@ class Reader(Link[M]):
     def end_stalled(self, patience: float) -> None:
         """End the connection at once: its socket takes nothing."""
         self.end(Ending(EndingCode.STALLED, f"took nothing for {patience:g} s"), deliver=False)
-        self.abort()
+        self.reset()
 
     def _place_cursors(self) -> None:
         for cursor in self.outbox.cursors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
 
 KEEPALIVE_PROBES: Final = 3
 """How many probes a silent peer may leave unanswered before its connection counts as lost."""
+
+RESET: Final = struct.pack("ii", 1, 0)
+"""On, and to linger for no second."""
 
 
 def set_options(connection: socket.socket, settings: Settings) -> None:
@@ -29,6 +33,14 @@ def set_options(connection: socket.socket, settings: Settings) -> None:
     # While something is unacknowledged there are no such probes, but repeats for a quarter of an hour.
     silence = settings.keepalive_time + KEEPALIVE_PROBES * settings.keepalive_interval
     _set_tcp_option(connection, "TCP_USER_TIMEOUT", int(1000 * max(silence, settings.patience)))
+
+
+def reset_on_close(connection: socket.socket) -> None:
+    """Have the system forget, with the connection, what it holds for the peer (SO_LINGER, socket(7)).
+
+    Otherwise it would offer that to a peer that takes nothing, for as long as TCP_USER_TIMEOUT says.
+    """
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
 
 def _set_tcp_option(connection: socket.socket, name: str, value: int) -> None:

@@ -1,0 +1,135 @@
+"""Abuse 1 and 2: clients that never read."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+
+import pytest
+
+from abuse_tools import (
+    LIFTED,
+    MIB,
+    UNMEASURED,
+    Crowd,
+    StreamSender,
+    Watch,
+    compare,
+    kernel_memory,
+    many_descriptors,
+    mib,
+    resident_memory,
+)
+from figures import FULL, note, scaled
+from programs import hubbub_serve
+
+CLIENTS = scaled(1000, 40)
+RETENTION = 16 * MIB
+SIZE = scaled(24, 8) * MIB
+ROUNDS = scaled(3, 2)
+
+WARM_UP = RETENTION + 4 * MIB
+"""After so much, an idler has held senders for as long as it may, and is out of what is retained."""
+
+PACE = scaled(256, 1024) * 1024
+"""Senders that are held back are far slower than readers are, even if a thousand share a busy machine."""
+
+SLACK = 64 * MIB
+
+IDLER_LIMIT = 256 * 1024
+"""Bytes of the kernel's for a client that reads nothing: twice what it may hold that is not on its way."""
+
+SHARE = 0.95 if FULL else 0.25
+"""Of their speed, what readers keep. A short run takes a tenth of a second, in which a shared machine does anything."""
+
+OPTIONS = [*LIFTED, f"--retention={RETENTION}", f"--pace={PACE}", "--patience=3600"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was seen while a stream was broadcast.
+
+    Attributes:
+        speed: bytes per second, for each reader.
+        resident: bytes of the server's memory, at most.
+        idle: bytes of the kernel's memory for the idlers, at most.
+    """
+
+    speed: float
+    resident: float
+    idle: float
+
+
+def run(readers: int, idlers: int, when_slow: str, *, size: int = SIZE) -> Run:
+    """Broadcast to so many who read, and so many who do not; every reader must hear every byte."""
+    with (
+        many_descriptors(2 * CLIENTS + 500),
+        hubbub_serve("relay", "--quiet", f"--when-slow={when_slow}", *OPTIONS, env=UNMEASURED) as server,
+        Crowd("read", server.endpoint, readers=readers, idlers=idlers) as crowd,
+    ):
+        idle = set(crowd.told()["idle"])
+        with (
+            # Who connects after them speaks after they are in.
+            StreamSender(server.endpoint) as sender,
+            Watch(lambda: resident_memory(server.pid)) as resident,
+            Watch(lambda: kernel_memory(server.endpoint.port, idle)) as kernel,
+        ):
+            for part in (WARM_UP, size):
+                crowd.send(b"%d\n" % part)
+                start = time.monotonic()
+                sender.say(part)
+                heard = crowd.told()
+                assert heard["positions"] == [sender.position]
+                assert not heard["wrong"]
+                assert not heard["ended"]
+        ended = server.errors.unread.count(b" ended: slow: ")
+        assert ended == (idlers if when_slow == "disconnect" else 0)
+        return Run(size / (heard["at"] - start), resident.peak, kernel.peak)
+
+
+def typical(speeds: list[float]) -> float:
+    """Of some runs; of short ones the best, which is the one that had the machine for itself."""
+    return statistics.median(speeds) if FULL else max(speeds)
+
+
+@pytest.mark.parametrize("when_slow", ["disconnect", "skip"] if FULL else ["skip"])
+def test_1_one_client_that_never_reads_takes_no_memory_and_no_time_of_the_others(when_slow: str) -> None:
+    runs = []
+
+    def abused() -> float:
+        runs.append(run(CLIENTS - 1, 1, when_slow))
+        return runs[-1].speed
+
+    baseline, speed = map(typical, compare(ROUNDS, lambda: run(CLIENTS - 1, 0, when_slow).speed, abused))
+    if FULL:
+        # A gigabyte, to some.
+        runs.append(run(20, 1, when_slow, size=1024 * MIB))
+    memory = max(one.resident + one.idle for one in runs)
+    note(
+        1, f"memory, with one of {CLIENTS} that never reads ({when_slow})", mib(memory), f"<= {mib(RETENTION + SLACK)}"
+    )
+    note(1, f"speed of the others ({when_slow})", f"{speed / baseline:.1%} of {mib(baseline)}/s", ">= 95 %")
+    assert memory <= RETENTION + SLACK
+    assert speed >= SHARE * baseline
+
+
+@pytest.mark.parametrize("when_slow", ["disconnect", "skip"] if FULL else ["disconnect"])
+def test_2_half_of_all_clients_that_never_read_take_no_more_than_one(when_slow: str) -> None:
+    half = CLIENTS // 2
+    runs = []
+
+    def abused() -> float:
+        runs.append(run(half, half, when_slow))
+        return runs[-1].speed
+
+    baseline, speed = map(typical, compare(ROUNDS, lambda: run(half, 0, when_slow).speed, abused))
+    one = run(CLIENTS - 1, 1, when_slow).resident
+    resident = statistics.median(each.resident for each in runs)
+    idle = max(each.idle for each in runs) / half
+    note(2, f"the server's memory, of that with one idler ({when_slow})", f"{resident / one:.1%}", "<= 110 %")
+    note(2, f"the kernel's for each of {half} idlers ({when_slow})", f"{idle / 1024:.0f} KiB", "<= 256 KiB")
+    note(2, f"speed of each of the others ({when_slow})", f"{speed / baseline:.1%} of {mib(baseline)}/s", ">= 95 %")
+    assert resident <= 1.1 * one
+    assert idle <= IDLER_LIMIT
+    assert speed >= SHARE * baseline
