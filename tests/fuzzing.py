@@ -302,8 +302,7 @@ def fuzz_listen_url(data: bytes) -> None:
     assert url.query.keys() <= set(KEYS)
     # Nothing of what was written is lost: two networks to deny are not one.
     assert len(url.query) == len(parse_qsl(urlsplit(text).query, keep_blank_values=True))
-    (endpoint,) = url.endpoints
-    match endpoint:
+    match endpoint := url.endpoint:
         case Address():
             assert url.scheme in {"tcp", "tls"}
             assert 0 <= endpoint.port <= 65535

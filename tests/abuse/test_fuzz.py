@@ -14,9 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fuzzing
-from fuzzing import TARGETS
-
 from figures import note, scaled
+from fuzzing import TARGETS
 
 PROGRAM = Path(fuzzing.__file__)
 FUZZING_TIME = scaled(60, 2)

@@ -5,15 +5,31 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
+import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import trustme
 
 from hubbub import Address
 
-from programs import HUBBUB, ServerProgram, address_in, assert_relays, free_port, hubbub_serve, refuses, wait_until
+from certificates import CLIENT_NAME, SERVER_NAME, Certificates, make_certificates
+from programs import (
+    HUBBUB,
+    WAIT_TIME,
+    ServerProgram,
+    address_in,
+    assert_relays,
+    free_port,
+    hubbub_serve,
+    refuses,
+    wait_until,
+)
 
 HANDLER = """
 import hubbub
@@ -210,3 +226,153 @@ def test_standard_streams_that_are_closed_do_not_stop_the_server(closed: str) ->
         wait_until(lambda: not refuses(endpoint), "server")
         assert_relays(endpoint)
         server.stop()
+
+
+# Who was not let in.
+
+
+def test_who_is_not_let_in_is_told_with_the_reason() -> None:
+    with hubbub_serve("--deny", "127.0.0.0/8") as server, server.peer() as peer:
+        assert peer.rest() == b"127.0.0.1 may not connect here\n"
+        reason = "denied: 127.0.0.1 may not connect here"
+        assert server.output.line().decode() == f"{peer.name} was not let in ({reason}).\n"
+        assert server.stop() == ""
+
+
+def test_of_many_that_are_not_let_in_ten_a_second_are_shown_and_the_rest_counted() -> None:
+    with hubbub_serve("--deny", "127.0.0.0/8") as server:
+        start = time.monotonic()
+        for _ in range(200):
+            with server.peer() as peer:
+                peer.rest()
+        seconds = time.monotonic() - start
+        output = server.stop()
+    shown = output.count(" was not let in (denied: ")
+    counts = re.findall(r"^(\d+) more connections that were not let in not shown\.\n", output, re.MULTILINE)
+    assert shown + sum(map(int, counts)) == 200
+    assert 10 <= shown <= 10 * (seconds + 1)
+
+
+def test_their_number_is_told_when_there_is_time_again() -> None:
+    with hubbub_serve("--deny", "127.0.0.0/8") as server:
+
+        def is_told() -> bool:
+            with server.peer() as peer:
+                peer.rest()
+            return b"not let in not shown.\n" in server.output.unread
+
+        wait_until(is_told, "count")
+        server.output.expect(rb"not shown\.\n%s:\d+ was not let in " % server.endpoint.host.encode())
+
+
+def test_as_json_those_are_objects_too() -> None:
+    with hubbub_serve("--deny", "127.0.0.0/8", "--log-format", "json") as server:
+        names = []
+        for _ in range(12):
+            with server.peer() as peer:
+                names.append(peer.name)
+                peer.rest()
+        events = [parse(line) for line in server.stop().splitlines()]
+    refusal = {"event": "refused", "address": "127.0.0.1", "code": "denied", "reason": "127.0.0.1 may not connect here"}
+    refused = [event for event in events if event["event"] == "refused"]
+    # All of the first second are.
+    assert refused[:10] == [{**refusal, "client": name} for name in names[:10]]
+    counted = [event for event in events if event["event"] == "not shown"]
+    assert {str(event["what"]) for event in counted} == {"connections that were not let in"}
+    assert len(refused) + sum(int(str(event["count"])) for event in counted) == 12
+
+
+def test_verbose_logs_each_that_is_not_let_in() -> None:
+    with hubbub_serve("--deny", "127.0.0.0/8", "--verbose", "--quiet") as server, server.peer() as peer:
+        assert peer.rest() == b"127.0.0.1 may not connect here\n"
+        reason = "denied: 127.0.0.1 may not connect here"
+        assert server.errors.line().decode() == f"{peer.name} was not let in: {reason}\n"
+        assert server.stop() == ""
+
+
+# What is told of each.
+
+
+@contextmanager
+def tls_client(server: ServerProgram, certificates: Certificates, certificate: Path) -> Iterator[ssl.SSLSocket]:
+    """A client of the server that has shown a certificate."""
+    context = certificates.client_context(certificate)
+    with (
+        socket.create_connection(server.endpoint, WAIT_TIME) as plain,
+        context.wrap_socket(plain, server_hostname=SERVER_NAME) as client,
+    ):
+        yield client
+
+
+def mutual_tls(certificates: Certificates, client_ca: Path) -> list[str]:
+    """Options of a server that asks for certificates of an authority."""
+    return [
+        f"--tls-cert={certificates.server}",
+        f"--tls-key={certificates.server_key}",
+        f"--tls-client-ca={client_ca}",
+    ]
+
+
+def test_as_json_the_name_in_the_certificate_is_told(tmp_path: Path) -> None:
+    certificates = make_certificates(tmp_path)
+    with hubbub_serve("--log-format", "json", *mutual_tls(certificates, certificates.client_ca)) as server:
+        with tls_client(server, certificates, certificates.client):
+            event = parse(server.output.line())
+        assert (event["event"], event["certificate"], event["address"]) == ("connected", CLIENT_NAME, "127.0.0.1")
+
+
+def test_a_certificates_name_cannot_act_on_a_terminal(tmp_path: Path) -> None:
+    certificates, authority = make_certificates(tmp_path), trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    authority.issue_cert(common_name="mine\x1b[2J\n").private_key_and_cert_chain_pem.write_to_path(
+        tmp_path / "evil.pem"
+    )
+    with hubbub_serve(*mutual_tls(certificates, tmp_path / "authority.pem")) as server:
+        with tls_client(server, certificates, tmp_path / "evil.pem"):
+            line = server.output.line().decode()
+        assert line.endswith(r" connected with the certificate of mine\x1b[2J\n." + "\n")
+
+
+def test_a_reason_that_quotes_a_client_cannot_act_on_a_terminal(tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text(HANDLER)
+    with hubbub_serve("module:handler", "--log-format", "json", cwd=tmp_path) as server, server.peer() as peer:
+        assert parse(server.output.line())["event"] == "connected"
+        peer.send("\x1b[2J\u2028\n".encode())
+        assert parse(server.output.line())["message"] == "\x1b[2J\u2028"
+        line = server.output.line().decode()
+        assert r"the handler raised ValueError: \u001b[2J\u2028" in line
+        assert parse(line)["reason"] == "the handler raised ValueError: \x1b[2J\u2028"
+
+
+def test_as_json_each_end_has_its_figures() -> None:
+    with hubbub_serve("relay", "--log-format", "json") as server:
+        with server.peer() as peer:
+            server.output.line()
+            start = time.monotonic()
+            peer.send(b"one\ntwo\n")
+            said = [parse(server.output.line())["message"] for _ in range(2)]
+            assert said == ["one", "two"]
+            peer.end()
+            peer.rest()
+            event: dict[str, object] = json.loads(server.output.line())
+        assert 0 <= float(str(event["duration"])) <= time.monotonic() - start + 1
+        assert (event["messages"], event["bytes"], event["code"]) == (2, 8, "left")
+        assert (event["lag_messages"], event["lag_bytes"]) == (0, 0)
+
+
+def test_as_json_the_end_of_a_client_that_lags_tells_how_far() -> None:
+    with hubbub_serve("relay", "--log-format", "json") as server:
+        reader = server.peer(receive_buffer=65_536)
+        server.output.expect(rb'"connected", "client": "%s"' % reader.name.encode())
+        with server.peer() as sender:
+            sender.send(b"%d\n" % 10**99 * 60_000)
+            sender.end()
+            server.output.expect(rb'"disconnected", "client": "%s"' % sender.name.encode())
+            # What is left of that line.
+            server.output.line()
+        reader.reset()
+        event = parse(server.output.line())
+        assert (event["event"], event["client"], event["code"]) == ("disconnected", reader.name, "lost")
+        lag = int(str(event["lag_messages"])), int(str(event["lag_bytes"]))
+        assert 0 < lag[0] < 60_000
+        assert lag[0] * 101 <= lag[1]

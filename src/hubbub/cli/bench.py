@@ -17,6 +17,7 @@ from ..bench.lines import MAX_SENDERS, MIN_SIZE
 from ..bench.load import Load, LoadFailure
 from ..bench.plan import Plan
 from ..run import loop_factory
+from .descriptors import allow_descriptors
 from .failure import Failure, Unreachable, reason_of
 from .options import option
 from .values import Endpoint, Size
@@ -96,7 +97,9 @@ def bench(
     except ValueError as error:
         raise Failure(str(error)) from None
     draw = _import_draw(plan, plot) if plot else None
-    _allow_descriptors(readers + senders + DESCRIPTORS_SPARE)
+    needed = readers + senders + DESCRIPTORS_SPARE
+    if allowed := allow_descriptors(needed):
+        raise Failure(f"{needed} open files are needed, and {allowed} allowed; raise the limit (ulimit -Hn {needed})")
     load = Load(endpoint, plan)
     problem, status = _drive(load, endpoint)
     if load.elapsed is not None:
@@ -176,15 +179,3 @@ def _import_draw(plan: Plan, path: Path) -> Callable[[Plan, Latencies, Path], No
     except ModuleNotFoundError:
         raise Failure('--plot needs matplotlib; install it with: pip install "hubbub[plot]"') from None
     return draw
-
-
-def _allow_descriptors(count: int) -> None:
-    """Raise the soft limit of open files where that is needed."""
-    # Only POSIX has it, and the other commands run elsewhere, too.
-    import resource  # noqa: PLC0415 - see above
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < count:
-        if hard != resource.RLIM_INFINITY and hard < count:
-            raise Failure(f"{count} open files are needed, and {hard} allowed; raise the limit (ulimit -Hn {count})")
-        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))

@@ -6,6 +6,7 @@ import click
 
 from ..server import Server
 from .failure import Failure
+from .listeners import FIRST_PASSED
 from .serve import serve
 from .setup import make_setup
 
@@ -17,9 +18,10 @@ def check(file: str) -> None:
 
     The exit status is 0 if all is good. Otherwise the error says what is wrong, and where.
     """
-    # A variable may say something else than the file, as it may for `serve`.
-    with serve.make_context("serve", ["--config", file]) as context:
-        setup = make_setup(context.params)
+    # A variable may say something else than the file, as it may for `serve`, whose parent knows of -h.
+    with serve.make_context("serve", ["--config", file], parent=click.get_current_context().parent) as context:
+        # What systemd passes, it passes to the service only.
+        setup = make_setup(context.params, passed=[FIRST_PASSED])
     try:
         Server(setup.handler, listeners=setup.listeners, framing=setup.framing, settings=setup.settings)
     except ValueError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from difflib import get_close_matches
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,7 +53,9 @@ def load(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
             _check(ctx, known[key], key, value)
         except _WrongValueError as error:
             raise Failure(f"{path}, line {find_line(text, key, error.part)}: {error}") from None
-        ctx.default_map[str(known[key].name)] = value
+        # As text, a number is read as an option's is.
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        ctx.default_map[str(known[key].name)] = str(value) if is_number else value
 
 
 def find_line(text: str, key: str, part: str = "") -> int:
@@ -63,11 +66,11 @@ def find_line(text: str, key: str, part: str = "") -> int:
         key: a key at its top level.
         part: what must be on the line, which may then be a later one.
     """
-    lines = text.splitlines(keepends=True)
+    lines = text.split("\n")
     before = 0
-    for count in range(1, len(lines) + 1):
+    for count in range(1, len(lines)):
         try:
-            values = tomllib.loads("".join(lines[:count]))
+            values = tomllib.loads("\n".join(lines[:count]))
         except tomllib.TOMLDecodeError:
             # In the middle of a value.
             continue
@@ -97,7 +100,7 @@ def _check(ctx: click.Context, parameter: click.Parameter, key: str, value: Any)
     else:
         is_single = isinstance(value, str | int | float) and not isinstance(value, bool)
         _expect(key, value, is_single, "a string or a number")
-        _convert(ctx, parameter, value)
+        _convert(ctx, parameter, str(value))
 
 
 def _expect(key: str, value: Any, is_right: bool, what: str) -> None:
@@ -109,7 +112,8 @@ def _convert(ctx: click.Context, parameter: click.Parameter, value: Any, part: s
     try:
         converted = parameter.type.convert(value, parameter, ctx)
         if parameter.name in SETTINGS:
-            Settings(**{str(parameter.name): converted})
+            # What it has to go together with may be in the file, too.
+            Settings(**{"drain_time": inf, str(parameter.name): converted})
     except click.BadParameter as error:
         raise _WrongValueError(f"{_key(parameter)}: {error.message}", part) from None
     except (ValueError, OverflowError) as error:

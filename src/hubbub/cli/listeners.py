@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -40,6 +41,9 @@ KEYS: Final = (
 FIRST_PASSED: Final = 3
 """The first descriptor that systemd passes (sd_listen_fds(3))."""
 
+_MODE: Final = re.compile("[0-7]{3}")
+_DESCRIPTOR: Final = re.compile("[0-9]{1,6}")
+
 
 @dataclass(frozen=True)
 class ListenUrl:
@@ -48,13 +52,13 @@ class ListenUrl:
     Attributes:
         text: how it was written.
         scheme: tcp, tls, unix or fd.
-        endpoints: see `Listener`; several where systemd has passed several sockets.
+        endpoint: see `Listener`; None stands for the sockets that systemd passes.
         query: what is behind the question mark.
     """
 
     text: str
     scheme: str
-    endpoints: Sequence[Address | Path | int]
+    endpoint: Address | Path | int | None
     query: Mapping[str, str]
 
 
@@ -88,26 +92,28 @@ def parse(text: str) -> ListenUrl:
             raise ValueError(f"there is no {key!r} for a listener{_guess(key, KEYS)}")
         if key == "framing" and value not in FRAMINGS:
             raise ValueError(f"there is no framing {value!r}{_guess(value, FRAMINGS)}")
-    if "mode" in query and (url.scheme != "unix" or not 0 <= int(query["mode"], 8) <= 0o777):
+    if "mode" in query and (url.scheme != "unix" or not _MODE.fullmatch(query["mode"])):
         raise ValueError("a mode is for unix://, as in mode=660")
-    return ListenUrl(text, url.scheme, _endpoints(url), query)
+    return ListenUrl(text, url.scheme, _endpoint(url), query)
 
 
-def _endpoints(url: SplitResult) -> Sequence[Address | Path | int]:
+def _endpoint(url: SplitResult) -> Address | Path | int | None:
     match url.scheme:
         case "tcp" | "tls":
             if url.port is None or url.path:
                 raise ValueError(f"write it as {url.scheme}://127.0.0.1:5000 or {url.scheme}://[::]:5000")
-            return [Address(url.hostname or "", url.port)]
+            return Address(url.hostname or "", url.port)
         case "unix":
             path = unquote(url.netloc + url.path)
             if not path:
                 raise ValueError("write it as unix:///run/hubbub.sock")
-            return [Path(path)]
+            return Path(path)
         case "fd" if url.netloc == "systemd":
-            return passed_by_systemd()
+            return None
         case "fd":
-            return [int(url.netloc)]
+            if not _DESCRIPTOR.fullmatch(url.netloc):
+                raise ValueError("write it as fd://3 or fd://systemd")
+            return int(url.netloc)
     raise ValueError("it must begin with tcp://, tls://, unix:// or fd://")
 
 
@@ -117,17 +123,24 @@ def passed_by_systemd() -> Sequence[int]:
     Raises:
         ValueError: there are none.
     """
-    if os.environ.get("LISTEN_PID") != str(os.getpid()):
-        raise ValueError("systemd has passed no sockets to this process; is there a .socket unit?")
     count = int(os.environ.get("LISTEN_FDS", "0"))
+    if os.environ.get("LISTEN_PID") != str(os.getpid()) or count < 1:
+        raise ValueError("systemd has passed no sockets to this process; is there a .socket unit?")
     # They are not for programs that this one may start.
     for descriptor in range(FIRST_PASSED, FIRST_PASSED + count):
         os.set_inheritable(descriptor, False)
     return range(FIRST_PASSED, FIRST_PASSED + count)
 
 
-def make_listeners(urls: Sequence[ListenUrl], options: Mapping[str, Any]) -> list[Listener[Any]]:
+def make_listeners(
+    urls: Sequence[ListenUrl], options: Mapping[str, Any], *, passed: Sequence[int] | None = None
+) -> list[Listener[Any]]:
     """Listeners, each as its own query says, and where that says nothing as `options` say for all.
+
+    Args:
+        urls: the places.
+        options: what holds for all of them.
+        passed: the descriptors that systemd passes; None: those that it has passed.
 
     Raises:
         Failure: a file cannot be read, or something is missing.
@@ -145,22 +158,24 @@ def make_listeners(urls: Sequence[ListenUrl], options: Mapping[str, Any]) -> lis
     for url in urls:
 
         def chosen(key: str, url: ListenUrl = url) -> Any:
-            return url.query.get(key) or options.get(key.replace("-", "_"))
+            # An empty value undoes the option there.
+            return url.query[key] if key in url.query else options.get(key.replace("-", "_"))
 
         try:
             secret_file = chosen("secret-file")
-            for endpoint in url.endpoints:
+            endpoints = [url.endpoint] if url.endpoint is not None else passed or passed_by_systemd()
+            for endpoint in endpoints:
                 listener = Listener[Any](
                     endpoint=endpoint,
                     framing=_framing(url),
                     tls=_tls(url, chosen, share),
                     access=share(Access, allow=_split(chosen("allow")), deny=_split(chosen("deny"))),
                     proxies=share(Networks, _split(chosen("proxy-from"))),
-                    authenticate=share(SharedSecret, secret_file) if secret_file else None,
+                    authenticate=share(_read_secret, secret_file) if secret_file else None,
                     mode=int(url.query["mode"], 8) if "mode" in url.query else SOCKET_MODE,
                 )
                 listeners.append(listener)
-        except (ValueError, OSError) as error:
+        except ValueError as error:
             raise Failure(f"{url.text}: {error}") from None
     return listeners
 
@@ -169,7 +184,7 @@ def short_form(host: str, port: int, *, tls: bool) -> ListenUrl:
     """What `--host` and `--port` stand for."""
     endpoint = Address(host, port)
     scheme = "tls" if tls else "tcp"
-    return ListenUrl(f"{scheme}://{endpoint}", scheme, [endpoint], {})
+    return ListenUrl(f"{scheme}://{endpoint}", scheme, endpoint, {})
 
 
 def _framing(url: ListenUrl) -> Framing[Any] | None:
@@ -177,18 +192,26 @@ def _framing(url: ListenUrl) -> Framing[Any] | None:
 
 
 def _tls(url: ListenUrl, chosen: Any, share: Any) -> Tls | None:
-    if url.scheme != "tls" and "tls-cert" not in url.query:
+    if url.scheme != "tls" and not url.query.get("tls-cert"):
+        if "tls-key" in url.query or "tls-client-ca" in url.query:
+            raise ValueError("tls-key and tls-client-ca are for TLS; write tls://, or give tls-cert there, too")
         return None
     if not chosen("tls-cert"):
         raise ValueError("TLS needs a certificate; give it with --tls-cert")
-    tls: Tls = share(Tls, chosen("tls-cert"), chosen("tls-key"), client_ca=chosen("tls-client-ca"))
+    tls: Tls = share(Tls, chosen("tls-cert"), chosen("tls-key") or None, client_ca=chosen("tls-client-ca") or None)
     return tls
 
 
+def _read_secret(path: str) -> SharedSecret:
+    try:
+        return SharedSecret(path)
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from error
+
+
 def _split(value: str | Sequence[str] | None) -> tuple[str, ...]:
-    if isinstance(value, str):
-        value = value.split(",")
-    return tuple(value or ())
+    parts = value.split(",") if isinstance(value, str) else value or ()
+    return tuple(part for part in parts if part)
 
 
 def _guess(word: str, known: Any) -> str:

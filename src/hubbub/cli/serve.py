@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import logging
 import socket
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 import click
 
@@ -12,6 +13,7 @@ from ..exceptions import ListenError
 from ..run import run
 from ..settings import DEFAULT_HOST, DEFAULT_PORT
 from . import config
+from .descriptors import allow_descriptors
 from .failure import Failure
 from .listeners import ListenUrlType
 from .options import option
@@ -19,6 +21,11 @@ from .report import LogFormat, reporting
 from .settings_options import settings_options
 from .setup import make_setup
 from .values import FRAMINGS, NetworkEntry
+
+logger = logging.getLogger("hubbub")
+
+DESCRIPTORS_SPARE: Final = 64
+"""Open files beside those of clients."""
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True)
 
@@ -47,8 +54,8 @@ _ADVICE = {
     "--listen",
     type=ListenUrlType(),
     multiple=True,
-    help="Where to listen instead, again and again: tcp://HOST:PORT, tls://HOST:PORT, unix:///PATH, fd://NUMBER or "
-    "fd://systemd; behind it, as in ?framing=nul&mode=600, what is different there.",
+    help="Where to listen, instead of --host and --port, again and again: tcp://HOST:PORT, tls://HOST:PORT, "
+    "unix:///PATH, fd://NUMBER or fd://systemd; behind it, as in ?framing=nul&mode=600, what is different there.",
 )
 @option(
     "--framing",
@@ -94,8 +101,14 @@ def serve(*, log_format: LogFormat, quiet: bool, verbose: bool, **options: Any) 
     SIGHUP reads certificates, secrets and networks again; SIGUSR1 logs who is connected and how far behind.
     """  # noqa: D301 - click looks for that very character
     setup = make_setup(options)
+    allowed = allow_descriptors((setup.settings.clients_limit or 0) + DESCRIPTORS_SPARE)
     try:
         with reporting(log_format, quiet=quiet, verbose=verbose) as reporter:
+            if allowed is not None:
+                logger.warning(
+                    "only %d files may be open, and clients_limit needs more; raise that (ulimit -n, LimitNOFILE=)",
+                    allowed,
+                )
             run(
                 setup.handler,
                 listeners=setup.listeners,

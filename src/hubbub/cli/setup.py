@@ -30,17 +30,24 @@ class Setup:
     listeners: Sequence[Listener[Any]]
 
 
-def make_setup(options: Mapping[str, Any]) -> Setup:
+def make_setup(options: Mapping[str, Any], *, passed: Sequence[int] | None = None) -> Setup:
     """The server that the options of `hubbub serve` describe. All files that they name are read.
+
+    Args:
+        options: the options, by the names of their parameters.
+        passed: see `make_listeners`.
 
     Raises:
         Failure: they describe none.
     """
     framing = options["framing"]
     handler, chosen = load(options["app"], FRAMINGS[framing] if framing else None)
+    if not (options["listen"] or options["tls_cert"]) and (options["tls_key"] or options["tls_client_ca"]):
+        # Without it everybody would be let in, and in plain text.
+        raise Failure("--tls-key and --tls-client-ca need a certificate; give it with --tls-cert")
     urls = options["listen"] or [short_form(options["host"], options["port"], tls=bool(options["tls_cert"]))]
     # A listener has the server's framing but where its own query says otherwise.
-    listeners = make_listeners(urls, {**options, "framing": None})
+    listeners = make_listeners(urls, options, passed=passed)
     chosen_settings: dict[str, Any] = {name: options[name] for name in SETTINGS}
     for name in ("notice", "farewell"):
         # An empty text says nothing, so that nothing is said.
