@@ -497,7 +497,22 @@ async def test_a_message_that_is_cut_by_the_inbox_limit_arrives_whole(certificat
 # What goes wrong.
 
 
-@pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\n", b"\x16\x03\x01\x00\x05hello", b"\0" * 100_000])
+BEGINNING = b"\x16\x03\x01\x01"
+"""What might become a handshake."""
+
+GARBAGE = [
+    BEGINNING,
+    b"GET / HTTP/1.1\r\n\r\n",
+    b"\n",
+    b"\x16\x03\x01\x00\x05hello",
+    # A record that is longer than one may be, and a first message that is longer than one is.
+    b"\x16\x03\x01\x40\x01",
+    b"\x16\x03\x01\x20\x00\x01\x00\x40\x01",
+    b"\0" * 100_000,
+]
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
 async def test_g7_garbage_instead_of_a_handshake_is_refused(certificates: Certificates, garbage: bytes) -> None:
     record = Record()
     context = certificates.client_context()
@@ -512,8 +527,7 @@ async def test_g7_garbage_instead_of_a_handshake_is_refused(certificates: Certif
     ):
         await stranger.send(garbage)
         (refusal,) = await record.wait_for_refusals()
-        if garbage == b"\n":
-            # It might become a handshake.
+        if garbage == BEGINNING:
             assert refusal == hubbub.Ending(hubbub.EndingCode.LATE, "not let in within 1 s")
         else:
             assert refusal.code is hubbub.EndingCode.BAD_TLS

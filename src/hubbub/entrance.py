@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .acceptor import turn_away
 from .endings import Ending, EndingCode
@@ -15,7 +15,7 @@ from .link import describe
 from .proxy import ProxyHeader, ProxyHeaderError
 from .pulse import Pulse
 from .tls import describe_tls
-from .tls_transport import TlsTransport
+from .tls_transport import FIRST_READ_SIZE, READ_SIZE, TlsTransport, read_buffer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,11 +26,6 @@ if TYPE_CHECKING:
     from .tls import Tls
 
 logger = logging.getLogger("hubbub")
-
-READ_SIZE: Final = 64 * 1024
-
-# What was read is taken over before anything else is read, so all connections share it.
-_read_buffer: Final = memoryview(bytearray(READ_SIZE))
 
 
 class Refused(Exception):
@@ -197,10 +192,10 @@ class _Gate(asyncio.BufferedProtocol):
         self._reader.connection_made(transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return _read_buffer[: max(1, self._allowance)]
+        return read_buffer[: max(1, min(FIRST_READ_SIZE, self._allowance))]
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._reader.data_received(bytes(_read_buffer[:nbytes]))
+        self._reader.data_received(bytes(read_buffer[:nbytes]))
         self._allowance -= nbytes
         if self._allowance <= 0:
             self._transport.pause_reading()

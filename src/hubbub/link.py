@@ -302,8 +302,11 @@ class Link(asyncio.Protocol, Generic[M]):
 
     @property
     def drained(self) -> bool:
-        """Whether all that has been received was taken: if anybody keeps somebody waiting, it is the peer."""
-        return not self._inbox
+        """Whether all that has been received was taken: if anybody keeps somebody waiting, it is the peer.
+
+        Who receives takes it in this turn of the loop: a byte that comes just when somebody looks gains no time.
+        """
+        return not self._inbox or self._receiver is not None
 
     @property
     def in_message(self) -> bool:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("hubbub")
 
+HANDLER_TASK: Final = "hubbub handler"
+
 OPENING_TURNS: Final = 4
 """Turns of the event loop until an accepted connection is open, of which nothing is asked."""
 
@@ -95,7 +97,7 @@ class Registry(Generic[M]):
         self.accepted += 1
         self._admission.total += 1
         self._entering[reader] = listener
-        reader.task = reader.loop.create_task(self._serve(reader, connection, listener), name="hubbub handler")
+        reader.task = reader.loop.create_task(self._serve(reader, connection, listener), name=HANDLER_TASK)
 
     def refuse(self, connection: socket.socket, peername: Any, listener: Listener[M], ending: Ending) -> None:
         """Close a connection that was just accepted, and say why."""

@@ -9,12 +9,14 @@ import signal
 from importlib import import_module, util
 from typing import TYPE_CHECKING, Any, overload
 
+from .registry import HANDLER_TASK
 from .server import Server
 from .settings import DEFAULT_HOST, DEFAULT_PORT, Settings
 from .snapshot import describe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
     from .framing import Framing, M
     from .listener import Listener
@@ -74,10 +76,13 @@ def run(
     """
     server = Server(handler, host, port, listeners=listeners, framing=framing, settings=settings, observer=observer)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_serve(server))
+        for task in runner.run(_serve(server)):
+            # It swallows its cancellation, as was logged, and the runner would wait for it for ever.
+            asyncio._unregister_task(task)
 
 
-async def _serve(server: Server[Any]) -> None:
+async def _serve(server: Server[Any]) -> AbstractSet[asyncio.Task[Any]]:
+    """Serve to the end; the handlers that do not end."""
     loop = asyncio.get_running_loop()
     closing: list[asyncio.Task[None]] = []
 
@@ -100,6 +105,7 @@ async def _serve(server: Server[Any]) -> None:
     loop.add_signal_handler(signal.SIGHUP, hang_up)
     loop.add_signal_handler(signal.SIGUSR1, lambda: _log(describe(server)))
     await server.serve_forever()
+    return {task for task in asyncio.all_tasks() if task.get_name() == HANDLER_TASK}
 
 
 def _log(lines: Sequence[str]) -> None:

@@ -58,8 +58,8 @@ class Server(Generic[M]):
 
     Raises:
         TypeError: the handler is not a coroutine function.
-        ValueError: the port is out of range, the framing cannot carry what the settings have the server say, or the one
-            of a listener is for another type of messages.
+        ValueError: the port is out of range, the framing cannot carry the notice of the settings, or that of a listener
+            is for another type of messages.
 
     Attributes:
         framing: how messages are cut from the stream and put into it.
@@ -118,7 +118,6 @@ class Server(Generic[M]):
                 raise ValueError(f"{listener.framing} carries text, and the server's {chosen} does not")
             if isinstance(listener.framing, BytesFraming) and not isinstance(chosen, BytesFraming):
                 raise ValueError(f"{listener.framing} carries bytes, and the server's {chosen} does not")
-        _check_farewell(self.settings.farewell, chosen)
         self._rooms: dict[str, Room[M]] = {}
         self._registry: Registry[M] = Registry(self, handler)
         self._reserve = Reserve()
@@ -287,12 +286,3 @@ class Server(Generic[M]):
             raise ValueError("the root room lasts as long as the server; close the server instead")
         if self._rooms.get(room.name) is room:
             del self._rooms[room.name]
-
-
-def _check_farewell(farewell: str | None, framing: Framing[Any]) -> None:
-    # Later, nobody would be there to hear of it.
-    if farewell is not None:
-        try:
-            framing.encode([framing.from_text(farewell)])
-        except ValueError as error:
-            raise ValueError(f"farewell is {farewell!r}, and the framing cannot carry it: {error}") from error

@@ -6,7 +6,7 @@ whatever the client asks for or offers is refused (RFC 1143 shows why that alone
 
 from __future__ import annotations
 
-from enum import Enum, auto
+import re
 from typing import Final
 
 IAC: Final = 0xFF
@@ -19,80 +19,49 @@ SE: Final = 0xF0
 
 IAC_BYTE: Final = bytes([IAC])
 
-# DO and WILL ask for an answer. WONT and DONT state what is the case here anyhow, and get none.
-_REFUSALS: Final = {DO: WONT, WILL: DONT}
+# Whatever follows an IAC, one alternative matches, if only the beginning of a command at the end of a piece.
+_COMMAND: Final = re.compile(
+    rb"\xff(?:"
+    # DO and WILL ask for an answer. WONT and DONT state what is the case here anyhow, and get none.
+    rb"([\xfb\xfd].)|[\xfc\xfe]."
+    # Anything but SE, an escaped IAC above all, belongs to the sub-negotiation.
+    rb"|\xfa[^\xff]*(?:\xff[^\xf0][^\xff]*)*(?:\xff\xf0|(\xff?\Z))"
+    rb"|(\xff)|[^\xfa-\xff]|([\xfb-\xfe]?\Z))",
+    re.DOTALL,
+)
 
-
-class _State(Enum):
-    TEXT = auto()
-    COMMAND = auto()
-    OPTION = auto()
-    SUBNEGOTIATION = auto()
-    SUBNEGOTIATION_COMMAND = auto()
+_REFUSALS: Final = bytes.maketrans(bytes([DO, WILL]), bytes([WONT, DONT]))
 
 
 class TelnetFilter:
     """Text out of a telnet stream, however the stream is cut into pieces.
 
-    It holds no text back: its only memory is where in a command the last piece ended.
+    It holds no text back: its only memory is the beginning of a command, of three bytes at most.
 
     Attributes:
         replies: what is to be sent to the client; the caller takes it and clears it.
     """
 
-    __slots__ = ("_state", "_verb", "replies")
+    __slots__ = ("_begun", "replies")
 
     def __init__(self) -> None:
-        self._state = _State.TEXT
-        self._verb = 0
+        self._begun = b""
         self.replies = bytearray()
 
     def feed(self, data: bytes) -> bytes:
         """The text in `data`, without commands; an escaped 0xFF is the byte 0xFF."""
-        text = bytearray()
-        at = 0
-        while at < len(data):
-            match self._state:
-                case _State.TEXT:
-                    at = self._copy_text(data, at, text)
-                case _State.SUBNEGOTIATION:
-                    at = self._skip_subnegotiation(data, at)
-                case _:
-                    self._take_command_byte(data[at], text)
-                    at += 1
-        return bytes(text)
+        data = self._begun + data
+        self._begun = b""
+        return _COMMAND.sub(self._take, data)
 
-    def _copy_text(self, data: bytes, at: int, text: bytearray) -> int:
-        iac = data.find(IAC_BYTE, at)
-        if iac < 0:
-            text += data[at:]
-            return len(data)
-        text += data[at:iac]
-        self._state = _State.COMMAND
-        return iac + 1
-
-    def _skip_subnegotiation(self, data: bytes, at: int) -> int:
-        iac = data.find(IAC_BYTE, at)
-        if iac < 0:
-            return len(data)
-        self._state = _State.SUBNEGOTIATION_COMMAND
-        return iac + 1
-
-    def _take_command_byte(self, byte: int, text: bytearray) -> None:
-        match self._state:
-            case _State.OPTION:
-                if refusal := _REFUSALS.get(self._verb):
-                    self.replies += bytes((IAC, refusal, byte))
-                self._state = _State.TEXT
-            case _State.SUBNEGOTIATION_COMMAND:
-                # Anything but SE, an escaped IAC above all, belongs to the sub-negotiation.
-                self._state = _State.TEXT if byte == SE else _State.SUBNEGOTIATION
-            case _ if byte == SB:
-                self._state = _State.SUBNEGOTIATION
-            case _ if byte in (DO, DONT, WILL, WONT):
-                self._verb = byte
-                self._state = _State.OPTION
-            case _:
-                if byte == IAC:
-                    text.append(IAC)
-                self._state = _State.TEXT
+    def _take(self, command: re.Match[bytes]) -> bytes:
+        asked, subnegotiation, escaped, begun = command.groups()
+        if asked:
+            self.replies += IAC_BYTE + asked[:1].translate(_REFUSALS) + asked[1:]
+        elif escaped:
+            return IAC_BYTE
+        elif subnegotiation is not None:
+            self._begun = bytes((IAC, SB)) + subnegotiation
+        elif begun is not None:
+            self._begun = IAC_BYTE + begun
+        return b""

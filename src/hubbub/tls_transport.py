@@ -23,11 +23,23 @@ PIECE_SIZE: Final = 64 * 1024
 
 READ_SIZE: Final = 64 * 1024
 
+FIRST_READ_SIZE: Final = 4 * 1024
+"""How much is read at once from who has not been let in: OpenSSL keeps the room that it once took, and a thousand such
+pieces must not take long."""
+
+HANDSHAKE_RECORD: Final = 22
+RECORD_HEADER: Final = 5
+RECORD_LIMIT: Final = RECORD_HEADER + 16 * 1024
+HELLO_HEADER: Final = 4
+HELLO_LIMIT: Final = 16 * 1024
+"""The longest first message of a client; real ones take up to 2 KiB. OpenSSL makes room for what one announces, up to
+128 KiB."""
+
 REPLIES_LIMIT: Final = 2 * PIECE_SIZE
 """How much may wait in the TCP transport: a piece, and what OpenSSL itself answers to a peer that does not read."""
 
 # What was read is taken over before anything else is read, so all connections share it.
-_read_buffer: Final = memoryview(bytearray(READ_SIZE))
+read_buffer: Final = memoryview(bytearray(READ_SIZE))
 
 
 class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
@@ -47,9 +59,11 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         "_allowance",
         "_blocked",
         "_closing",
+        "_context",
         "_ended",
         "_error",
         "_finishing",
+        "_hello",
         "_incoming",
         "_inner",
         "_link",
@@ -71,7 +85,10 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         self._allowance = allowance
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        # The first record, until it is complete: OpenSSL takes tens of KiB for the first byte of one.
+        self._hello = bytearray()
+        self._context: ssl.SSLContext | None = context
+        self._tls: ssl.SSLObject
         self._inner: asyncio.Transport
         self._unsent: list[memoryview] = []
         self._error: Exception | None = None
@@ -98,12 +115,18 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         self._inner.set_write_buffer_limits(high=0)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return _read_buffer if self._allowance is None else _read_buffer[: max(1, self._allowance)]
+        if self._allowance is None and self.handshaken.done():
+            return read_buffer
+        return read_buffer[: max(1, min(FIRST_READ_SIZE, self._allowance or FIRST_READ_SIZE))]
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._ended:
             return
-        self._incoming.write(_read_buffer[:nbytes])
+        if self._context is not None:
+            self._hello += read_buffer[:nbytes]
+            self._begin(self._context)
+            return
+        self._incoming.write(read_buffer[:nbytes])
         if not self.handshaken.done():
             self._shake_hands()
         else:
@@ -188,6 +211,20 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         return self._inner.get_extra_info(name, default)
 
     # What OpenSSL does.
+
+    def _begin(self, context: ssl.SSLContext) -> None:
+        """Begin the handshake, once the client's first record is complete (RFC 8446, 4 and 5.1)."""
+        hello = self._hello
+        end = RECORD_HEADER + int.from_bytes(hello[3:RECORD_HEADER], "big")
+        announced = int.from_bytes(hello[RECORD_HEADER + 1 : RECORD_HEADER + HELLO_HEADER], "big")
+        if hello[0] != HANDSHAKE_RECORD or end > RECORD_LIMIT or announced > HELLO_LIMIT:
+            self._fail(ssl.SSLError("it begins with no TLS handshake"))
+        elif len(hello) >= max(end, RECORD_HEADER):
+            self._context = None
+            self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+            self._incoming.write(hello)
+            self._hello = bytearray()
+            self._shake_hands()
 
     def _shake_hands(self) -> None:
         try:

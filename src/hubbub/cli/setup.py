@@ -56,4 +56,14 @@ def make_setup(options: Mapping[str, Any], *, passed: Sequence[int] | None = Non
         settings = Settings(**chosen_settings)
     except ValueError as error:
         raise Failure(str(error)) from None
+    _check_farewell(settings.farewell, chosen)
     return Setup(handler, chosen, settings, listeners)
+
+
+def _check_farewell(farewell: str | None, framing: Framing[Any]) -> None:
+    # Later, nobody would be there to hear of it.
+    if farewell is not None:
+        try:
+            framing.encode([framing.from_text(farewell)])
+        except ValueError as error:
+            raise Failure(f"farewell is {farewell!r}, and the framing cannot carry it: {error}") from None

@@ -1,0 +1,143 @@
+"""Abuse 17: handlers that raise, that hang when they should end, or do not let themselves be cancelled."""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from abuse_peers import UNLIMITED, Talk, endings, inside
+from figures import FULL, note, scaled
+from programs import hubbub_serve
+
+COUNT = scaled(50, 3)
+"""Clients of each kind."""
+
+CANCEL_TIME = 5.0
+"""How long a handler may outlive its client, and a cancelled one the server (`Settings.cancel_time`)."""
+
+DRAIN_TIME = 2.0
+
+# A machine of CI may have its processor taken away for a while.
+LATE = 2.0 if FULL else 8.0
+"""How much longer than it may the end of the server may take, in seconds."""
+
+APP = """
+import asyncio
+
+async def app(client):
+    async for line in client:
+        match line:
+            case "raise":
+                raise RuntimeError("as it was told to")
+            case "raise many":
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(fail())
+                    group.create_task(fail())
+            case "cancel":
+                raise asyncio.CancelledError
+            case "fail in the end":
+                try:
+                    await client.receive()
+                finally:
+                    raise RuntimeError("at the end")
+            case "hang":
+                try:
+                    async for _ in client:
+                        pass
+                finally:
+                    await asyncio.Event().wait()
+            case "swallow":
+                while True:
+                    try:
+                        await asyncio.Event().wait()
+                    except asyncio.CancelledError:
+                        pass
+            case _:
+                await client.server.broadcast(line, exclude=client)
+
+async def fail():
+    raise ValueError("as it was told to")
+"""
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    """Where the module `harmful` is, which has the handler `app`."""
+    (tmp_path / "harmful.py").write_text(APP)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("raise", "the handler raised RuntimeError: as it was told to"),
+        ("raise many", "the handler raised ExceptionGroup: unhandled errors in a TaskGroup (2 sub-exceptions)"),
+        ("cancel", "the handler was cancelled"),
+    ],
+)
+def test_17_a_handler_that_raises_ends_its_client_alone(how: str, why: str, app: Path) -> None:
+    with (
+        hubbub_serve("harmful:app", *UNLIMITED, cwd=app) as server,
+        server.new_peer() as sender,
+        server.new_peer() as listener,
+    ):
+        with Talk(sender, listener) as talk:
+            for _ in range(COUNT):
+                with inside(server, server.peer()) as peer:
+                    peer.send(how.encode() + b"\n")
+                    # It hears the others until then.
+                    peer.rest()
+                    server.output.expect(
+                        rb"%s disconnected \(failed: %s\)\.\n"
+                        % tuple(re.escape(text.encode()) for text in (peer.name, why))
+                    )
+                    if how != "cancel":
+                        server.errors.expect(
+                            rb"the handler of %s raised\n[^\n]*Traceback" % re.escape(peer.name.encode())
+                        )
+        assert endings(server) == {"failed": COUNT}
+        note(17, f"{how}: clients that ended", f"{COUNT} of {COUNT}, and no other", "they alone")
+        note(17, f"{how}: a line of the others takes", talk.figures, "")
+
+
+def test_17_handlers_that_do_not_end_are_named_and_do_not_hold_up_the_server(app: Path) -> None:
+    with (
+        hubbub_serve("harmful:app", f"--drain-time={DRAIN_TIME}", *UNLIMITED, cwd=app) as server,
+        server.new_peer() as sender,
+        server.new_peer() as listener,
+        ExitStack() as stack,
+    ):
+        names: dict[str, list[bytes]] = {"hang": [], "swallow": [], "fail in the end": []}
+        with Talk(sender, listener) as talk:
+            for how, named in names.items():
+                for _ in range(COUNT):
+                    with inside(server, server.peer()) as peer:
+                        peer.send(how.encode() + b"\n")
+                        server.output.expect(rb"said: %s\n" % how.encode())
+                        named.append(peer.name.encode())
+            # Their clients have left. One who swallows reads nothing, so that his is only seen to have gone.
+            hanging = set(names["hang"])
+            for _ in range(COUNT):
+                found = server.errors.expect(rb"the handler of (\S+) is cancelled: its client ended 5 s ago\n")
+                hanging.discard(found[1])
+            assert not hanging
+        # There is one more of each who is still there when the server closes.
+        for how in ("hang", "swallow"):
+            peer = inside(server, stack.enter_context(server.peer()))
+            peer.send(how.encode() + b"\n")
+            server.output.expect(rb"said: %s\n" % how.encode())
+            names[how].append(peer.name.encode())
+        started = time.monotonic()
+        server.stop()
+        took = time.monotonic() - started
+        told = server.errors.rest()
+        stuck = re.findall(rb"the handler of (\S+) does not end: it swallows its cancellation\n", told)
+        note(17, "handlers that swallow their cancellation: named", f"{len(stuck)} of {COUNT + 1}", "all, and no other")
+        note(17, "handlers that do not end: the server closes in", f"{took:.1f} s", f"{DRAIN_TIME + CANCEL_TIME:g} s")
+        note(17, "handlers that do not end: a line of the others takes", talk.figures, "")
+        assert sorted(stuck) == sorted(names["swallow"])
+        assert took < DRAIN_TIME + CANCEL_TIME + LATE

@@ -1,0 +1,138 @@
+"""Abuse 13: clients that stall in their TLS handshake, or send what is none."""
+
+from __future__ import annotations
+
+import ssl
+import struct
+from collections import Counter
+from collections.abc import Callable
+from itertools import cycle
+from pathlib import Path
+
+import pytest
+
+from abuse_peers import (
+    KIB,
+    MIB,
+    UNLIMITED,
+    UNMEASURED,
+    Crowd,
+    Member,
+    Talk,
+    TlsPeer,
+    allow_descriptors,
+    endings,
+    inside,
+    resident,
+)
+from certificates import SERVER_NAME, make_certificates
+from figures import FULL, note, scaled
+from programs import WAIT_TIME, hubbub_serve
+
+COUNT = scaled(1_000, 100)
+FIRST = 20
+HANDSHAKE_TIME = scaled(10, 2)
+
+MEMORY = 50 * MIB * COUNT // 1_000
+"""What handshakes of all kinds may cost together."""
+
+MEMORY_OF_ONE_KIND = 64 * KIB * COUNT
+"""What they may cost if they are all of the most costly kind: OpenSSL alone takes 44 KiB to answer a first message."""
+
+# To answer a thousand first messages takes a second; a machine of CI may have its processor taken away for a while.
+LATE = 3.0 if FULL else 5.0
+"""How much later than at the deadline a connection may end, in seconds."""
+
+HANDSHAKE = 22
+CLIENT_HELLO = 1
+APPLICATION_DATA = struct.pack(">BHH", 23, 0x0303, 16 * KIB) + b"x"
+LARGEST_HELLO = 131_000
+"""OpenSSL takes one of up to 131,396 bytes."""
+
+
+def client_hello() -> bytes:
+    """The first message of a real client, as it is on the wire."""
+    outgoing = ssl.MemoryBIO()
+    tls = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=SERVER_NAME)
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
+
+
+def record(payload: bytes) -> bytes:
+    """A TLS record of the handshake (RFC 8446, 5.1)."""
+    return struct.pack(">BHH", HANDSHAKE, 0x0301, len(payload)) + payload
+
+
+def hello_of(size: int) -> bytes:
+    """The beginning of a first message that says it has so many bytes."""
+    return bytes([CLIENT_HELLO]) + size.to_bytes(3, "big") + b"\3\3" + b"x" * 32
+
+
+# What each of the crowd sends before it falls silent.
+STALLED: dict[str, Callable[[], bytes]] = {
+    "nothing": lambda: b"",
+    "half a first message": lambda: client_hello()[:100],
+    "a first message": client_hello,
+    "a first message and the beginning of a record": lambda: client_hello() + APPLICATION_DATA,
+    "a record that does not come": lambda: struct.pack(">BHH", HANDSHAKE, 0x0301, 16 * KIB) + b"\1",
+}
+GARBAGE: dict[str, Callable[[], bytes]] = {
+    "HTTP": lambda: b"GET / HTTP/1.1\r\nHost: " + SERVER_NAME.encode() + b"\r\n\r\n",
+    "zeros": lambda: bytes(512),
+    "a first message of 128 KiB that does not come": lambda: record(hello_of(LARGEST_HELLO)),
+    "most of a first message of 128 KiB": lambda: b"".join(
+        map(record, [hello_of(LARGEST_HELLO), *[b"x" * 16 * KIB] * 7])
+    ),
+}
+
+
+KINDS = {**STALLED, **GARBAGE}
+ALL = "handshakes of all kinds"
+
+
+@pytest.mark.parametrize("sent", [ALL, *KINDS] if FULL else [ALL])
+def test_13_a_handshake_that_gets_nowhere_ends_in_time_costs_little_and_keeps_nobody_out(
+    sent: str, tmp_path: Path
+) -> None:
+    allow_descriptors(COUNT + 500)
+    certificates = make_certificates(tmp_path)
+    context = certificates.client_context()
+    options = (f"--tls-cert={certificates.server}", f"--tls-key={certificates.server_key}")
+    says = cycle([(kind, KINDS[kind]()) for kind in ([*KINDS] if sent == ALL else [sent])])
+    allowed = MEMORY if sent == ALL else MEMORY_OF_ONE_KIND
+    with (
+        hubbub_serve("relay", f"--handshake-time={HANDSHAKE_TIME}", *options, *UNLIMITED, env=UNMEASURED) as server,
+        inside(server, TlsPeer(server.endpoint, context)) as sender,
+        inside(server, TlsPeer(server.endpoint, context)) as listener,
+        Crowd(server.endpoint) as crowd,
+    ):
+        # What the first of them make is made once.
+        with Talk(sender, listener, lambda: TlsPeer(server.endpoint, context)) as talk:
+            for _, (_, data) in zip(range(FIRST), says, strict=False):
+                crowd.add([data])
+            crowd.run(lambda: len(talk.delays) > 10, "talk")
+        before = resident(server)
+        members: dict[bool, list[Member]] = {True: [], False: []}
+        with Talk(sender, listener, lambda: TlsPeer(server.endpoint, context)) as talk:
+            for _, (kind, data) in zip(range(COUNT), says, strict=False):
+                members[kind in STALLED].append(crowd.add([data]))
+            # By then, everyone of the crowd has been accepted and read.
+            already = len(talk.delays)
+            crowd.run(lambda: len(talk.delays) >= already + 3, "newcomer that is let in")
+            memory = resident(server) - before
+            crowd.run(lambda: crowd.ended, "end of all handshakes", within=HANDSHAKE_TIME + WAIT_TIME)
+            memory = max(memory, resident(server) - before)
+        stalled = [member.lasted for member in members[True]]
+        longest = max(member.lasted for member in crowd.members)
+        note(13, f"{COUNT:,} of {sent}: the last ended", f"{longest:.2f} s", f"{HANDSHAKE_TIME} s")
+        note(13, f"{COUNT:,} of {sent}: memory", f"{memory / MIB:.1f} MiB", f"< {allowed / MIB:.1f} MiB")
+        note(13, f"{COUNT:,} of {sent}: a newcomer dials, is let in and hears", talk.figures, f"< {LATE:g} s")
+        assert memory < allowed
+        assert longest < HANDSHAKE_TIME + LATE
+        assert min(stalled, default=HANDSHAKE_TIME) > HANDSHAKE_TIME - 0.1
+        assert max(talk.delays) < LATE
+        counted = Counter(endings(server))
+        assert counted["late"] + counted["bad-tls"] == FIRST + COUNT
+        assert counted["late"] >= len(stalled)
+        assert counted["bad-tls"] >= len(members[False])
