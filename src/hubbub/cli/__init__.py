@@ -9,12 +9,13 @@ import click
 from .bench import bench
 from .check import check
 from .connect import connect
+from .options import HELP
 from .serve import serve
 
 __all__ = ["main"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(context_settings={**HELP, "max_content_width": 100})
 @click.version_option(package_name="hubbub", message="%(prog)s %(version)s")
 def main() -> None:
     """A TCP broadcast server: what one client says, every other hears."""

@@ -18,8 +18,8 @@ def check(file: str) -> None:
 
     The exit status is 0 if all is good. Otherwise the error says what is wrong, and where.
     """
-    # A variable may say something else than the file, as it may for `serve`, whose parent knows of -h.
-    with serve.make_context("serve", ["--config", file], parent=click.get_current_context().parent) as context:
+    # A variable may say something else than the file, as it may for `serve`.
+    with serve.make_context("serve", ["--config", file]) as context:
         # What systemd passes, it passes to the service only.
         setup = make_setup(context.params, passed=[FIRST_PASSED])
     try:

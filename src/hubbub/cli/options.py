@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+HELP: Final = {"help_option_names": ["-h", "--help"]}
+"""How a command's help is asked for, whether it is a part of another command or read by itself."""
 
 
 def option(name: str, *more: str, group: str = "HUBBUB", **attributes: Any) -> Callable[[Any], Any]:

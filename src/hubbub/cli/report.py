@@ -48,14 +48,16 @@ def reporting(log_format: LogFormat, *, quiet: bool, verbose: bool) -> Iterator[
         verbose: log more.
     """
     lay_out = _as_json if log_format == "json" else _as_text
-    logger = logging.getLogger()
+    logger, own = logging.getLogger(), logging.getLogger("hubbub")
+    level = own.level
     with LineWriter(_STDOUT) as out, LineWriter(_STDERR) as err:
         handler = _LogHandler(err, lay_out)
         logger.addHandler(handler)
-        logging.getLogger("hubbub").setLevel(logging.DEBUG if verbose else logging.INFO)
+        own.setLevel(logging.DEBUG if verbose else logging.INFO)
         try:
             yield QuietReporter(out, lay_out) if quiet else Reporter(out, lay_out)
         finally:
+            own.setLevel(level)
             logger.removeHandler(handler)
 
 

@@ -16,7 +16,7 @@ from . import config
 from .descriptors import allow_descriptors
 from .failure import Failure
 from .listeners import ListenUrlType
-from .options import option
+from .options import HELP, option
 from .report import LogFormat, reporting
 from .settings_options import settings_options
 from .setup import make_setup
@@ -38,7 +38,7 @@ _ADVICE = {
 }
 
 
-@click.command(no_args_is_help=False)
+@click.command(no_args_is_help=False, context_settings=HELP)
 @click.argument("app", default="chat", envvar="HUBBUB_APP")
 @option(
     "--config",
