@@ -48,3 +48,7 @@ def test_a_unix_path_may_look_like_an_address() -> None:
 
 def test_a_host_that_only_has_a_slash_in_it_is_no_path() -> None:
     assert str(Address("a/b", 5000)) == "a/b:5000"
+
+
+def test_an_abstract_unix_socket_is_written_with_an_at_sign() -> None:
+    assert str(Address.of(b"\0hubbub")) == "@hubbub"

@@ -867,3 +867,60 @@ async def test_a_close_that_is_cancelled_leaves_none_behind_that_was_on_the_way_
                             pass
             await eventually(lambda: not (server._registry._entering or server._registry._readers))
             assert all(client.ending is not None for client in record.clients)
+
+
+async def test_a_secret_needs_ends_of_messages(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("word\n")
+    listener = hubbub.Listener[bytes](endpoint=3, authenticate=hubbub.SharedSecret(tmp_path / "secret"))
+    with pytest.raises(ValueError, match=r"a secret is a message, and Raw\(\) has no ends of messages"):
+        hubbub.Server(idle_bytes, listeners=[listener], framing=hubbub.Raw())
+
+
+async def test_a_descriptor_is_listened_on_once() -> None:
+    twice = [hubbub.Listener[str](endpoint=3), hubbub.Listener[str](endpoint=3)]
+    with pytest.raises(ValueError, match=r"of the descriptors \[3, 3\] one is named twice"):
+        hubbub.Server(idle, listeners=twice)
+
+
+async def idle_bytes(client: hubbub.Client[bytes]) -> None:
+    await client.wait_closed()
+
+
+async def test_a_server_closes_even_if_its_socket_file_cannot_be_looked_at(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    async with serving(idle, listeners=[hubbub.Listener[str](endpoint=place / "hub.sock")]) as (server, record):
+        reader, writer = await asyncio.open_unix_connection(place / "hub.sock")
+        await record.wait_for_clients(1)
+        place.rename(tmp_path / "elsewhere")
+        place.write_text("a file where a directory was")
+        await server.close()
+        assert await reader.read() == b"server is closing\n"
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_idle_time_is_not_for_what_the_server_holds_back() -> None:
+    settings = hubbub.Settings(message_rate=20, idle_time=0.5)
+    async with serving(idle, settings=settings) as (server, record), Peer.of(server) as peer:
+        (client,) = await record.wait_for_clients(1)
+        await peer.send(b"x\n" * 40)
+        (ending,) = await record.wait_for_endings()
+        assert ending.code is hubbub.EndingCode.IDLE
+        assert client.messages_received == 40
+        assert len(record.received_from[client.name]) == 40
+
+
+async def test_refused_and_accepted_clients_of_a_unix_socket_have_different_names(tmp_path: Path) -> None:
+    path = tmp_path / "hub.sock"
+    listener = hubbub.Listener[str](endpoint=path)
+    async with serving(idle, listeners=[listener], settings=hubbub.Settings(clients_limit=1)) as (_, record):
+        _, first = await asyncio.open_unix_connection(path)
+        await record.wait_for_clients(1)
+        reader, second = await asyncio.open_unix_connection(path)
+        assert await reader.read() == b"the server is full: it has its 1 clients\n"
+        await record.wait_for_refusals()
+        assert record.clients[0].name != str(record.refusals[0][0])
+        for writer in (first, second):
+            writer.close()
+            await writer.wait_closed()

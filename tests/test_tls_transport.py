@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -506,8 +507,11 @@ GARBAGE = [
     b"\n",
     b"\x16\x03\x01\x00\x05hello",
     # A record that is longer than one may be, and a first message that is longer than one is.
-    b"\x16\x03\x01\x40\x01",
+    b"\x16\x03\x01\x40\x01\x01\x00\x01\x00",
     b"\x16\x03\x01\x20\x00\x01\x00\x40\x01",
+    # One that is spread over several records, so that the first does not tell how long it is.
+    b"\x16\x03\x01\x00\x01\x01\x16\x03\x01\x20\x00\x01\xff\xb8",
+    b"\x16\x03\x01\x00\x00\x16\x03\x01\x20\x00\x01\x01\xff\xb8",
     b"\0" * 100_000,
 ]
 
@@ -729,3 +733,39 @@ async def test_g7_a_client_that_renegotiates_harms_nobody_else(certificates: Cer
             await one.send(b"Ho\n")
             assert await two.line() == b"Hey\n"
             assert await two.line() == b"Ho\n"
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_server_that_closes_while_a_handshake_begins_leaves_nothing_behind(
+    certificates: Certificates, turns: int
+) -> None:
+    async with serving(listeners=[certificates.listener()]) as (server, _):
+        with await dial(server):
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await server.close()
+        assert sum(server.statistics().endings.values()) == server.statistics().accepted
+
+
+def test_servers_in_several_threads_do_not_share_what_they_read(certificates: Certificates) -> None:
+    """Reading lets other threads run, so that room for it must not be shared among them."""
+
+    def talk() -> None:
+        asyncio.run(serve_and_talk(certificates))
+
+    with ThreadPoolExecutor(3) as threads:
+        for done in [threads.submit(talk) for _ in range(3)]:
+            done.result()
+
+
+async def serve_and_talk(certificates: Certificates) -> None:
+    lines = [b"%d %s\n" % (number, b"x" * 5_000) for number in range(200)]
+    async with (
+        serving(listeners=[certificates.listener()]) as (server, record),
+        TlsPeer.of(server, certificates.client_context()) as sender,
+        TlsPeer.of(server, certificates.client_context()) as reader,
+    ):
+        await record.wait_for_clients(2)
+        for line in lines:
+            await sender.send(line)
+        assert await reader.exactly(sum(map(len, lines))) == b"".join(lines)

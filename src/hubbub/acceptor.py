@@ -119,10 +119,12 @@ class Acceptor(Generic[M]):
 
     def close(self) -> None:
         """Listen no more; who waits to be accepted is refused. The file of a Unix socket goes with it."""
-        path = self.listener.endpoint
-        if isinstance(path, Path) and self._file is not None and _identity(path) == self._file:
-            path.unlink()
         self.listening.close()
+        path = self.listener.endpoint
+        # Whatever has become of the file, the server closes.
+        with suppress(OSError):
+            if isinstance(path, Path) and self._file is not None and _identity(path) == self._file:
+                path.unlink()
 
     def _accept_some(self) -> None:
         # Only some: those who are connected already have their turn between them.

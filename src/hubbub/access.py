@@ -31,6 +31,7 @@ class Networks:
     def __init__(self, entries: Iterable[str] = ()) -> None:
         self.entries = tuple(entries)
         self._networks = self._read()
+        self._prefixes = _prefixes_of(self._networks)
 
     def __bool__(self) -> bool:
         return bool(self.entries)
@@ -39,7 +40,8 @@ class Networks:
         """Whether an address is in one of them; what is no IP address is in none."""
         if not self._networks or (address := parse_address(host)) is None:
             return False
-        return any(address in network for network in self._networks)
+        value, bits = int(address), address.max_prefixlen
+        return any(value >> (bits - length) in prefixes for length, prefixes in self._prefixes[address.version].items())
 
     def __str__(self) -> str:
         return ", ".join(self.entries)
@@ -51,6 +53,7 @@ class Networks:
             ValueError: one is not good; the old networks hold.
         """
         before, self._networks = self._networks, self._read()
+        self._prefixes = _prefixes_of(self._networks)
         added, removed = len(self._networks - before), len(before - self._networks)
         return f"the networks of {self}: {added} more, {removed} fewer" if added or removed else None
 
@@ -72,6 +75,15 @@ def parse_address(host: str) -> IPv4Address | IPv6Address | None:
     except ValueError:
         return None
     return (address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address
+
+
+def _prefixes_of(networks: Iterable[Network]) -> dict[int, dict[int, set[int]]]:
+    """Their prefixes, by version and length: a list of thousands is asked at each connection."""
+    prefixes: dict[int, dict[int, set[int]]] = {4: {}, 6: {}}
+    for network in networks:
+        prefix = int(network.network_address) >> (network.max_prefixlen - network.prefixlen)
+        prefixes[network.version].setdefault(network.prefixlen, set()).add(prefix)
+    return prefixes
 
 
 def _read_file(path: Path) -> set[Network]:

@@ -17,7 +17,7 @@ class Address(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        if self.host.startswith("/"):
+        if self.host.startswith(("/", "@")):
             return self.host
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
@@ -33,6 +33,9 @@ class Address(NamedTuple):
 
         An IPv4 client of a dual-stack listener is shown with its IPv4 address (RFC 4291, 2.5.5.2).
         """
+        if isinstance(endpoint, bytes):
+            # An abstract one begins with a zero byte, and is written with @ (unix(7)).
+            endpoint = "@" + endpoint[1:].decode(errors="backslashreplace")
         if isinstance(endpoint, str):
             return cls(endpoint, 0)
         host: str = endpoint[0]

@@ -29,28 +29,27 @@ class Client(Generic[M]):
 
     Attributes:
         server: the server it is connected to.
-        name: its address and port, as in "127.0.0.1:54052"; `str` gives it too.
         connected_at: when it connected, in seconds since 1970.
         when_slow: what happens to it once retention has passed it; None: what the room says.
     """
 
     __slots__ = (
+        "_name",
         "_reader",
         "connected_at",
-        "name",
         "server",
         "when_slow",
     )
 
     def __init__(self, server: Server[M], reader: Reader[M], address: Address) -> None:
         self.server = server
-        self.name = str(address)
+        self._name = str(address)
         self.connected_at = time.time()
         self.when_slow: WhenSlow | None = None
         self._reader = reader
 
     def __str__(self) -> str:
-        return self.name
+        return self._name
 
     def __repr__(self) -> str:
         return f"<Client {self.name}{f' ({self.ending})' if self.ending else ''}>"
@@ -64,6 +63,11 @@ class Client(Generic[M]):
         if message is None and (message := await self._reader.receive()) is None:
             raise StopAsyncIteration
         return message
+
+    @property
+    def name(self) -> str:
+        """Its address and port, as in "127.0.0.1:54052"; `str` gives it too."""
+        return self._name
 
     @property
     def address(self) -> str:

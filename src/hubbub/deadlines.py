@@ -56,11 +56,11 @@ class Deadlines(Generic[M]):
             reader.end_stalled(self._patience)
 
     def _end_unfinished(self, now: float) -> None:
-        begun = [(reader, reader.messages_received) for reader in self._readers if reader.in_message and reader.drained]
+        begun = [(reader, reader.messages_received) for reader in self._readers if reader.in_message and reader.awaited]
         for reader in self._unfinished.look(begun, now):
             reader.dismiss(Ending(EndingCode.UNFINISHED, f"message not complete within {self._unfinished.time:g} s"))
 
     def _end_idle(self, now: float) -> None:
-        heard = [(reader, reader.bytes_received) for reader in self._readers if reader.drained]
+        heard = [(reader, reader.bytes_received) for reader in self._readers if reader.awaited]
         for reader in self._idle.look(heard, now):
             reader.dismiss(Ending(EndingCode.IDLE, f"nothing said for {self._idle.time:g} s"))

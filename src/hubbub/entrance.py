@@ -9,13 +9,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from .acceptor import turn_away
+from .client import Client
 from .endings import Ending, EndingCode
 from .exceptions import ConnectionClosed
 from .link import describe
 from .proxy import ProxyHeader, ProxyHeaderError
 from .pulse import Pulse
+from .scratch import READ_SIZE, scratch
 from .tls import describe_tls
-from .tls_transport import FIRST_READ_SIZE, READ_SIZE, TlsTransport, read_buffer
+from .tls_transport import FIRST_READ_SIZE, TlsTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +75,8 @@ async def introduce(
     time = reader.settings.handshake_time
     try:
         async with asyncio.timeout(time):
-            if reader.client.address in listener.proxies:
+            if not reader.counted:
+                # A proxy has to say whose it is.
                 await _identify(reader, connection, listener, admit)
             await _open(reader, connection, listener)
     except TimeoutError:
@@ -90,7 +93,7 @@ async def _identify(
     try:
         source = await _read_proxy_header(connection)
         if source is not None:
-            reader.client.name = str(source)
+            reader.client = Client(reader.client.server, reader, source)
         if ending := admit(reader, listener):
             raise Refused(ending)
     except Refused as refused:
@@ -135,7 +138,12 @@ async def _authenticate(reader: Reader[Any], authenticate: Authenticate[Any]) ->
 
 async def _open_tls(reader: Reader[Any], connection: socket.socket, tls: Tls, allowance: int | None) -> TlsTransport:
     transport = TlsTransport(reader, tls.context, allowance, reader.loop)
-    await hand_over(connection, transport)
+    try:
+        await hand_over(connection, transport)
+    except BaseException:
+        # Nobody will ask how it ended.
+        transport.handshaken.cancel()
+        raise
     try:
         await transport.handshaken
     except OSError as error:
@@ -192,10 +200,10 @@ class _Gate(asyncio.BufferedProtocol):
         self._reader.connection_made(transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return read_buffer[: max(1, min(FIRST_READ_SIZE, self._allowance))]
+        return scratch.view[: max(1, min(FIRST_READ_SIZE, self._allowance))]
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._reader.data_received(bytes(read_buffer[:nbytes]))
+        self._reader.data_received(bytes(scratch.view[:nbytes]))
         self._allowance -= nbytes
         if self._allowance <= 0:
             self._transport.pause_reading()

@@ -301,12 +301,12 @@ class Link(asyncio.Protocol, Generic[M]):
         return data
 
     @property
-    def drained(self) -> bool:
-        """Whether all that has been received was taken: if anybody keeps somebody waiting, it is the peer.
+    def awaited(self) -> bool:
+        """Whether somebody receives, and it is the peer who keeps that one waiting.
 
-        Who receives takes it in this turn of the loop: a byte that comes just when somebody looks gains no time.
+        What comes just now is taken in this turn of the loop: a byte in time gains none.
         """
-        return not self._inbox or self._receiver is not None
+        return self._receiver is not None and not (self.throttle is not None and self.throttle.held)
 
     @property
     def in_message(self) -> bool:
@@ -318,9 +318,10 @@ class Link(asyncio.Protocol, Generic[M]):
     def taken_at(self) -> float:
         """When the socket was last seen to take something of what waits in the transport, on the loop's clock."""
         unsent = self._transport.get_write_buffer_size()
-        if unsent != self._unsent:
-            self._unsent = unsent
+        if unsent < self._unsent:
             self._taken_at = self.loop.time()
+        # It may also grow: OpenSSL has answers of its own.
+        self._unsent = unsent
         return self._taken_at
 
     def write(self, buffer: Buffer) -> None:
@@ -413,6 +414,11 @@ class Link(asyncio.Protocol, Generic[M]):
     def abort(self) -> None:
         """End the connection at once, whatever waits. What the system has, it may still deliver."""
         self._transport.abort()
+
+    @property
+    def closing(self) -> bool:
+        """Whether nothing more can be written."""
+        return self._transport.is_closing()
 
     def reset(self) -> None:
         """End the connection at once, and let the system forget what it holds for the peer."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Authenticate = Callable[["Client[M]"], Coroutine[Any, Any, bool]]
 """Says whether a client may come in. It may talk with it as a handler does, within `Settings.handshake_time`.
-If the client leaves meanwhile, the `ConnectionClosed` may pass."""
+If the client leaves meanwhile, the `ConnectionClosed` may pass. It must let itself be cancelled."""
 
 SOCKET_MODE: Final = 0o660
 """The permissions of a Unix socket: its owner and its group may connect (unix(7))."""
@@ -36,7 +36,8 @@ class Listener(Generic[M]):
             for the same type of messages, `str` or `bytes`.
         tls: how it speaks TLS; None: it does not.
         access: which addresses may connect.
-        proxies: the networks of proxies, whose connections must begin with a PROXY header that says whose they are.
+        proxies: the networks of proxies, whose connections must begin with a PROXY header that says whose they are. On
+            a Unix socket there are none.
         authenticate: is asked whether a client may come in, before it is in any room.
         mode: the permissions of a Unix socket.
     """

@@ -35,7 +35,7 @@ class Reader(Link[M]):
         client: the handle that the user has.
         task: runs the client's handler, and lasts until the connection is gone.
         serving: whether the handler runs.
-        counted: whether its address counts it.
+        counted: whether it has passed the limits on its address.
         ending: why the connection ended; None as long as it has not.
         outbox: what the client is still to be sent.
     """
@@ -57,7 +57,8 @@ class Reader(Link[M]):
     @property
     def certificate_name(self) -> str | None:
         """The name in the client's verified certificate."""
-        name: str | None = None if self.lost else self._transport.get_extra_info("certificate_name")
+        transport = getattr(self, "_transport", None)
+        name: str | None = transport.get_extra_info("certificate_name") if transport is not None else None
         return name
 
     @property

@@ -85,16 +85,16 @@ class Registry(Generic[M]):
 
     def take(self, connection: socket.socket, peername: Any, listener: Listener[M]) -> None:
         """Serve a connection that was just accepted, or refuse it."""
+        self.accepted += 1
+        address = self._address_of(peername)
         if ending := self._admission.is_full():
-            self.refuse(connection, peername, listener, ending)
+            self._turn_away(connection, address, listener, ending)
             return
         reader = Reader(self, listener.framing or self._server.framing, self._settings, asyncio.get_running_loop())
-        address = self._address_of(peername)
         reader.client = Client(self._server, reader, address)
         if address.host not in listener.proxies and (ending := self._admit(reader, listener)):
-            self.refuse(connection, peername, listener, ending)
+            self._turn_away(connection, address, listener, ending)
             return
-        self.accepted += 1
         self._admission.total += 1
         self._entering[reader] = listener
         reader.task = reader.loop.create_task(self._serve(reader, connection, listener), name=HANDLER_TASK)
@@ -102,9 +102,7 @@ class Registry(Generic[M]):
     def refuse(self, connection: socket.socket, peername: Any, listener: Listener[M], ending: Ending) -> None:
         """Close a connection that was just accepted, and say why."""
         self.accepted += 1
-        framing = listener.framing or self._server.framing
-        turn_away(connection, b"" if listener.tls else framing.encode_text(ending.reason))
-        self._refused(self._address_of(peername), ending)
+        self._turn_away(connection, self._address_of(peername), listener, ending)
 
     # What a reader tells.
 
@@ -176,7 +174,7 @@ class Registry(Generic[M]):
             lambda: not self._connections and others.isdisjoint(self._readers | self._entering.keys()),
             self._settings.cancel_time,
         )
-        for reader in others & self._readers:
+        for reader in others & (self._readers | self._entering.keys()):
             logger.error("the handler of %s does not end: it swallows its cancellation", reader.client)
 
     async def _part(self) -> None:
@@ -196,7 +194,6 @@ class Registry(Generic[M]):
 
     async def _serve(self, reader: Reader[M], connection: socket.socket, listener: Listener[M]) -> None:
         """Open the connection, run the handler, then end the connection."""
-        client = reader.client
         ending = _CANCELLED
         try:
             if listener.introduces:
@@ -209,10 +206,10 @@ class Registry(Generic[M]):
             try:
                 reader.serving = True
                 if reader.ending is None:
-                    await self._handler(client)
+                    await self._handler(reader.client)
                 ending = _LEFT if reader.at_end else _FINISHED
             except Exception as error:
-                ending = self._blame(error, client)
+                ending = self._blame(error, reader.client)
             finally:
                 reader.serving = False
                 if grace := self._graces.pop(reader, None):
@@ -221,17 +218,21 @@ class Registry(Generic[M]):
             await reader.wait_closed()
         except asyncio.CancelledError:
             if reader in self._entering:
-                self._refused(Address.parse(client.name), _SHUTDOWN)
+                self._refused(Address.parse(reader.client.name), _SHUTDOWN)
             else:
                 reader.end(_SHUTDOWN, deliver=False)
             raise
         except Refused as refused:
-            self._refused(Address.parse(client.name), refused.ending)
-            if not reader.lost:
-                reader.dismiss(refused.ending)
-                await reader.wait_closed()
+            await self._see_off(reader, refused.ending)
         finally:
             self._forget(reader)
+
+    async def _see_off(self, reader: Reader[M], ending: Ending) -> None:
+        """Tell somebody who may not come in, if there is still a way to."""
+        self._refused(Address.parse(reader.client.name), ending)
+        if not (reader.lost or reader.closing):
+            reader.dismiss(ending)
+        await reader.wait_closed()
 
     def _let_in(self, reader: Reader[M]) -> None:
         del self._entering[reader]
@@ -250,11 +251,15 @@ class Registry(Generic[M]):
         host = reader.client.address
         if ending := listener.access.refusal(host):
             return ending
-        if source := Source.of(host):
-            if ending := self._admission.refusal(source, reader.loop.time()):
-                return ending
-            reader.counted = True
+        if (source := Source.of(host)) and (ending := self._admission.refusal(source, reader.loop.time())):
+            return ending
+        reader.counted = True
         return None
+
+    def _turn_away(self, connection: socket.socket, address: Address, listener: Listener[M], ending: Ending) -> None:
+        framing = listener.framing or self._server.framing
+        turn_away(connection, b"" if listener.tls else framing.encode_text(ending.reason))
+        self._refused(address, ending)
 
     def _refused(self, address: Address, ending: Ending) -> None:
         self.endings[ending.code] += 1

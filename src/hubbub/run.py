@@ -44,7 +44,7 @@ def run(
     host: str = ...,
     port: int = ...,
     *,
-    listeners: Sequence[Listener[str]] | None = ...,
+    listeners: Sequence[Listener[M]] | None = ...,
     framing: Framing[M],
     settings: Settings | None = ...,
     observer: Observer[M] | None = ...,
@@ -77,7 +77,8 @@ def run(
     server = Server(handler, host, port, listeners=listeners, framing=framing, settings=settings, observer=observer)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         for task in runner.run(_serve(server)):
-            # It swallows its cancellation, as was logged, and the runner would wait for it for ever.
+            # It swallows its cancellation, as was logged, and the runner would wait for it for ever. (The name has an
+            # underscore, and a place in asyncio's documentation: "Extending".)
             asyncio._unregister_task(task)
 
 

@@ -19,6 +19,7 @@ from .observe import Observer, Statistics, tell
 from .pulse import Pulse
 from .registry import Registry
 from .room import Room
+from .secret import SharedSecret
 from .settings import DEFAULT_HOST, DEFAULT_PORT, Settings
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Server(Generic[M]):
     Raises:
         TypeError: the handler is not a coroutine function.
         ValueError: the port is out of range, the framing cannot carry the notice of the settings, or that of a listener
-            is for another type of messages.
+            is for another type of messages, or has no ends of messages and a secret; or a descriptor is named twice.
 
     Attributes:
         framing: how messages are cut from the stream and put into it.
@@ -118,6 +119,11 @@ class Server(Generic[M]):
                 raise ValueError(f"{listener.framing} carries text, and the server's {chosen} does not")
             if isinstance(listener.framing, BytesFraming) and not isinstance(chosen, BytesFraming):
                 raise ValueError(f"{listener.framing} carries bytes, and the server's {chosen} does not")
+            if isinstance(listener.authenticate, SharedSecret) and not (listener.framing or chosen).self_delimiting:
+                raise ValueError(f"a secret is a message, and {listener.framing or chosen} has no ends of messages")
+        descriptors = [listener.endpoint for listener in self.listeners if isinstance(listener.endpoint, int)]
+        if len(set(descriptors)) < len(descriptors):
+            raise ValueError(f"of the descriptors {descriptors} one is named twice")
         self._rooms: dict[str, Room[M]] = {}
         self._registry: Registry[M] = Registry(self, handler)
         self._reserve = Reserve()

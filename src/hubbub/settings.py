@@ -82,7 +82,7 @@ class Settings:
     message_time: float = 60.0
     """How long one message may take from its first byte to its last, and up to a quarter more."""
     idle_time: float | None = None
-    """How long a client may say nothing, and up to a quarter more; None: for ever."""
+    """How long a client may say nothing to a handler that listens, and up to a quarter more; None: for ever."""
     handshake_time: float = 10.0
     """How long a new connection may take for all that is asked of it first: PROXY header, TLS handshake, secret."""
     unauthenticated_limit: int = 16 * KIB

@@ -11,6 +11,7 @@ import asyncio
 import ssl
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from .scratch import READ_SIZE, scratch
 from .tls import describe_tls, name_in
 
 if TYPE_CHECKING:
@@ -21,25 +22,20 @@ if TYPE_CHECKING:
 PIECE_SIZE: Final = 64 * 1024
 """How many bytes are encrypted before the socket has taken them: four records (RFC 8446, 5.1)."""
 
-READ_SIZE: Final = 64 * 1024
-
 FIRST_READ_SIZE: Final = 4 * 1024
 """How much is read at once from who has not been let in: OpenSSL keeps the room that it once took, and a thousand such
 pieces must not take long."""
 
 HANDSHAKE_RECORD: Final = 22
 RECORD_HEADER: Final = 5
-RECORD_LIMIT: Final = RECORD_HEADER + 16 * 1024
+RECORD_LIMIT: Final = 16 * 1024
+"""The longest record (RFC 8446, 5.1), and so the longest first message of a client: real ones take up to 2 KiB. OpenSSL
+makes room for what one announces, up to 128 KiB."""
+
 HELLO_HEADER: Final = 4
-HELLO_LIMIT: Final = 16 * 1024
-"""The longest first message of a client; real ones take up to 2 KiB. OpenSSL makes room for what one announces, up to
-128 KiB."""
 
 REPLIES_LIMIT: Final = 2 * PIECE_SIZE
 """How much may wait in the TCP transport: a piece, and what OpenSSL itself answers to a peer that does not read."""
-
-# What was read is taken over before anything else is read, so all connections share it.
-read_buffer: Final = memoryview(bytearray(READ_SIZE))
 
 
 class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
@@ -116,17 +112,17 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         if self._allowance is None and self.handshaken.done():
-            return read_buffer
-        return read_buffer[: max(1, min(FIRST_READ_SIZE, self._allowance or FIRST_READ_SIZE))]
+            return scratch.view
+        return scratch.view[: max(1, min(FIRST_READ_SIZE, self._allowance or FIRST_READ_SIZE))]
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._ended:
             return
         if self._context is not None:
-            self._hello += read_buffer[:nbytes]
+            self._hello += scratch.view[:nbytes]
             self._begin(self._context)
             return
-        self._incoming.write(read_buffer[:nbytes])
+        self._incoming.write(scratch.view[:nbytes])
         if not self.handshaken.done():
             self._shake_hands()
         else:
@@ -164,7 +160,11 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         self.writelines((data,))
 
     def writelines(self, list_of_data: Iterable[Any]) -> None:
-        self._unsent += [memoryview(data) for data in list_of_data if data]
+        buffers = [memoryview(data) for data in list_of_data if data]
+        if len(buffers) > 1 and sum(map(len, buffers)) <= PIECE_SIZE:
+            # Each would be a record and a system call of its own.
+            buffers = [memoryview(b"".join(buffers))]
+        self._unsent += buffers
         self._encrypt()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
@@ -213,13 +213,14 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
     # What OpenSSL does.
 
     def _begin(self, context: ssl.SSLContext) -> None:
-        """Begin the handshake, once the client's first record is complete (RFC 8446, 4 and 5.1)."""
+        """Begin the handshake, once the client's first message is complete. It must be in one record (RFC 8446, 5)."""
         hello = self._hello
-        end = RECORD_HEADER + int.from_bytes(hello[3:RECORD_HEADER], "big")
+        headers = len(hello) >= RECORD_HEADER + HELLO_HEADER
+        size = int.from_bytes(hello[3:RECORD_HEADER], "big")
         announced = int.from_bytes(hello[RECORD_HEADER + 1 : RECORD_HEADER + HELLO_HEADER], "big")
-        if hello[0] != HANDSHAKE_RECORD or end > RECORD_LIMIT or announced > HELLO_LIMIT:
+        if hello[0] != HANDSHAKE_RECORD or (headers and not announced + HELLO_HEADER <= size <= RECORD_LIMIT):
             self._fail(ssl.SSLError("it begins with no TLS handshake"))
-        elif len(hello) >= max(end, RECORD_HEADER):
+        elif headers and len(hello) >= RECORD_HEADER + size:
             self._context = None
             self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
             self._incoming.write(hello)

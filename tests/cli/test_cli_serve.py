@@ -520,7 +520,7 @@ def test_a_bad_value_is_named_with_its_option_and_what_it_may_be(options: list[s
 def test_what_is_for_tls_does_not_serve_plain_text_to_everybody(option: str, certificates: Certificates) -> None:
     assert_one_line(
         [option, str(certificates.client_ca)],
-        "--tls-key and --tls-client-ca need a certificate; give it with --tls-cert",
+        "no listener speaks TLS, and --tls-... is for it; give --tls-cert, and write tls:// in --listen",
     )
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
+from ..acceptor import LOG_INTERVAL
 from ..endings import EndingCode
 from ..observe import Observer
 from ..text import printable
@@ -95,6 +96,7 @@ class Reporter(QuietReporter):
         super().__init__(out, lay_out)
         self._said = _Quota(SAID_LIMIT)
         self._refused = _Quota(REFUSED_LIMIT)
+        self._overloaded = _Quota(1, LOG_INTERVAL)
 
     def connected(self, client: Client[Any]) -> None:
         certificate = client.certificate_name
@@ -103,7 +105,8 @@ class Reporter(QuietReporter):
         self._report(f"{client} connected{whose}.", event="connected", **fields)
 
     def refused(self, address: Address, ending: Ending) -> None:
-        shown = self._refused.take(1)
+        quota = self._overloaded if ending.code is EndingCode.OVERLOADED else self._refused
+        shown = quota.take(1)
         self._report_unshown()
         if shown:
             fields = {"client": str(address), "address": address.host, "code": ending.code, "reason": ending.reason}
@@ -140,20 +143,23 @@ class Reporter(QuietReporter):
         self._report_unshown(at_once=True)
 
     def _report_unshown(self, *, at_once: bool = False) -> None:
-        for quota, what in ((self._said, "messages"), (self._refused, "connections that were not let in")):
+        refused = "connections that were not let in"
+        for quota, what in ((self._said, "messages"), (self._refused, refused), (self._overloaded, refused)):
             if count := quota.take_unshown(at_once=at_once):
                 self._report(f"{count} more {what} not shown.", event="not shown", count=count, what=what)
 
 
 class _Quota:
-    """How many of a kind are shown in a second, and how many were not.
+    """How many of a kind are shown in a time, and how many were not.
 
     Args:
         limit: the most that are shown.
+        time: in how many seconds.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, time: float = 1.0) -> None:
         self._limit = limit
+        self._time = time
         self._second = 0.0
         self._shown = 0
         self._unshown = 0
@@ -162,7 +168,7 @@ class _Quota:
     def take(self, count: int) -> int:
         """How many of `count` may be shown."""
         now = time.monotonic()
-        if now - self._second >= 1.0:
+        if now - self._second >= self._time:
             self._unshown_before += self._unshown
             self._second, self._shown, self._unshown = now, 0, 0
         shown = min(count, self._limit - self._shown)

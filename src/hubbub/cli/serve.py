@@ -101,7 +101,8 @@ def serve(*, log_format: LogFormat, quiet: bool, verbose: bool, **options: Any) 
     SIGHUP reads certificates, secrets and networks again; SIGUSR1 logs who is connected and how far behind.
     """  # noqa: D301 - click looks for that very character
     setup = make_setup(options)
-    allowed = allow_descriptors((setup.settings.clients_limit or 0) + DESCRIPTORS_SPARE)
+    limit = setup.settings.clients_limit
+    allowed = allow_descriptors(None if limit is None else limit + DESCRIPTORS_SPARE)
     try:
         with reporting(log_format, quiet=quiet, verbose=verbose) as reporter:
             if allowed is not None:

@@ -42,9 +42,6 @@ def make_setup(options: Mapping[str, Any], *, passed: Sequence[int] | None = Non
     """
     framing = options["framing"]
     handler, chosen = load(options["app"], FRAMINGS[framing] if framing else None)
-    if not (options["listen"] or options["tls_cert"]) and (options["tls_key"] or options["tls_client_ca"]):
-        # Without it everybody would be let in, and in plain text.
-        raise Failure("--tls-key and --tls-client-ca need a certificate; give it with --tls-cert")
     urls = options["listen"] or [short_form(options["host"], options["port"], tls=bool(options["tls_cert"]))]
     # A listener has the server's framing but where its own query says otherwise.
     listeners = make_listeners(urls, options, passed=passed)
@@ -52,6 +49,11 @@ def make_setup(options: Mapping[str, Any], *, passed: Sequence[int] | None = Non
     for name in ("notice", "farewell"):
         # An empty text says nothing, so that nothing is said.
         chosen_settings[name] = chosen_settings[name] or None
+    if any(options[name] for name in ("tls_cert", "tls_key", "tls_client_ca")) and not any(
+        listener.tls for listener in listeners
+    ):
+        # Everybody would be let in, and in plain text.
+        raise Failure("no listener speaks TLS, and --tls-... is for it; give --tls-cert, and write tls:// in --listen")
     try:
         settings = Settings(**chosen_settings)
     except ValueError as error:
