@@ -13,7 +13,7 @@ import hubbub
 from hubbub import Address
 from hubbub.apps.echo import echo
 
-from programs import HUBBUB, finish, refuses, serving_program, wait_until
+from programs import HUBBUB, ServerProgram, finish, refuses, serving_program, wait_until
 
 PROGRAM = """
 import asyncio
@@ -36,6 +36,28 @@ async def handler(client: hubbub.Client) -> None:
 
 %s
 hubbub.run(handler, port=0, observer=Printer(), settings=hubbub.Settings(drain_time=3600))
+print("The server has ended.", flush=True)
+"""
+
+
+STUBBORN = """
+import asyncio
+
+import hubbub
+
+class Printer(hubbub.Observer):
+    def started(self, server: hubbub.Server) -> None:
+        print(f"Server started at: {server.addresses[0]}", flush=True)
+
+async def handler(client: hubbub.Client) -> None:
+    await client.send("Never")
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            pass
+
+hubbub.run(handler, port=0, observer=Printer(), settings=hubbub.Settings(drain_time=0.1, cancel_time=0.3))
 print("The server has ended.", flush=True)
 """
 
@@ -79,6 +101,19 @@ def test_a_second_ctrl_c_ends_the_program_at_once(program: Path) -> None:
         server.signal(signal.SIGINT)
         assert server.wait() == -signal.SIGINT
         assert server.errors.rest().endswith(b"\nKeyboardInterrupt\n")
+
+
+def test_a_handler_that_swallows_its_cancellation_is_named_and_keeps_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "program.py"
+    path.write_text(STUBBORN)
+    with ServerProgram(sys.executable, str(path)) as server:
+        server.wait_until_started()
+        with server.peer() as peer:
+            assert peer.line() == b"Never\n"
+            server.signal(signal.SIGTERM)
+            assert server.wait() == 0
+            server.errors.expect(rb"the handler of %s does not end" % peer.name.encode())
+            assert server.output.rest() == b"The server has ended.\n"
 
 
 @pytest.mark.parametrize(("preparation", "loop"), [("", "uvloop"), ("sys.modules['uvloop'] = None", "asyncio")])
