@@ -769,3 +769,36 @@ async def serve_and_talk(certificates: Certificates) -> None:
         for line in lines:
             await sender.send(line)
         assert await reader.exactly(sum(map(len, lines))) == b"".join(lines)
+
+
+async def test_small_pieces_that_are_written_together_arrive_together(certificates: Certificates) -> None:
+    async with (
+        serving(listeners=[certificates.listener()]) as (server, record),
+        TlsPeer.of(server, certificates.client_context()) as peer,
+    ):
+        (client,) = await record.wait_for_clients(1)
+        transport_of(client).writelines([b"a\n", b"", b"b\n"])
+        assert await peer.exactly(4) == b"a\nb\n"
+
+
+async def test_a_stranger_who_is_listened_to_is_still_read_no_further_than_allowed(certificates: Certificates) -> None:
+    heard: list[str] = []
+
+    async def listen(client: hubbub.Client) -> bool:
+        while messages := await client.receive_many():
+            heard.extend(messages)
+        return False
+
+    settings = hubbub.Settings(inbox_limit=512, unauthenticated_limit=2048, handshake_time=0.5)
+    listener = certificates.listener(authenticate=listen)
+    async with (
+        serving(listeners=[listener], settings=settings) as (server, record),
+        TlsPeer.of(server, certificates.client_context()) as peer,
+    ):
+        # A record each: what is in one is decrypted at once.
+        await peer.send(b"x\n" * 1024)
+        await eventually(lambda: len(heard) == 1024)
+        await peer.send(b"x\n" * 1024)
+        (ending,) = await record.wait_for_refusals()
+        assert ending.code is hubbub.EndingCode.LATE
+        assert len(heard) == 1024

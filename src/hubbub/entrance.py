@@ -138,12 +138,9 @@ async def _authenticate(reader: Reader[Any], authenticate: Authenticate[Any]) ->
 
 async def _open_tls(reader: Reader[Any], connection: socket.socket, tls: Tls, allowance: int | None) -> TlsTransport:
     transport = TlsTransport(reader, tls.context, allowance, reader.loop)
-    try:
-        await hand_over(connection, transport)
-    except BaseException:
-        # Nobody will ask how it ended.
-        transport.handshaken.cancel()
-        raise
+    # If the connection ends before it is handed over, nobody asks how.
+    transport.handshaken.add_done_callback(lambda done: done.cancelled() or done.exception())
+    await hand_over(connection, transport)
     try:
         await transport.handshaken
     except OSError as error:
