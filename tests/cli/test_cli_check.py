@@ -52,30 +52,44 @@ def test_a_good_file_is_said_to_be_good(directory: Path, text: str, what: str) -
         ("port = \n", "hubbub.toml is no TOML: Invalid value (at line 1, column 8)"),
         ("prot = 1\n", "hubbub.toml, line 1: there is no setting 'prot'; do you mean 'port'?"),
         ("\nport = -1\n", "hubbub.toml, line 2: port: -1 is not in the range 0<=x<=65535."),
-        ("app = 'no'\n", "there is no app 'no'; choose chat, echo, relay, or write module:handler"),
+        (
+            "\napp = 'no'\n",
+            "hubbub.toml, line 2: there is no app 'no'; choose chat, echo, relay, or write module:handler",
+        ),
         (
             "framing = 'raw'\n",
-            "chat works with text only; choose --framing lines or crlf-lines, or the app relay",
+            "hubbub.toml, line 1: chat works with text only; choose --framing lines or crlf-lines, or the app relay",
         ),
-        ("listen = ['tls://h:1']\n", "tls://h:1: TLS needs a certificate; give it with --tls-cert"),
+        (
+            "listen = ['tcp://h:1',\n 'tls://h:1']\n",
+            "hubbub.toml, line 2: tls://h:1: TLS needs a certificate; give it with --tls-cert",
+        ),
+        (
+            "listen = ['tcp://h:1']\ntls-client-ca = 'ca.pem'\n",
+            "hubbub.toml, line 2: no listener speaks TLS, and --tls-... is for it; give --tls-cert, and ",
+        ),
         (
             "listen = ['tls://h:1?tls-cert=missing']\n",
-            "tls://h:1?tls-cert=missing: cannot read missing: No such file or directory",
+            "hubbub.toml, line 1: tls://h:1?tls-cert=missing: cannot read missing: No such file or directory",
         ),
         (
             "tls-cert = 'server.pem'\n",
-            "tls://127.0.0.1:5000: server.pem and its key are not good: ",
+            "hubbub.toml, line 1: tls://127.0.0.1:5000: server.pem and its key are not good: ",
         ),
         (
-            "tls-cert = 'server.pem'\ntls-key = 'other_key.pem'\n",
-            "tls://127.0.0.1:5000: server.pem and its key are not good: key values mismatch",
+            "quiet = true\ntls-cert = 'server.pem'\ntls-key = 'other_key.pem'\n",
+            "hubbub.toml, line 2: tls://127.0.0.1:5000: server.pem and its key are not good: key values mismatch",
         ),
-        ("listen = ['tcp://h:1?secret-file=empty']\n", "tcp://h:1?secret-file=empty: there is no secret in empty; "),
+        (
+            "secret-file = 'secret'\nlisten = ['tcp://h:1?secret-file=empty']\n",
+            "hubbub.toml, line 2: tcp://h:1?secret-file=empty: there is no secret in empty; ",
+        ),
+        ("secret-file = 'empty'\n", "hubbub.toml, line 1: tcp://127.0.0.1:5000: there is no secret in empty; "),
         ("secret-file = 'missing'\n", "hubbub.toml, line 1: secret-file: File 'missing' does not exist."),
         ("deny = ['@missing']\n", "hubbub.toml, line 1: deny: cannot read the networks of missing: "),
         (
             "listen = ['tcp://h:1?framing=nul']\n",
-            "Delimited(delimiter=b'\\x00') carries bytes, and the server's Lines(crlf=False) does not",
+            "hubbub.toml, line 1: Delimited(delimiter=b'\\x00') carries bytes, and the server's Lines(crlf=False) ",
         ),
         ("notice = '{0}'\n", "hubbub.toml, line 1: notice is '{0}'; {missed} is the only field it may have"),
     ],
@@ -91,14 +105,15 @@ def test_settings_that_only_the_server_can_refuse_are_refused(directory: Path) -
     result = check('notice = "two\\nlines"\n')
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
-        r"hubbub: notice is 'two\nlines', and the framing cannot carry it: a line cannot contain a line end (LF)" "\n"
+        r"hubbub: hubbub.toml, line 1: notice is 'two\nlines', and the framing cannot carry it: "
+        "a line cannot contain a line end (LF)\n"
     )
 
 
 def test_times_that_do_not_go_together_are_refused(directory: Path) -> None:
     result = check("drain-time = 2\nspread-time = 3\n")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == "hubbub: spread_time is 3.0; it must be at most 2.0\n"
+    assert result.stderr == "hubbub: hubbub.toml, line 2: spread_time is 3.0; it must be at most 2.0\n"
 
 
 def test_a_file_that_is_missing_is_said_to_be_so(directory: Path) -> None:
@@ -110,6 +125,20 @@ def test_a_file_that_is_missing_is_said_to_be_so(directory: Path) -> None:
 def test_a_variable_counts_as_it_does_for_serve(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUBBUB_PORT", "7001")
     assert check("port = 7000\n").output == "hubbub.toml is good: chat on 127.0.0.1:7001\n"
+
+
+def test_a_variable_that_is_to_blame_is_on_no_line(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUBBUB_APP", "no")
+    assert check("app = 'chat'\n").stderr.startswith("hubbub: there is no app 'no'; ")
+
+
+def test_serve_names_the_same_line(directory: Path) -> None:
+    Path("hubbub.toml").write_text("\nspread-time = 20\n")
+    result = CliRunner().invoke(main, ["serve", "--config", "hubbub.toml"])
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "hubbub: hubbub.toml, line 2: spread_time is 20.0; it must be at most 10.0\n",
+    )
 
 
 def test_it_listens_nowhere(directory: Path) -> None:

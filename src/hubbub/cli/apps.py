@@ -39,6 +39,9 @@ APPS: Final = {
     "relay": App(relay, framing=ByteLines(keepends=True)),
 }
 
+_APP: Final = {"app": ""}
+_FRAMING: Final = {"framing": "", "app": ""}
+
 
 def load(name: str, framing: Framing[Any] | None) -> tuple[Handler[Any], Framing[Any]]:
     """The handler of an app and the framing to serve it with.
@@ -48,14 +51,14 @@ def load(name: str, framing: Framing[Any] | None) -> tuple[Handler[Any], Framing
     """
     app = APPS[name] if name in APPS else App(_import_handler(name))
     if framing is not None and app.text_only and not isinstance(framing, TextFraming):
-        raise Failure(f"{name} works with text only; choose --framing lines or crlf-lines, or the app relay")
+        raise Failure(f"{name} works with text only; choose --framing lines or crlf-lines, or the app relay", _FRAMING)
     return app.handler, framing or app.framing
 
 
 def _import_handler(name: str) -> Handler[Any]:
     module_name, colon, attribute = name.partition(":")
     if not (module_name and colon and attribute) or name.startswith("."):
-        raise Failure(f"there is no app {name!r}; choose {', '.join(APPS)}, or write module:handler")
+        raise Failure(f"there is no app {name!r}; choose {', '.join(APPS)}, or write module:handler", _APP)
     # As `python -m` does: what is here can be imported.
     sys.path.insert(0, "")
     try:
@@ -63,13 +66,15 @@ def _import_handler(name: str) -> Handler[Any]:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise
-        raise Failure(f"there is no module {error.name!r} here or installed; check the name before the colon") from None
+        message = f"there is no module {error.name!r} here or installed; check the name before the colon"
+        raise Failure(message, _APP) from None
     handler = module
     for part in attribute.split("."):
         try:
             handler = getattr(handler, part)
         except AttributeError:
-            raise Failure(f"module {module_name!r} has no {attribute!r}; check the name behind the colon") from None
+            message = f"module {module_name!r} has no {attribute!r}; check the name behind the colon"
+            raise Failure(message, _APP) from None
     if not inspect.iscoroutinefunction(handler):
-        raise Failure(f"{name} is not a coroutine function; define it with 'async def'")
+        raise Failure(f"{name} is not a coroutine function; define it with 'async def'", _APP)
     return handler

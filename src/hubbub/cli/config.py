@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import tomllib
+from contextlib import contextmanager
 from difflib import get_close_matches
 from math import inf
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.core import ParameterSource
 
 from ..settings import Settings
 from .failure import Failure
 from .settings_options import SETTINGS
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 NO_KEYS: Final = {"config", "help"}
 """Options that a file cannot have: it cannot name another one."""
+
+_FILE: Final = f"{__name__}.file"
 
 
 class _WrongValueError(Exception):
@@ -45,6 +52,7 @@ def load(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
     parameters = {_key(parameter): parameter for parameter in ctx.command.params}
     known = {key: parameter for key, parameter in parameters.items() if key not in NO_KEYS}
     ctx.default_map = {}
+    ctx.meta[_FILE] = (path, text)
     for key, value in values.items():
         try:
             if key not in known:
@@ -56,6 +64,20 @@ def load(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
         # As text, a number is read as an option's is.
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         ctx.default_map[str(known[key].name)] = str(value) if is_number else value
+
+
+@contextmanager
+def placing(ctx: click.Context) -> Iterator[None]:
+    """Where a value of the file is to blame for a `Failure`, say on which line it is."""
+    try:
+        yield
+    except Failure as failure:
+        for name, part in failure.about.items():
+            if ctx.get_parameter_source(name) is ParameterSource.DEFAULT_MAP:
+                path, text = ctx.meta[_FILE]
+                line = find_line(text, name.replace("_", "-"), part)
+                raise Failure(f"{path}, line {line}: {failure.message}") from None
+        raise
 
 
 def find_line(text: str, key: str, part: str = "") -> int:

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import os
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Failure(click.ClickException):
     """Ends the command with one line on standard error and exit status 2: the user can put the command right.
 
     The message says what happened, to whom, and what to do.
+
+    Attributes:
+        about: the parameters whose values are to blame, the likeliest first, each with the part of it that is meant; ""
+            is all of it.
     """
 
     exit_code = 2
+
+    def __init__(self, message: str, about: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.about = about or {}
+
+    @classmethod
+    def of_settings(cls, error: ValueError) -> Failure:
+        """What a server says of its settings, which begins with the name of one, or of its listeners."""
+        message = str(error)
+        return cls(message, {message.partition(" ")[0]: "", "listen": ""})
 
     def show(self, file: IO[Any] | None = None) -> None:
         click.echo(f"hubbub: {self.format_message()}", file=file, err=file is None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,7 +22,7 @@ from .failure import Failure
 from .values import FRAMINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ..framing import Framing
 
@@ -161,8 +162,7 @@ def make_listeners(
             # An empty value undoes the option there.
             return url.query[key] if key in url.query else options.get(key.replace("-", "_"))
 
-        try:
-            secret_file = chosen("secret-file")
+        with _blaming(url):
             endpoints = [url.endpoint] if url.endpoint is not None else passed or passed_by_systemd()
             for endpoint in endpoints:
                 listener = Listener[Any](
@@ -171,13 +171,21 @@ def make_listeners(
                     tls=_tls(url, chosen, share),
                     access=share(Access, allow=_split(chosen("allow")), deny=_split(chosen("deny"))),
                     proxies=share(Networks, _split(chosen("proxy-from"))),
-                    authenticate=share(_read_secret, secret_file) if secret_file else None,
+                    authenticate=_secret(url, chosen, share),
                     mode=int(url.query["mode"], 8) if "mode" in url.query else SOCKET_MODE,
                 )
                 listeners.append(listener)
-        except ValueError as error:
-            raise Failure(f"{url.text}: {error}") from None
     return listeners
+
+
+@contextmanager
+def _blaming(url: ListenUrl, key: str = "") -> Iterator[None]:
+    """Make a `Failure` of what is wrong with a place; `key` is to blame, an option or in the place's query."""
+    try:
+        yield
+    except ValueError as error:
+        option = {} if not key or key in url.query else {key.replace("-", "_"): ""}
+        raise Failure(f"{url.text}: {error}", {**option, "listen": url.text}) from None
 
 
 def short_form(host: str, port: int, *, tls: bool) -> ListenUrl:
@@ -198,8 +206,18 @@ def _tls(url: ListenUrl, chosen: Any, share: Any) -> Tls | None:
         return None
     if not chosen("tls-cert"):
         raise ValueError("TLS needs a certificate; give it with --tls-cert")
-    tls: Tls = share(Tls, chosen("tls-cert"), chosen("tls-key") or None, client_ca=chosen("tls-client-ca") or None)
+    with _blaming(url, "tls-cert"):
+        tls: Tls = share(Tls, chosen("tls-cert"), chosen("tls-key") or None, client_ca=chosen("tls-client-ca") or None)
     return tls
+
+
+def _secret(url: ListenUrl, chosen: Any, share: Any) -> SharedSecret | None:
+    path = chosen("secret-file")
+    if not path:
+        return None
+    with _blaming(url, "secret-file"):
+        secret: SharedSecret = share(_read_secret, path)
+    return secret
 
 
 def _read_secret(path: str) -> SharedSecret:

@@ -19,7 +19,7 @@ from .listeners import ListenUrlType
 from .options import HELP, option
 from .report import LogFormat, reporting
 from .settings_options import settings_options
-from .setup import make_setup
+from .setup import Setup, make_setup
 from .values import FRAMINGS, NetworkEntry
 
 logger = logging.getLogger("hubbub")
@@ -100,7 +100,11 @@ def serve(*, log_format: LogFormat, quiet: bool, verbose: bool, **options: Any) 
 
     SIGHUP reads certificates, secrets and networks again; SIGUSR1 logs who is connected and how far behind.
     """  # noqa: D301 - click looks for that very character
-    setup = make_setup(options)
+    with config.placing(click.get_current_context()):
+        _serve(make_setup(options), log_format=log_format, quiet=quiet, verbose=verbose)
+
+
+def _serve(setup: Setup, *, log_format: LogFormat, quiet: bool, verbose: bool) -> None:
     limit = setup.settings.clients_limit
     allowed = allow_descriptors(None if limit is None else limit + DESCRIPTORS_SPARE)
     try:
@@ -119,7 +123,7 @@ def serve(*, log_format: LogFormat, quiet: bool, verbose: bool, **options: Any) 
             )
     except ValueError as error:
         # A notice that the framing cannot carry, or framings that do not go together.
-        raise Failure(str(error)) from None
+        raise Failure.of_settings(error) from None
     except ListenError as error:
         raise Failure(f"{error}; {_advise(error)}") from None
 

@@ -49,15 +49,15 @@ def make_setup(options: Mapping[str, Any], *, passed: Sequence[int] | None = Non
     for name in ("notice", "farewell"):
         # An empty text says nothing, so that nothing is said.
         chosen_settings[name] = chosen_settings[name] or None
-    if any(options[name] for name in ("tls_cert", "tls_key", "tls_client_ca")) and not any(
-        listener.tls for listener in listeners
-    ):
+    unused = {name: "" for name in ("tls_cert", "tls_key", "tls_client_ca") if options[name]}
+    if unused and not any(listener.tls for listener in listeners):
         # Everybody would be let in, and in plain text.
-        raise Failure("no listener speaks TLS, and --tls-... is for it; give --tls-cert, and write tls:// in --listen")
+        message = "no listener speaks TLS, and --tls-... is for it; give --tls-cert, and write tls:// in --listen"
+        raise Failure(message, unused)
     try:
         settings = Settings(**chosen_settings)
     except ValueError as error:
-        raise Failure(str(error)) from None
+        raise Failure.of_settings(error) from None
     _check_farewell(settings.farewell, chosen)
     return Setup(handler, chosen, settings, listeners)
 
@@ -68,4 +68,5 @@ def _check_farewell(farewell: str | None, framing: Framing[Any]) -> None:
         try:
             framing.encode([framing.from_text(farewell)])
         except ValueError as error:
-            raise Failure(f"farewell is {farewell!r}, and the framing cannot carry it: {error}") from None
+            message = f"farewell is {farewell!r}, and the framing cannot carry it: {error}"
+            raise Failure(message, {"farewell": ""}) from None
