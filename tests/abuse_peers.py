@@ -1,88 +1,29 @@
-"""Clients that mean harm, many at a time, the good ones beside them, and what a server is seen to do meanwhile."""
+"""Clients that mean harm, many at a time, and the good ones beside them: all of them in the program of the test."""
 
 from __future__ import annotations
 
 import re
-import resource
 import selectors
-import signal
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from pathlib import Path
 from statistics import median
 from typing import Self, TypeVar
 
 from hubbub import Address
 
+from abuse_tools import KIB
 from certificates import SERVER_NAME
 from programs import WAIT_TIME, Peer, ServerProgram
-
-KIB = 1024
-MIB = 1024 * KIB
-
-UNLIMITED = tuple(
-    f"--{name}=none" for name in ("clients-limit", "clients-per-address", "clients-per-subnet", "connect-rate")
-)
-"""Options of a server whose clients all come from one machine."""
-
-UNMEASURED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
-"""Variables by which coverage leaves a program alone: what it notes down costs memory and time too."""
 
 HEARD_LIMIT = 64 * KIB
 """How much a member of a crowd remembers of what it was told."""
 
 SEND_BUFFER = 16 * KIB
 """What the kernel holds for a member of a crowd: a thousand that flood are not to fill it."""
-
-
-def allow_descriptors(count: int) -> None:
-    """Let this process, and those that it starts, have so many files open."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < count:
-        resource.setrlimit(
-            resource.RLIMIT_NOFILE, (count if hard == resource.RLIM_INFINITY else min(count, hard), hard)
-        )
-
-
-# What a server is seen to do.
-
-
-def resident(server: ServerProgram) -> int:
-    """The bytes of its memory that are resident (proc_pid_statm(5))."""
-    return int(Path(f"/proc/{server.pid}/statm").read_text().split()[1]) * resource.getpagesize()
-
-
-def forget_peak(server: ServerProgram) -> None:
-    """Let `peak` begin anew (proc_pid_clear_refs(5))."""
-    Path(f"/proc/{server.pid}/clear_refs").write_text("5")
-
-
-def peak(server: ServerProgram) -> int:
-    """The most bytes of its memory that were resident since `forget_peak`."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{server.pid}/status").read_text())
-    assert found is not None
-    return int(found[1]) * KIB
-
-
-def unread_in_kernel(endpoint: Address) -> int:
-    """The bytes that the kernel has for all connections of a server on 127.0.0.1, and that it has not read."""
-    local = f"0100007F:{endpoint.port:04X}"
-    connections = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return sum(int(fields[4].split(":")[1], 16) for fields in connections if fields[1] == local and fields[3] == "01")
-
-
-def endings(server: ServerProgram) -> dict[str, int]:
-    """How many connections have ended, by code, as the server tells when it is asked (SIGUSR1)."""
-    server.signal(signal.SIGUSR1)
-    told = server.errors.expect(rb"accepted; ended: ([^;]*);")[1].decode()
-    return {} if told == "none" else {code: int(count) for code, count in (one.split() for one in told.split(", "))}
-
-
-# Peers.
 
 
 AnyPeer = TypeVar("AnyPeer", bound=Peer)
@@ -339,7 +280,7 @@ class Member:
         return True
 
 
-class Crowd:
+class PeerCrowd:
     """Many connections to one server, driven by whoever waits for something (`run`)."""
 
     def __init__(self, endpoint: Address) -> None:

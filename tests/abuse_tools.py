@@ -1,4 +1,4 @@
-"""What the abuse suite shares: crowds of clients in programs of their own, and what a server costs meanwhile."""
+"""What tests under load share: crowds of clients in programs of their own, and what a server costs meanwhile."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import re
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -23,7 +24,8 @@ from hubbub import Address
 from crowd import stream
 from programs import Program, ServerProgram, require_program, serving_program
 
-MIB = 1024 * 1024
+KIB = 1024
+MIB = 1024 * KIB
 
 LIFTED = [f"--{name}=none" for name in ("clients-limit", "clients-per-address", "clients-per-subnet", "connect-rate")]
 """Options of `hubbub serve` with which any number of clients may come from one machine."""
@@ -145,6 +147,32 @@ def kernel_memory(port: int, peers: set[int] | None = None) -> int:
         if found is not None and (peers is None or int(found[1]) in peers):
             total += sum(int(size) for size in found.groups()[1:])
     return total
+
+
+def forget_peak(server: ServerProgram) -> None:
+    """Let `peak` begin anew (proc_pid_clear_refs(5))."""
+    Path(f"/proc/{server.pid}/clear_refs").write_text("5")
+
+
+def peak(server: ServerProgram) -> int:
+    """The most bytes of its memory that were resident since `forget_peak`."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{server.pid}/status").read_text())
+    assert found is not None
+    return int(found[1]) * KIB
+
+
+def unread_in_kernel(endpoint: Address) -> int:
+    """The bytes that the kernel has for all connections of a server on 127.0.0.1, and that it has not read."""
+    local = f"0100007F:{endpoint.port:04X}"
+    connections = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(int(fields[4].split(":")[1], 16) for fields in connections if fields[1] == local and fields[3] == "01")
+
+
+def endings(server: ServerProgram) -> dict[str, int]:
+    """How many connections have ended, by code, as the server tells when it is asked (SIGUSR1)."""
+    server.signal(signal.SIGUSR1)
+    told = server.errors.expect(rb"accepted; ended: ([^;]*);")[1].decode()
+    return {} if told == "none" else {code: int(count) for code, count in (one.split() for one in told.split(", "))}
 
 
 class Watch:

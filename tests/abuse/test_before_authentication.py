@@ -11,20 +11,8 @@ import pytest
 from hubbub import Address
 from hubbub.telnet import DO, IAC
 
-from abuse_peers import (
-    KIB,
-    MIB,
-    UNLIMITED,
-    UNMEASURED,
-    Crowd,
-    Talk,
-    TlsPeer,
-    allow_descriptors,
-    endings,
-    inside,
-    resident,
-    unread_in_kernel,
-)
+from abuse_peers import PeerCrowd, Talk, TlsPeer, inside
+from abuse_tools import KIB, LIFTED, MIB, UNMEASURED, endings, many_descriptors, resident_memory, unread_in_kernel
 from certificates import make_certificates
 from figures import FULL, note, scaled
 from programs import WAIT_TIME, Peer, hubbub_serve
@@ -61,7 +49,6 @@ QUESTIONS = bytes([IAC, DO, 1]) * (5 * KIB)
 def test_15_a_flood_before_the_secret_is_held_back_costs_little_and_ends_in_time(
     transport: str, flood: bytes, each_way: int, tmp_path: Path
 ) -> None:
-    allow_descriptors(COUNT + 500)
     certificates = make_certificates(tmp_path)
     context = certificates.client_context()
     secret = tmp_path / "secret"
@@ -76,10 +63,11 @@ def test_15_a_flood_before_the_secret_is_held_back_costs_little_and_ends_in_time
 
     what = f"{COUNT:,} of {'telnet questions' if flood is QUESTIONS else 'a secret without end'} over {transport}"
     with (
-        hubbub_serve("relay", *options, *UNLIMITED, env=UNMEASURED) as server,
+        many_descriptors(COUNT + 500),
+        hubbub_serve("relay", *options, *LIFTED, env=UNMEASURED) as server,
         dial(server.endpoint) as sender,
         dial(server.endpoint) as listener,
-        Crowd(server.endpoint) as crowd,
+        PeerCrowd(server.endpoint) as crowd,
     ):
         for peer in (sender, listener):
             peer.send(b"sesame\n")
@@ -88,14 +76,14 @@ def test_15_a_flood_before_the_secret_is_held_back_costs_little_and_ends_in_time
             crowd.add(peer=dial(server.endpoint))
         with Talk(sender, listener) as talk:
             crowd.run(lambda: len(talk.delays) > 10, "talk")
-            before = resident(server)
+            before = resident_memory(server.pid)
             for member in crowd.members:
                 crowd.let_say(member, repeat(flood))
             crowd.run_until_stuck()
             # And the server is done with all that it has read.
             already = len(talk.delays)
             crowd.run(lambda: len(talk.delays) >= already + 3, "line inside")
-            held = (resident(server) - before) / COUNT
+            held = (resident_memory(server.pid) - before) / COUNT
             unread = unread_in_kernel(server.endpoint) / COUNT
             assert flood is QUESTIONS or not any(member.ended for member in crowd.members)
             crowd.run(lambda: crowd.ended, "end of the flood", within=HANDSHAKE_TIME + WAIT_TIME)

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from abuse_peers import KIB, MIB, UNMEASURED, endings, forget_peak, inside, peak, resident
+from abuse_peers import inside
+from abuse_tools import KIB, MIB, UNMEASURED, endings, forget_peak, peak, resident_memory
 from figures import note, scaled
 from programs import Peer, hubbub_serve
 
@@ -37,7 +38,7 @@ def test_10_a_message_without_end_costs_no_more_than_its_limit_and_its_sender_he
         # What a message makes is made once.
         endless.send(b"a normal one" + end)
         server.output.expect(rb"said: a normal one\n")
-        before = resident(server)
+        before = resident_memory(server.pid)
         forget_peak(server)
         answers: list[bytes] = []
         listening = threading.Thread(target=lambda: answers.append(rest(endless)), daemon=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from abuse_peers import TlsPeer, endings, inside
+from abuse_peers import TlsPeer, inside
+from abuse_tools import endings
 from certificates import make_certificates
 from figures import note, scaled
 from programs import Peer, ServerProgram, hubbub_serve

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from abuse_peers import UNLIMITED, Talk, endings, inside
+from abuse_peers import Talk, inside
+from abuse_tools import LIFTED, endings
 from figures import FULL, note, scaled
 from programs import hubbub_serve
 
@@ -81,7 +82,7 @@ def app(tmp_path: Path) -> Path:
 )
 def test_17_a_handler_that_raises_ends_its_client_alone(how: str, why: str, app: Path) -> None:
     with (
-        hubbub_serve("harmful:app", *UNLIMITED, cwd=app) as server,
+        hubbub_serve("harmful:app", *LIFTED, cwd=app) as server,
         server.new_peer() as sender,
         server.new_peer() as listener,
     ):
@@ -106,7 +107,7 @@ def test_17_a_handler_that_raises_ends_its_client_alone(how: str, why: str, app:
 
 def test_17_handlers_that_do_not_end_are_named_and_do_not_hold_up_the_server(app: Path) -> None:
     with (
-        hubbub_serve("harmful:app", f"--drain-time={DRAIN_TIME}", *UNLIMITED, cwd=app) as server,
+        hubbub_serve("harmful:app", f"--drain-time={DRAIN_TIME}", *LIFTED, cwd=app) as server,
         server.new_peer() as sender,
         server.new_peer() as listener,
         ExitStack() as stack,

@@ -11,20 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from abuse_peers import (
-    KIB,
-    MIB,
-    UNLIMITED,
-    UNMEASURED,
-    Crowd,
-    Member,
-    Talk,
-    TlsPeer,
-    allow_descriptors,
-    endings,
-    inside,
-    resident,
-)
+from abuse_peers import Member, PeerCrowd, Talk, TlsPeer, inside
+from abuse_tools import KIB, LIFTED, MIB, UNMEASURED, endings, many_descriptors, resident_memory
 from certificates import SERVER_NAME, make_certificates
 from figures import FULL, note, scaled
 from programs import WAIT_TIME, hubbub_serve
@@ -95,24 +83,24 @@ ALL = "handshakes of all kinds"
 def test_13_a_handshake_that_gets_nowhere_ends_in_time_costs_little_and_keeps_nobody_out(
     sent: str, tmp_path: Path
 ) -> None:
-    allow_descriptors(COUNT + 500)
     certificates = make_certificates(tmp_path)
     context = certificates.client_context()
     options = (f"--tls-cert={certificates.server}", f"--tls-key={certificates.server_key}")
     says = cycle([(kind, KINDS[kind]()) for kind in ([*KINDS] if sent == ALL else [sent])])
     allowed = MEMORY if sent == ALL else MEMORY_OF_ONE_KIND
     with (
-        hubbub_serve("relay", f"--handshake-time={HANDSHAKE_TIME}", *options, *UNLIMITED, env=UNMEASURED) as server,
+        many_descriptors(COUNT + 500),
+        hubbub_serve("relay", f"--handshake-time={HANDSHAKE_TIME}", *options, *LIFTED, env=UNMEASURED) as server,
         inside(server, TlsPeer(server.endpoint, context)) as sender,
         inside(server, TlsPeer(server.endpoint, context)) as listener,
-        Crowd(server.endpoint) as crowd,
+        PeerCrowd(server.endpoint) as crowd,
     ):
         # What the first of them make is made once.
         with Talk(sender, listener, lambda: TlsPeer(server.endpoint, context)) as talk:
             for _, (_, data) in zip(range(FIRST), says, strict=False):
                 crowd.add([data])
             crowd.run(lambda: len(talk.delays) > 10, "talk")
-        before = resident(server)
+        before = resident_memory(server.pid)
         members: dict[bool, list[Member]] = {True: [], False: []}
         with Talk(sender, listener, lambda: TlsPeer(server.endpoint, context)) as talk:
             for _, (kind, data) in zip(range(COUNT), says, strict=False):
@@ -120,9 +108,9 @@ def test_13_a_handshake_that_gets_nowhere_ends_in_time_costs_little_and_keeps_no
             # By then, everyone of the crowd has been accepted and read.
             already = len(talk.delays)
             crowd.run(lambda: len(talk.delays) >= already + 3, "newcomer that is let in")
-            memory = resident(server) - before
+            memory = resident_memory(server.pid) - before
             crowd.run(lambda: crowd.ended, "end of all handshakes", within=HANDSHAKE_TIME + WAIT_TIME)
-            memory = max(memory, resident(server) - before)
+            memory = max(memory, resident_memory(server.pid) - before)
         stalled = [member.lasted for member in members[True]]
         longest = max(member.lasted for member in crowd.members)
         note(13, f"{COUNT:,} of {sent}: the last ended", f"{longest:.2f} s", f"{HANDSHAKE_TIME} s")

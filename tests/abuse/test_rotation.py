@@ -11,7 +11,8 @@ from shutil import copyfile
 
 from cryptography.x509 import load_pem_x509_certificate
 
-from abuse_peers import UNLIMITED, TlsPeer, endings, inside
+from abuse_peers import TlsPeer, inside
+from abuse_tools import LIFTED, endings
 from certificates import make_certificates
 from figures import note, scaled
 from programs import WAIT_TIME, hubbub_serve, wait_until
@@ -109,7 +110,7 @@ def test_14_a_certificate_replaced_under_load_is_shown_to_newcomers_and_costs_no
 
     put(pairs[0])
     with (
-        hubbub_serve("relay", f"--tls-cert={certificate}", f"--tls-key={key}", *UNLIMITED) as server,
+        hubbub_serve("relay", f"--tls-cert={certificate}", f"--tls-key={key}", *LIFTED) as server,
         ExitStack() as stack,
     ):
 

@@ -11,7 +11,8 @@ from statistics import median
 
 from hubbub import Address
 
-from abuse_peers import UNLIMITED, UNMEASURED, Crowd, allow_descriptors, endings
+from abuse_peers import PeerCrowd
+from abuse_tools import LIFTED, UNMEASURED, endings, many_descriptors
 from figures import FULL, note, scaled
 from programs import Peer, Program, ServerProgram, hubbub_serve
 
@@ -57,13 +58,15 @@ def others(server: ServerProgram) -> Program:
 
 
 def test_9_senders_of_a_byte_a_second_end_in_time_know_why_and_slow_nobody_down() -> None:
-    allow_descriptors(COUNT + 500)
-    with hubbub_serve("echo", "--quiet", f"--message-time={MESSAGE_TIME}", *UNLIMITED, env=UNMEASURED) as server:
+    with (
+        many_descriptors(COUNT + 500),
+        hubbub_serve("echo", "--quiet", f"--message-time={MESSAGE_TIME}", *LIFTED, env=UNMEASURED) as server,
+    ):
         quiet, disturbed, lasted = [], [], []
         for round_number in range(1, ROUNDS + 1):
             with others(server) as talking:
                 quiet.append(float(talking.output.rest()))
-            with Crowd(server.endpoint) as crowd:
+            with PeerCrowd(server.endpoint) as crowd:
                 for _ in range(COUNT):
                     crowd.add(repeat(b"x"), interval=1.0)
                 with others(server) as talking:
