@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 import hubbub
-from hubbub.acceptor import SHED_SLICE, Reserve
+from hubbub.acceptor import Reserve
+from hubbub.settings import SHED_SLICE
 
 from certificates import make_certificates
 from helpers import Peer, Record, eventually, serving

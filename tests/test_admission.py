@@ -72,19 +72,19 @@ def test_what_is_no_ip_address_has_no_source(host: str) -> None:
 
 def test_a_server_is_full_once_it_has_its_clients() -> None:
     counted = admission(clients_limit=2)
-    assert counted.is_full() is None
+    assert counted.refusal_to_all() is None
     counted.total = 1
-    assert counted.is_full() is None
+    assert counted.refusal_to_all() is None
     counted.total = 2
-    assert counted.is_full() == Ending(EndingCode.FULL, "the server is full: it has its 2 clients")
+    assert counted.refusal_to_all() == Ending(EndingCode.FULL, "the server is full: it has its 2 clients")
     counted.total = 3
-    assert counted.is_full() is not None
+    assert counted.refusal_to_all() is not None
 
 
 def test_without_a_limit_a_server_is_never_full() -> None:
     counted = admission(clients_limit=None)
     counted.total = 10**9
-    assert counted.is_full() is None
+    assert counted.refusal_to_all() is None
 
 
 def test_one_address_has_so_many_clients_and_no_more() -> None:

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import hubbub
-from hubbub.tls_transport import PIECE_SIZE
+from hubbub.settings import TLS_PIECE_SIZE
 
 from certificates import CLIENT_NAME, Certificates, TlsPeer, make_certificates
 from helpers import Peer, Record, dial, eventually, fall_behind, serving, transport_of
@@ -366,8 +366,8 @@ async def test_g3_memory_of_a_stalled_reader_is_bounded_and_others_go_on(certifi
             await server.broadcast("x" * (200 * KIB - 1))
             assert len(await peer.exactly(200 * KIB)) == 200 * KIB
             # A piece that is encrypted, and in plain a chunk, which is that of the log.
-            assert transport.get_write_buffer_size() <= PIECE_SIZE + KIB + settings.chunk_limit
-            assert transport._inner.get_write_buffer_size() <= PIECE_SIZE + KIB
+            assert transport.get_write_buffer_size() <= TLS_PIECE_SIZE + KIB + settings.chunk_limit
+            assert transport._inner.get_write_buffer_size() <= TLS_PIECE_SIZE + KIB
         assert clients[stalled.name].lag.bytes > 9 * MIB
 
 

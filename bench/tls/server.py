@@ -73,7 +73,7 @@ async def serve_hubbub(listening: socket.socket, context: ssl.SSLContext) -> Non
     loop = asyncio.get_running_loop()
 
     class Plain(Member):
-        lost = False
+        lost = at_end = False
 
         def connection_lost(self, exc: Exception | None) -> None:
             self.lost = True

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Generic
 
 from .endings import Ending, EndingCode
 from .framing import M
+from .settings import READ_SIZE, SHED_SLICE
 
 if TYPE_CHECKING:
     from .listener import Listener
@@ -24,12 +25,6 @@ logger = logging.getLogger("hubbub")
 
 LOG_INTERVAL: Final = 10.0
 """Seconds between two lines of the log that say that descriptors have run out."""
-
-SHED_SLICE: Final = 64
-"""How many connections are turned away at once where descriptors have run out."""
-
-REFUSED_READ: Final = 64 * 1024
-"""How much of what a refused client has said is read: a socket that is closed with unread data sends a reset."""
 
 # accept(2): the connection was gone before it was accepted; and what the protocol below passes on.
 _GONE: Final = {
@@ -165,7 +160,8 @@ def turn_away(connection: socket.socket, words: bytes) -> None:
     """Close a connection that was just accepted, and say why, as far as that can be done without waiting."""
     with connection, suppress(OSError):
         with suppress(BlockingIOError):
-            connection.recv(REFUSED_READ)
+            # A socket that is closed with unread data sends a reset.
+            connection.recv(READ_SIZE)
         connection.send(words)
         connection.shutdown(socket.SHUT_WR)
 

@@ -54,8 +54,8 @@ class Admission:
         # When the burst of each payer will be whole again: a bucket that leaks connections at `connect_rate`.
         self._due: dict[str, float] = {}
 
-    def is_full(self) -> Ending | None:
-        """Why there may be no more connections, from wherever; None if there may."""
+    def refusal_to_all(self) -> Ending | None:
+        """Why there may be no connection from wherever; None if there may."""
         limit = self._settings.clients_limit
         if limit is not None and self.total >= limit:
             return Ending(EndingCode.FULL, f"the server is full: it has its {limit} clients")

@@ -15,9 +15,10 @@ from .exceptions import ConnectionClosed
 from .link import describe
 from .proxy import ProxyHeader, ProxyHeaderError
 from .pulse import Pulse
-from .scratch import READ_SIZE, scratch
+from .scratch import scratch
+from .settings import FIRST_READ_SIZE, READ_SIZE
 from .tls import describe_tls
-from .tls_transport import FIRST_READ_SIZE, TlsTransport
+from .tls_transport import TlsTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -87,7 +87,7 @@ class Registry(Generic[M]):
         """Serve a connection that was just accepted, or refuse it."""
         self.accepted += 1
         address = self._address_of(peername)
-        if ending := self._admission.is_full():
+        if ending := self._admission.refusal_to_all():
             self._turn_away(connection, address, listener, ending)
             return
         reader = Reader(self, listener.framing or self._server.framing, self._settings, asyncio.get_running_loop())

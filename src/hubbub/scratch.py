@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-READ_SIZE: Final = 64 * 1024
+from .settings import READ_SIZE
 
 
 class _Scratch(threading.local):

@@ -18,6 +18,21 @@ DEFAULT_PORT: Final = 5000
 LARGEST_GULP: Final = MIB
 """The most that a steady reader's system was seen to take at once: 864 KB, with a receive buffer of 6 MB."""
 
+READ_SIZE: Final = 64 * KIB
+"""The most that is read of a connection at once; of one that is refused, all that is read."""
+
+FIRST_READ_SIZE: Final = KIB
+"""The most that is read at once of a connection that has not been let in: a thousand of them come between two lines."""
+
+TLS_PIECE_SIZE: Final = 64 * KIB
+"""How much is encrypted before the socket has taken it."""
+
+TLS_REPLIES_LIMIT: Final = 2 * TLS_PIECE_SIZE
+"""What may wait for a socket of TLS: a piece, and what OpenSSL itself answers to a peer that does not read."""
+
+SHED_SLICE: Final = 64
+"""Connections that are turned away at once where descriptors have run out; then come `Settings.shed_time` of rest."""
+
 WhenSlow = Literal["disconnect", "skip"]
 
 

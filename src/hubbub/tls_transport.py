@@ -11,20 +11,14 @@ import asyncio
 import ssl
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from .scratch import READ_SIZE, scratch
+from .scratch import scratch
+from .settings import FIRST_READ_SIZE, READ_SIZE, TLS_PIECE_SIZE, TLS_REPLIES_LIMIT
 from .tls import describe_tls, name_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .link import Link
-
-PIECE_SIZE: Final = 64 * 1024
-"""How many bytes are encrypted before the socket has taken them: four records (RFC 8446, 5.1)."""
-
-FIRST_READ_SIZE: Final = 4 * 1024
-"""How much is read at once from who has not been let in: OpenSSL keeps the room that it once took, and a thousand such
-pieces must not take long."""
 
 HANDSHAKE_RECORD: Final = 22
 RECORD_HEADER: Final = 5
@@ -33,9 +27,6 @@ RECORD_LIMIT: Final = 16 * 1024
 makes room for what one announces, up to 128 KiB."""
 
 HELLO_HEADER: Final = 4
-
-REPLIES_LIMIT: Final = 2 * PIECE_SIZE
-"""How much may wait in the TCP transport: a piece, and what OpenSSL itself answers to a peer that does not read."""
 
 
 class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
@@ -111,9 +102,7 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         self._inner.set_write_buffer_limits(high=0)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        if self._allowance is None and self.handshaken.done():
-            return scratch.view
-        return scratch.view[: max(1, min(FIRST_READ_SIZE, self._allowance or FIRST_READ_SIZE))]
+        return scratch.view[: self._read_size if self.handshaken.done() else FIRST_READ_SIZE]
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._ended:
@@ -161,7 +150,7 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
 
     def writelines(self, list_of_data: Iterable[Any]) -> None:
         buffers = [memoryview(data) for data in list_of_data if data]
-        if len(buffers) > 1 and sum(map(len, buffers)) <= PIECE_SIZE:
+        if len(buffers) > 1 and sum(map(len, buffers)) <= TLS_PIECE_SIZE:
             # Each would be a record and a system call of its own.
             buffers = [memoryview(b"".join(buffers))]
         self._unsent += buffers
@@ -240,6 +229,10 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
             self._link.connection_made(self)
             self._decrypt()
 
+    @property
+    def _read_size(self) -> int:
+        return READ_SIZE if self._allowance is None else FIRST_READ_SIZE
+
     def _spend(self, size: int) -> None:
         if self._allowance is not None:
             self._allowance = max(0, self._allowance - size)
@@ -248,8 +241,8 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
 
     def _decrypt(self) -> None:
         try:
-            while self._reading and not (self._ended or self._link.at_end or self._link.lost):
-                if data := self._tls.read(READ_SIZE):
+            while self._reading and self._allowance != 0 and not (self._ended or self._link.at_end or self._link.lost):
+                if data := self._tls.read(self._read_size):
                     self._spend(len(data))
                     self._link.data_received(data)
                 else:
@@ -260,7 +253,7 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         except ssl.SSLWantReadError:
             # A peer may ask for something, such as new keys (RFC 8446, 4.6.3).
             self._flush()
-            if self._inner.get_write_buffer_size() > REPLIES_LIMIT:
+            if self._inner.get_write_buffer_size() > TLS_REPLIES_LIMIT:
                 self._error = ConnectionAbortedError("the client asks for new keys and does not take them")
                 self._inner.abort()
         except ssl.SSLError as error:
@@ -268,17 +261,25 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
 
     def _encrypt(self) -> None:
         try:
-            while self._unsent and not self._blocked:
-                sent = self._tls.write(self._unsent[0][:PIECE_SIZE])
-                rest = self._unsent[0][sent:]
-                self._unsent[:1] = [rest] if rest else []
-                self._flush()
+            while self._unsent and not (self._blocked or self._inner.is_closing()):
+                self._inner.writelines(self._records())
         except ssl.SSLError as error:
             self._fail(error)
             return
         if self._finishing and not self._unsent:
             self._end()
         self._tell_link()
+
+    def _records(self) -> list[bytes]:
+        """The first records of what is unsent."""
+        records: list[bytes] = []
+        while self._unsent and len(records) < TLS_PIECE_SIZE // RECORD_LIMIT:
+            # Not all at once: OpenSSL keeps, for good, the room that it once took.
+            sent = self._tls.write(self._unsent[0][:RECORD_LIMIT])
+            rest = self._unsent[0][sent:]
+            self._unsent[:1] = [rest] if rest else []
+            records.append(self._outgoing.read())
+        return records
 
     def _tell_link(self) -> None:
         full = self._blocked or bool(self._unsent)

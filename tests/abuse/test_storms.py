@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 from hubbub import Settings
-from hubbub.acceptor import SHED_SLICE
+from hubbub.settings import SHED_SLICE
 
 from abuse_tools import LIFTED, UNMEASURED, Crowd, compare, cpu_time
 from figures import FULL, note, scaled
