@@ -22,7 +22,8 @@ READ_SIZE: Final = 64 * KIB
 """The most that is read of a connection at once; of one that is refused, all that is read."""
 
 FIRST_READ_SIZE: Final = KIB
-"""The most that is read at once of a connection that has not been let in: a thousand of them come between two lines."""
+"""The most that is read at once of a connection that has not been let in, or encrypted for it: a thousand of them come
+between two lines."""
 
 TLS_PIECE_SIZE: Final = 64 * KIB
 """How much is encrypted before the socket has taken it."""

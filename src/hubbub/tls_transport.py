@@ -273,9 +273,10 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
     def _records(self) -> list[bytes]:
         """The first records of what is unsent."""
         records: list[bytes] = []
+        size = RECORD_LIMIT if self._allowance is None else FIRST_READ_SIZE
         while self._unsent and len(records) < TLS_PIECE_SIZE // RECORD_LIMIT:
             # Not all at once: OpenSSL keeps, for good, the room that it once took.
-            sent = self._tls.write(self._unsent[0][:RECORD_LIMIT])
+            sent = self._tls.write(self._unsent[0][:size])
             rest = self._unsent[0][sent:]
             self._unsent[:1] = [rest] if rest else []
             records.append(self._outgoing.read())
