@@ -33,7 +33,7 @@ LIFTED = [f"--{name}=none" for name in ("clients-limit", "clients-per-address", 
 UNMEASURED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
 """Variables by which coverage leaves a program alone: what it notes down costs time and memory too."""
 
-TOLD_TIME = 300.0
+TOLD_TIME = 1200.0
 """How long a crowd may take for one thing, in seconds: large ones need a while."""
 
 

@@ -12,9 +12,14 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from programs import HUBBUB, finish, require_program, serving_program
+from hubbub import Address
+
+from abuse_peers import TlsPeer
+from certificates import make_certificates
+from programs import HUBBUB, Program, finish, require_program, serving_program
 
 ROOT = Path(__file__).parent.parent
+PIECE_SIZE = 64 * 1024
 BENCH = (sys.executable, "-m", "bench", "--runs", "1", "--seconds", "0.2")
 
 
@@ -96,3 +101,19 @@ def test_the_load_passes_an_honest_server(load: str) -> None:
             finished = finish(load, *words, "--seconds", "0.3")
             assert finished.status == 0, finished.errors
             assert json.loads(finished.output)["deliveries_per_s"] > 0
+
+
+@pytest.mark.parametrize("transport", ["hubbub", "uvloop", "asyncio"])
+def test_each_tls_transport_that_is_compared_passes_all_pieces(transport: str, tmp_path: Path) -> None:
+    certificates = make_certificates(tmp_path)
+    chain = tmp_path / "chain.pem"
+    chain.write_bytes(certificates.server_key.read_bytes() + certificates.server.read_bytes())
+    context = certificates.client_context()
+    count = 5
+    with (
+        Program(sys.executable, "-m", "bench.tls.server", transport, str(chain), cwd=ROOT) as server,
+        TlsPeer(endpoint := Address("127.0.0.1", int(server.output.line())), context) as reader,
+        TlsPeer(endpoint, context) as sender,
+    ):
+        sender.send(b"go %d" % count)
+        assert reader.exactly(count * PIECE_SIZE) == b"x" * count * PIECE_SIZE
