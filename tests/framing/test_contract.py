@@ -109,6 +109,9 @@ def test_after_the_end_of_the_stream_the_last_message_counts_as_it_did(framing: 
 class _Words(TextFraming):
     """The least that makes a framing: its decoder does not say whether a message is partial."""
 
+    def __repr__(self) -> str:
+        return "Words()"
+
     def decoder(self, limit: int) -> Decoder[str]:
         return _WordDecoder()
 
