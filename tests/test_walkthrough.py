@@ -16,6 +16,9 @@ from programs import require_program
 from terminals import WAIT_TIME
 from transcripts import Mismatch, Numbers, parse, replay
 
+# All of them use the same ports.
+pytestmark = pytest.mark.xdist_group("walkthrough")
+
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs" / "walkthrough").glob("*.md"))
 EXAMPLES = sorted((ROOT / "examples" / "walkthrough").glob("*.py"))
