@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 # Most tests wait; those of the abuse suite measure, each with the machine for itself.
-PARALLEL := -m "not abuse" --numprocesses auto --maxprocesses 4 --dist loadgroup
+PARALLEL := -m "not abuse" --numprocesses auto --maxprocesses 4
 
 .PHONY: serve test cover lint types abuse bench clean
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import gc
 import inspect
+import os
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +29,14 @@ def _new_eager_loop() -> asyncio.AbstractEventLoop:
     loop = uvloop.new_event_loop()
     loop.set_task_factory(_start_eagerly)
     return loop
+
+
+@pytest.fixture
+def default_port() -> Iterator[None]:
+    """The port that servers have by default, and the next one, for one test at a time: others run side by side."""
+    with Path(tempfile.gettempdir(), f"hubbub-tests-{os.getuid()}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {

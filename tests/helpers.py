@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
+import struct
+import termios
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -181,3 +184,9 @@ async def _closed(writer: asyncio.StreamWriter) -> None:
     except OSError:
         # The server, or the test, reset it.
         return
+
+
+def unread(client: hubbub.Client[Any]) -> int:
+    """The bytes that the kernel has for the server, which has not taken them."""
+    descriptor: int = transport_of(client).get_extra_info("socket").fileno()
+    return int(struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0" * 4))[0])

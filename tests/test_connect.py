@@ -314,6 +314,7 @@ async def test_connecting_takes_no_longer_than_connect_time() -> None:
         assert 0.15 <= loop.time() - start < 2
 
 
+@pytest.mark.usefixtures("default_port")
 async def test_a_server_and_a_connection_find_each_other_by_default() -> None:
     """On one port of this machine."""
     record = Record()

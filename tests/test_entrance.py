@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import socket
 import struct
-import termios
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ import hubbub
 from hubbub.entrance import Refused, hand_over
 
 from certificates import Certificates, TlsPeer, make_certificates
-from helpers import Peer, Record, eventually, serving, transport_of
+from helpers import Peer, Record, eventually, serving, transport_of, unread
 
 KIB = 1024
 
@@ -420,12 +418,6 @@ async def test_a_server_that_closes_does_not_wait_for_a_secret(secret: hubbub.Sh
 
 
 # How much is read before.
-
-
-def unread(client: hubbub.Client[Any]) -> int:
-    """The bytes that the kernel has for the server, which has not taken them."""
-    descriptor: int = transport_of(client).get_extra_info("socket").fileno()
-    return int(struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0" * 4))[0])
 
 
 async def settled(client: hubbub.Client[Any]) -> int:

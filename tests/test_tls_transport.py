@@ -17,7 +17,7 @@ import hubbub
 from hubbub.settings import TLS_PIECE_SIZE
 
 from certificates import CLIENT_NAME, Certificates, TlsPeer, make_certificates
-from helpers import Peer, Record, dial, eventually, fall_behind, serving, transport_of
+from helpers import Peer, Record, dial, eventually, fall_behind, serving, transport_of, unread
 from programs import Program, require_program
 
 KIB = 1024
@@ -347,6 +347,30 @@ async def test_an_abort_ends_it_at_once_and_without_a_clean_end(certificates: Ce
         await client.wait_closed()
         with pytest.raises((ssl.SSLEOFError, ConnectionResetError)):
             await peer.rest()
+
+
+async def test_g5_what_comes_behind_tls_s_own_end_is_dropped(certificates: Certificates) -> None:
+    heard: list[str] = []
+    go_home = asyncio.Event()
+
+    async def stay(client: hubbub.Client) -> None:
+        heard.extend([message async for message in client])
+        await go_home.wait()
+
+    async with (
+        serving(stay, listeners=[certificates.listener()]) as (server, record),
+        TlsPeer.of(server, certificates.client_context()) as peer,
+    ):
+        (client,) = await record.wait_for_clients(1)
+        transport: Any = transport_of(client)
+        await peer.send(b"Hey\n")
+        await peer.end()
+        await eventually(lambda: heard == ["Hey"])
+        await peer.send_plain(b"x" * MIB)
+        await eventually(lambda: unread(client) == 0)
+        assert transport._incoming.pending == 0
+        go_home.set()
+        await client.wait_closed()
 
 
 # Slow readers.
@@ -789,16 +813,15 @@ async def test_a_stranger_who_is_listened_to_is_still_read_no_further_than_allow
             heard.extend(messages)
         return False
 
-    settings = hubbub.Settings(inbox_limit=512, unauthenticated_limit=2048, handshake_time=0.5)
+    # No multiple of what is read at once.
+    settings = hubbub.Settings(inbox_limit=512, unauthenticated_limit=2500, handshake_time=0.5)
     listener = certificates.listener(authenticate=listen)
     async with (
         serving(listeners=[listener], settings=settings) as (server, record),
         TlsPeer.of(server, certificates.client_context()) as peer,
     ):
-        # A record each: what is in one is decrypted at once.
-        await peer.send(b"x\n" * 1024)
-        await eventually(lambda: len(heard) == 1024)
-        await peer.send(b"x\n" * 1024)
+        # In one record.
+        await peer.send(b"x\n" * 2048)
         (ending,) = await record.wait_for_refusals()
         assert ending.code is hubbub.EndingCode.LATE
-        assert len(heard) == 1024
+        assert len(heard) == 1250

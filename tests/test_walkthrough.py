@@ -16,9 +16,6 @@ from programs import require_program
 from terminals import WAIT_TIME
 from transcripts import Mismatch, Numbers, parse, replay
 
-# All of them use the same ports.
-pytestmark = pytest.mark.xdist_group("walkthrough")
-
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs" / "walkthrough").glob("*.md"))
 EXAMPLES = sorted((ROOT / "examples" / "walkthrough").glob("*.py"))
@@ -28,7 +25,7 @@ PORTS = (5000, 5001)
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Path:
+def desk(tmp_path: Path, default_port: None) -> Path:
     """A directory with what the pages' commands name, and nobody on the ports; a clone, as far as they can see."""
     for program in ("bash", "ss", "telnet", "od"):
         require_program(program)

@@ -55,7 +55,7 @@ class Admission:
         self._due: dict[str, float] = {}
 
     def refusal_to_all(self) -> Ending | None:
-        """Why there may be no connection from wherever; None if there may."""
+        """Why nobody at all may connect; None if somebody may."""
         limit = self._settings.clients_limit
         if limit is not None and self.total >= limit:
             return Ending(EndingCode.FULL, f"the server is full: it has its {limit} clients")

@@ -19,11 +19,11 @@ LARGEST_GULP: Final = MIB
 """The most that a steady reader's system was seen to take at once: 864 KB, with a receive buffer of 6 MB."""
 
 READ_SIZE: Final = 64 * KIB
-"""The most that is read of a connection at once; of one that is refused, all that is read."""
+"""The most that is read at once of a TLS connection, of what stands before a client is made, or is refused."""
 
 FIRST_READ_SIZE: Final = KIB
-"""The most that is read at once of a connection that has not been let in, or encrypted for it: a thousand of them come
-between two lines."""
+"""The most that is read at once of a connection that has not been let in, or encrypted for it. OpenSSL keeps the room
+that it once took, and a thousand such pieces must not take long."""
 
 TLS_PIECE_SIZE: Final = 64 * KIB
 """How much is encrypted before the socket has taken it."""

@@ -55,9 +55,9 @@ class TelnetFilter:
         texts, escapes, asked = parts[0::5], parts[1::5], parts[2::5]
         self._begun = _begun(*parts[-3:-1]) if escapes else b""
         self.replies += _refusals(b"".join(filter(None, asked)))
-        parts = [None] * (len(texts) + len(escapes))
-        parts[0::2], parts[1::2] = texts, escapes
-        return b"".join(filter(None, parts))
+        kept: list[bytes | None] = [None] * (len(texts) + len(escapes))
+        kept[0::2], kept[1::2] = texts, escapes
+        return b"".join(filter(None, kept))
 
 
 def _begun(subnegotiation: bytes | None, command: bytes | None) -> bytes:

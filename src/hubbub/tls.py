@@ -8,6 +8,18 @@ from pathlib import Path
 from typing import Any
 
 
+class TlsFileError(ValueError):
+    """A file of `Tls` cannot be read, or is not what it should be; the message names it.
+
+    Attributes:
+        file: which one.
+    """
+
+    def __init__(self, file: Path, message: str) -> None:
+        super().__init__(message)
+        self.file = file
+
+
 class Tls:
     """A certificate with its key, and optionally the authority whose certificates clients must have (mTLS).
 
@@ -52,7 +64,7 @@ class Tls:
             try:
                 path.read_bytes()
             except OSError as error:
-                raise ValueError(f"cannot read {path}: {error.strerror}") from error
+                raise TlsFileError(path, f"cannot read {path}: {error.strerror}") from error
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         # What a client could ask for again and again, at the server's cost.
@@ -63,12 +75,14 @@ class Tls:
             # Without the last argument, OpenSSL would ask at the terminal.
             context.load_cert_chain(self.certificate, self.key, password=_refuse_passphrase)
         except (ssl.SSLError, ValueError) as error:
-            raise ValueError(f"{self.certificate} and its key are not good: {describe_tls(error)}") from error
+            message = f"{self.certificate} and its key are not good: {describe_tls(error)}"
+            raise TlsFileError(self.certificate, message) from error
         if self.client_ca is not None:
             try:
                 context.load_verify_locations(self.client_ca)
             except ssl.SSLError as error:
-                raise ValueError(f"{self.client_ca} is no list of certificates: {describe_tls(error)}") from error
+                message = f"{self.client_ca} is no list of certificates: {describe_tls(error)}"
+                raise TlsFileError(self.client_ca, message) from error
             context.verify_mode = ssl.CERT_REQUIRED
         return context
 

@@ -102,10 +102,12 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         self._inner.set_write_buffer_limits(high=0)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return scratch.view[: self._read_size if self.handshaken.done() else FIRST_READ_SIZE]
+        let_in = self._allowance is None and self.handshaken.done()
+        return scratch.view[: READ_SIZE if let_in else FIRST_READ_SIZE]
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self._ended:
+        if self._ended or self._link.at_end:
+            # Behind TLS's own end comes nothing that counts (RFC 8446, 6.1).
             return
         if self._context is not None:
             self._hello += scratch.view[:nbytes]
@@ -229,10 +231,6 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
             self._link.connection_made(self)
             self._decrypt()
 
-    @property
-    def _read_size(self) -> int:
-        return READ_SIZE if self._allowance is None else FIRST_READ_SIZE
-
     def _spend(self, size: int) -> None:
         if self._allowance is not None:
             self._allowance = max(0, self._allowance - size)
@@ -242,7 +240,8 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
     def _decrypt(self) -> None:
         try:
             while self._reading and self._allowance != 0 and not (self._ended or self._link.at_end or self._link.lost):
-                if data := self._tls.read(self._read_size):
+                size = READ_SIZE if self._allowance is None else min(FIRST_READ_SIZE, self._allowance)
+                if data := self._tls.read(size):
                     self._spend(len(data))
                     self._link.data_received(data)
                 else:
@@ -262,7 +261,8 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
     def _encrypt(self) -> None:
         try:
             while self._unsent and not (self._blocked or self._inner.is_closing()):
-                self._inner.writelines(self._records())
+                # One write: some versions of asyncio forget to pause after `writelines` (CVE-2024-12254).
+                self._inner.write(b"".join(self._records()))
         except ssl.SSLError as error:
             self._fail(error)
             return

@@ -84,12 +84,25 @@ def test_a_good_file_is_said_to_be_good(directory: Path, text: str, what: str) -
             "secret-file = 'secret'\nlisten = ['tcp://h:1?secret-file=empty']\n",
             "hubbub.toml, line 2: tcp://h:1?secret-file=empty: there is no secret in empty; ",
         ),
+        (
+            "tls-cert = 'server.pem'\ntls-key = 'server_key.pem'\ntls-client-ca = './empty'\n",
+            "hubbub.toml, line 3: tls://127.0.0.1:5000: empty is no list of certificates: ",
+        ),
+        (
+            "tls-cert = 'server.pem'\ntls-key = 'server_key.pem'\nlisten = ['tls://h:1',\n'tls://h:1?tls-client-ca=empty']\n",
+            "hubbub.toml, line 4: tls://h:1?tls-client-ca=empty: empty is no list of certificates: ",
+        ),
+        (
+            "tls-key = 'server_key.pem'\nlisten = ['tls://h:1?tls-cert=server.pem',\n 'tls://h:1']\nquiet = true # tls://h:1\n",
+            "hubbub.toml, line 3: tls://h:1: TLS needs a certificate; give it with --tls-cert",
+        ),
         ("secret-file = 'empty'\n", "hubbub.toml, line 1: tcp://127.0.0.1:5000: there is no secret in empty; "),
         ("secret-file = 'missing'\n", "hubbub.toml, line 1: secret-file: File 'missing' does not exist."),
         ("deny = ['@missing']\n", "hubbub.toml, line 1: deny: cannot read the networks of missing: "),
+        # Two do not go together, and either may be to blame.
         (
             "listen = ['tcp://h:1?framing=nul']\n",
-            "hubbub.toml, line 1: Delimited(delimiter=b'\\x00') carries bytes, and the server's Lines(crlf=False) ",
+            "Delimited(delimiter=b'\\x00') carries bytes, and the server's Lines(crlf=False) ",
         ),
         ("notice = '{0}'\n", "hubbub.toml, line 1: notice is '{0}'; {missed} is the only field it may have"),
     ],
@@ -127,9 +140,21 @@ def test_a_variable_counts_as_it_does_for_serve(directory: Path, monkeypatch: py
     assert check("port = 7000\n").output == "hubbub.toml is good: chat on 127.0.0.1:7001\n"
 
 
-def test_a_variable_that_is_to_blame_is_on_no_line(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HUBBUB_APP", "no")
-    assert check("app = 'chat'\n").stderr.startswith("hubbub: there is no app 'no'; ")
+@pytest.mark.parametrize(
+    ("variable", "text", "message"),
+    [
+        ("HUBBUB_APP=no", "app = 'chat'\n", "there is no app 'no'; "),
+        ("HUBBUB_FRAMING=raw", "app = 'chat'\n", "chat works with text only"),
+        ("HUBBUB_SPREAD_TIME=3", "drain-time = 2\nlisten = ['tcp://h:1']\n", "spread_time is 3.0"),
+        ("HUBBUB_SECRET_FILE=empty", "listen = ['tcp://h:1']\n", "tcp://h:1: there is no secret in empty"),
+    ],
+)
+def test_a_variable_that_is_to_blame_is_on_no_line(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, variable: str, text: str, message: str
+) -> None:
+    Path("empty").touch()
+    monkeypatch.setenv(*variable.split("="))
+    assert check(text).stderr.startswith(f"hubbub: {message}")
 
 
 def test_serve_names_the_same_line(directory: Path) -> None:

@@ -6,10 +6,9 @@ import click
 
 from ..server import Server
 from . import config
-from .failure import Failure
 from .listeners import FIRST_PASSED
 from .serve import serve
-from .setup import make_setup
+from .setup import failure_of, make_setup
 
 
 @click.command()
@@ -26,6 +25,6 @@ def check(file: str) -> None:
         try:
             Server(setup.handler, listeners=setup.listeners, framing=setup.framing, settings=setup.settings)
         except ValueError as error:
-            raise Failure.of_settings(error) from None
+            raise failure_of(error) from None
     places = ", ".join(str(listener.endpoint) for listener in setup.listeners)
     click.echo(f"{file} is good: {setup.handler.__name__} on {places}")

@@ -73,10 +73,14 @@ def placing(ctx: click.Context) -> Iterator[None]:
         yield
     except Failure as failure:
         for name, part in failure.about.items():
-            if ctx.get_parameter_source(name) is ParameterSource.DEFAULT_MAP:
+            source = ctx.get_parameter_source(name)
+            if source is ParameterSource.DEFAULT_MAP:
                 path, text = ctx.meta[_FILE]
                 line = find_line(text, name.replace("_", "-"), part)
                 raise Failure(f"{path}, line {line}: {failure.message}") from None
+            if source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
+                # That is to blame, and in no file.
+                break
         raise
 
 
@@ -86,10 +90,10 @@ def find_line(text: str, key: str, part: str = "") -> int:
     Args:
         text: the file.
         key: a key at its top level.
-        part: what must be on the line, which may then be a later one.
+        part: one of the strings of its value, which may be on a later line.
     """
     lines = text.split("\n")
-    before = 0
+    before, end = 0, len(lines)
     for count in range(1, len(lines)):
         try:
             values = tomllib.loads("\n".join(lines[:count]))
@@ -97,9 +101,14 @@ def find_line(text: str, key: str, part: str = "") -> int:
             # In the middle of a value.
             continue
         if key in values:
+            end = count
             break
         before = count
-    return next((number for number in range(before + 1, len(lines) + 1) if part in lines[number - 1]), before + 1)
+    written = (f'"{part}"', f"'{part}'")
+    for number in range(before, end):
+        if any(one in lines[number] for one in written):
+            return number + 1
+    return before + 1
 
 
 def _key(parameter: click.Parameter) -> str:

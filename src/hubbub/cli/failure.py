@@ -27,12 +27,6 @@ class Failure(click.ClickException):
         super().__init__(message)
         self.about = about or {}
 
-    @classmethod
-    def of_settings(cls, error: ValueError) -> Failure:
-        """What a server says of its settings, which begins with the name of one, or of its listeners."""
-        message = str(error)
-        return cls(message, {message.partition(" ")[0]: "", "listen": ""})
-
     def show(self, file: IO[Any] | None = None) -> None:
         click.echo(f"hubbub: {self.format_message()}", file=file, err=file is None)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,12 +16,12 @@ from ..access import Access, Networks
 from ..address import Address
 from ..listener import SOCKET_MODE, Listener
 from ..secret import SharedSecret
-from ..tls import Tls
+from ..tls import Tls, TlsFileError
 from .failure import Failure
 from .values import FRAMINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..framing import Framing
 
@@ -162,7 +161,7 @@ def make_listeners(
             # An empty value undoes the option there.
             return url.query[key] if key in url.query else options.get(key.replace("-", "_"))
 
-        with _blaming(url):
+        try:
             endpoints = [url.endpoint] if url.endpoint is not None else passed or passed_by_systemd()
             for endpoint in endpoints:
                 listener = Listener[Any](
@@ -175,17 +174,15 @@ def make_listeners(
                     mode=int(url.query["mode"], 8) if "mode" in url.query else SOCKET_MODE,
                 )
                 listeners.append(listener)
+        except ValueError as error:
+            raise _failure(url, error) from None
     return listeners
 
 
-@contextmanager
-def _blaming(url: ListenUrl, key: str = "") -> Iterator[None]:
-    """Make a `Failure` of what is wrong with a place; `key` is to blame, an option or in the place's query."""
-    try:
-        yield
-    except ValueError as error:
-        option = {} if not key or key in url.query else {key.replace("-", "_"): ""}
-        raise Failure(f"{url.text}: {error}", {**option, "listen": url.text}) from None
+def _failure(url: ListenUrl, error: ValueError, key: str = "") -> Failure:
+    """What is wrong with a place; `key` is to blame, an option or in the place's own query."""
+    option = {} if not key or key in url.query else {key.replace("-", "_"): ""}
+    return Failure(f"{url.text}: {error}", {**option, "listen": url.text})
 
 
 def short_form(host: str, port: int, *, tls: bool) -> ListenUrl:
@@ -206,8 +203,12 @@ def _tls(url: ListenUrl, chosen: Any, share: Any) -> Tls | None:
         return None
     if not chosen("tls-cert"):
         raise ValueError("TLS needs a certificate; give it with --tls-cert")
-    with _blaming(url, "tls-cert"):
-        tls: Tls = share(Tls, chosen("tls-cert"), chosen("tls-key") or None, client_ca=chosen("tls-client-ca") or None)
+    client_ca = chosen("tls-client-ca") or None
+    try:
+        tls: Tls = share(Tls, chosen("tls-cert"), chosen("tls-key") or None, client_ca=client_ca)
+    except TlsFileError as error:
+        to_blame = "tls-client-ca" if client_ca and error.file == Path(client_ca) else "tls-cert"
+        raise _failure(url, error, to_blame) from None
     return tls
 
 
@@ -215,8 +216,10 @@ def _secret(url: ListenUrl, chosen: Any, share: Any) -> SharedSecret | None:
     path = chosen("secret-file")
     if not path:
         return None
-    with _blaming(url, "secret-file"):
+    try:
         secret: SharedSecret = share(_read_secret, path)
+    except ValueError as error:
+        raise _failure(url, error, "secret-file") from None
     return secret
 
 

@@ -19,7 +19,7 @@ from .listeners import ListenUrlType
 from .options import HELP, option
 from .report import LogFormat, reporting
 from .settings_options import settings_options
-from .setup import Setup, make_setup
+from .setup import Setup, failure_of, make_setup
 from .values import FRAMINGS, NetworkEntry
 
 logger = logging.getLogger("hubbub")
@@ -123,7 +123,7 @@ def _serve(setup: Setup, *, log_format: LogFormat, quiet: bool, verbose: bool) -
             )
     except ValueError as error:
         # A notice that the framing cannot carry, or framings that do not go together.
-        raise Failure.of_settings(error) from None
+        raise failure_of(error) from None
     except ListenError as error:
         raise Failure(f"{error}; {_advise(error)}") from None
 

@@ -57,9 +57,15 @@ def make_setup(options: Mapping[str, Any], *, passed: Sequence[int] | None = Non
     try:
         settings = Settings(**chosen_settings)
     except ValueError as error:
-        raise Failure.of_settings(error) from None
+        raise failure_of(error) from None
     _check_farewell(settings.farewell, chosen)
     return Setup(handler, chosen, settings, listeners)
+
+
+def failure_of(error: ValueError) -> Failure:
+    """What a server says of a setting, which begins with its name, or of what does not go together."""
+    message = str(error)
+    return Failure(message, {message.partition(" ")[0]: ""})
 
 
 def _check_farewell(farewell: str | None, framing: Framing[Any]) -> None:
