@@ -260,9 +260,9 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
 
     def _encrypt(self) -> None:
         try:
-            while self._unsent and not (self._blocked or self._inner.is_closing()):
+            while self._unsent and not self._blocked:
                 # One write: some versions of asyncio forget to pause after `writelines` (CVE-2024-12254).
-                self._inner.write(b"".join(self._records()))
+                self._send(b"".join(self._records()))
         except ssl.SSLError as error:
             self._fail(error)
             return
@@ -310,8 +310,12 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
             self._inner.close()
 
     def _flush(self) -> None:
-        if self._outgoing.pending and not self._inner.is_closing():
-            self._inner.write(self._outgoing.read())
+        if self._outgoing.pending:
+            self._send(self._outgoing.read())
+
+    def _send(self, data: bytes) -> None:
+        if not self._inner.is_closing():
+            self._inner.write(data)
 
     def _fail(self, error: ssl.SSLError) -> None:
         self._error = ConnectionAbortedError(describe_tls(error))
