@@ -16,8 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-WAIT_TIME = 10.0
-"""How long something may take that should happen at once, in seconds."""
+from programs import WAIT_TIME, wait_until
 
 PROMPT = "$ "
 
@@ -75,6 +74,12 @@ class Terminal:
     def type(self, text: str) -> None:
         """Type `text`, which includes the Enter."""
         os.write(self._screen, text.encode())
+
+    def press(self, key: str) -> None:
+        """Press a key like "^C", once the terminal knows it for more than a character: programs tell it (termios(3))."""
+        character = bytes([ord(key[1]) ^ 0x40])
+        wait_until(lambda: character in termios.tcgetattr(self._screen)[6], f"use of {key}")
+        os.write(self._screen, character)
 
     def take(self, text: str) -> bool:
         """Read `text`; or nothing, and return False, if something else is shown or nothing in time."""

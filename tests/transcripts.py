@@ -26,12 +26,16 @@ from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
 
-from terminals import PROMPT, WAIT_TIME, Terminal
+from programs import WAIT_TIME, wait_until
+from terminals import PROMPT, Terminal
 
 SERVER = "server"
 """The terminal in which servers are started: nobody dials before they listen."""
 
 DEFAULT_PORT = "5000"
+
+ASK_INTERVAL = 0.05
+"""How long states have to change before ss is asked again, in seconds: what changes them needs the processor, too."""
 
 _PROMPTS = (PROMPT, "telnet> ")
 _ENTER = " ⏎"
@@ -190,10 +194,10 @@ class _Replay:
         if not terminal.take(f"{typed}\n"):
             self._fail(number, typed, terminal.read_line())
         if self._block.argument == SERVER and prompt == PROMPT:
-            self._wait_until_listening(number, typed)
+            self._wait_until_listening(typed)
 
     def _press(self, number: int, key: str, rest: str) -> None:
-        self._terminal.type(chr(ord(key[1]) ^ 0x40))
+        self._terminal.press(key)
         if not self._terminal.take(key):
             self._fail(number, key, self._terminal.read_line())
         if rest:
@@ -219,14 +223,13 @@ class _Replay:
                 return
             if time.monotonic() > deadline:
                 self._fail(number, self._numbers.translate("\n".join(expected)), "\n".join(shown))
+            time.sleep(ASK_INTERVAL)
 
-    def _wait_until_listening(self, number: int, command: str) -> None:
+    def _wait_until_listening(self, command: str) -> None:
         setting = _PORT_SETTING.search(command)
         port = setting[1] if setting else DEFAULT_PORT
-        deadline = time.monotonic() + WAIT_TIME
-        while not subprocess.run(["ss", "-Hltn", f"sport = :{port}"], check=True, capture_output=True).stdout:
-            if time.monotonic() > deadline:
-                self._fail(number, f"a server that listens on port {port}", self._terminal.unread)
+        ask = ["ss", "-Hltn", f"sport = :{port}"]
+        wait_until(lambda: bool(subprocess.check_output(ask)), f"server on port {port} by {command!r}")
 
     def _fail(self, number: int, expected: str, shown: str) -> None:
         raise Mismatch(
