@@ -206,20 +206,20 @@ class Member:
     """One of a crowd.
 
     Attributes:
-        began: when it connected, on the monotonic clock.
+        began: when it dialled, on the monotonic clock.
         ended: when the server had ended the connection; None as long as it has not.
         heard: what it was told, the first of it, as it is on the wire.
         said: how many bytes the kernel has taken.
     """
 
-    def __init__(self, peer: Peer, says: Iterable[bytes], interval: float) -> None:
+    def __init__(self, dial: Callable[[], Peer], says: Iterable[bytes], interval: float) -> None:
         self.began = time.monotonic()
         self.ended: float | None = None
         self.heard = b""
         self.said = 0
         self.interval = interval
-        self.peer = peer
-        self.connection = peer._socket
+        self.peer = dial()
+        self.connection = self.peer._socket
         self.connection.setblocking(False)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self.is_to_say(says)
@@ -306,15 +306,15 @@ class PeerCrowd:
         """How many bytes the kernel has taken of all."""
         return sum(member.said for member in self.members)
 
-    def add(self, says: Iterable[bytes] = (), *, interval: float = 0.0, peer: Peer | None = None) -> Member:
+    def add(self, says: Iterable[bytes] = (), *, interval: float = 0.0, dial: Callable[[Address], Peer] = Peer) -> Member:
         """Let another one connect.
 
         Args:
             says: the pieces that it says, one after the other.
             interval: the time between two of them, in seconds.
-            peer: who it is; without it, one is made.
+            dial: makes it, and returns when it is connected.
         """
-        member = Member(peer or Peer(self._endpoint), says, interval)
+        member = Member(lambda: dial(self._endpoint), says, interval)
         self.members.append(member)
         self._selector.register(member.connection, selectors.EVENT_READ, member)
         self._speak(member)

@@ -23,7 +23,7 @@ LINE_SIZE = 200
 
 FAULTS = {
     "slicer": Fault(slice_size=50),
-    "latency": Fault(slice_size=2048, latency=0.02),
+    "latency": Fault(slice_size=16384, latency=0.02),
     "bandwidth": Fault(slice_size=4096, bandwidth=200_000),
     "reset": Fault(slice_size=1000, reset_after=100_000),
     "all of them": Fault(slice_size=300, latency=0.002, bandwidth=200_000, reset_after=30_000),

@@ -73,7 +73,7 @@ def test_15_a_flood_before_the_secret_is_held_back_costs_little_and_ends_in_time
             peer.send(b"sesame\n")
             inside(server, peer)
         for _ in range(COUNT):
-            crowd.add(peer=dial(server.endpoint))
+            crowd.add(dial=dial)
         with Talk(sender, listener) as talk:
             crowd.run(lambda: len(talk.delays) > 10, "talk")
             before = resident_memory(server.pid)

@@ -90,7 +90,7 @@ def find_line(text: str, key: str, part: str = "") -> int:
     Args:
         text: the file.
         key: a key at its top level.
-        part: one of the strings of its value, which may be on a later line.
+        part: one of the strings of its value, which may be on a later line; "" is all of it.
     """
     lines = text.split("\n")
     before, end = 0, len(lines)
@@ -104,7 +104,7 @@ def find_line(text: str, key: str, part: str = "") -> int:
             end = count
             break
         before = count
-    written = (f'"{part}"', f"'{part}'")
+    written = (f'"{part}"', f"'{part}'") if part else ()
     for number in range(before, end):
         if any(one in lines[number] for one in written):
             return number + 1
