@@ -29,7 +29,7 @@ lint: $(VENV)/.installed-dev
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
-# All of what the tests do in short: it takes half an hour.
+# All of what the tests do in short: it takes 50 minutes.
 abuse: $(VENV)/.installed-dev
 	HUBBUB_ABUSE_FULL=1 $(BIN)/python -m pytest -m abuse --timeout 3600
 
