@@ -306,7 +306,9 @@ class PeerCrowd:
         """How many bytes the kernel has taken of all."""
         return sum(member.said for member in self.members)
 
-    def add(self, says: Iterable[bytes] = (), *, interval: float = 0.0, dial: Callable[[Address], Peer] = Peer) -> Member:
+    def add(
+        self, says: Iterable[bytes] = (), *, interval: float = 0.0, dial: Callable[[Address], Peer] = Peer
+    ) -> Member:
         """Let another one connect.
 
         Args:

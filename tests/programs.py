@@ -26,7 +26,7 @@ from hubbub import Address
 from screens import render
 
 WAIT_TIME = 30.0
-"""How long a test waits for a program to do what it should do at once, in seconds: busy machines let some wait for 10."""
+"""How long a test waits for a program to do what it should do at once, in seconds: busy machines take 10 for it."""
 
 HUBBUB = (sys.executable, "-m", "hubbub")
 

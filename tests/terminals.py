@@ -76,7 +76,7 @@ class Terminal:
         os.write(self._screen, text.encode())
 
     def press(self, key: str) -> None:
-        """Press a key like "^C", once the terminal knows it for more than a character: programs tell it (termios(3))."""
+        """Press a key like "^C", once a program has told the terminal that it is more than a character (termios(3))."""
         character = bytes([ord(key[1]) ^ 0x40])
         wait_until(lambda: character in termios.tcgetattr(self._screen)[6], f"use of {key}")
         os.write(self._screen, character)

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from programs import require_program
-from terminals import WAIT_TIME
+from programs import WAIT_TIME, require_program
 from transcripts import Mismatch, Numbers, parse, replay
 
 ROOT = Path(__file__).parent.parent

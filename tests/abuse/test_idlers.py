@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import dataclass
-from operator import truediv
 
 import pytest
 
@@ -92,7 +91,7 @@ def run(readers: int, idlers: int, when_slow: str, *, size: int = SIZE) -> Run:
 def share_of(baseline: list[float], speeds: list[float]) -> float:
     """What is left of a speed, run by run; of short runs, of the best, which had the machine for themselves."""
     if FULL:
-        return statistics.median(map(truediv, speeds, baseline))
+        return statistics.median(one / other for one, other in zip(speeds, baseline, strict=True))
     return max(speeds) / max(baseline)
 
 
