@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from .catalogue import build_catalogue
+from .catalogue import build_catalogue, make_certificate
 from .measure import Bench, Processors, taking_part
 from .plots import write_plots
 from .report import Report, write_tables
@@ -75,6 +75,7 @@ def main(
         click.echo(f"{name} is left out: {what} is not installed", err=True)
     peers = [peer for peer in wanted if not peer.missing]
     _compile(build)
+    make_certificate(build)
     total = runs * sum(len(taking_part(one, point, peers)) for one in scenarios for point in one.points)
     bench = Bench(build / "load", Processors.split(), runs=runs, seconds=seconds, tell=Progress(total))
     file = results / "results.json"
@@ -93,11 +94,14 @@ def main(
 
 def _compile(build: Path) -> None:
     build.mkdir(exist_ok=True)
-    for program, sources in (("load", _FOLDER.glob("load/*.c")), ("limit", _FOLDER.glob("peers/limit.c"))):
+    programs = (("load", "load/*.c", ("-lssl", "-lcrypto")), ("limit", "peers/limit.c", ()))
+    for program, pattern, libraries in programs:
+        sources = _FOLDER.glob(pattern)
         try:
-            subprocess.run(["cc", *_FLAGS, "-o", build / program, *sources], check=True)
-        except FileNotFoundError:
-            raise click.ClickException("the load generator is C: install a compiler (Debian: gcc libc6-dev)") from None
+            subprocess.run(["cc", *_FLAGS, "-o", build / program, *sources, *libraries], check=True)
+        except (FileNotFoundError, subprocess.CalledProcessError) as error:
+            needed = "a compiler and OpenSSL's headers (Debian: gcc libc6-dev libssl-dev)"
+            raise click.ClickException(f"the load generator is C: install {needed}; {error}") from None
 
 
 if __name__ == "__main__":

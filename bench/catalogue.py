@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+import trustme
+
 from .peer import Peer
 
 _FOLDER: Final = Path(__file__).parent / "peers"
@@ -13,23 +15,28 @@ _FOLDER: Final = Path(__file__).parent / "peers"
 HUBBUB: Final = "hubbub"
 LIMIT: Final = "the C limit"
 
+_CERTIFICATE: Final = "certificate.pem"
+
 
 def build_catalogue(build: Path) -> tuple[Peer, ...]:
     """All peers, hubbub first.
 
     Args:
-        build: the folder that holds what was compiled.
+        build: the folder that holds what was compiled, and the certificate.
     """
     serve = (sys.executable, "-m", "hubbub", "serve")
+    certificate = build / _CERTIFICATE
     # One machine is all clients.
     limits = ("clients-limit", "clients-per-address", "clients-per-subnet", "connect-rate")
     quiet = ("--quiet", "--port", "{port}", *(f"--{name}=none" for name in limits))
+    ncat = ("ncat", "--broker", "--max-conns", "20000", "--listen", "127.0.0.1", "{port}")
     return (
         Peer(
             HUBBUB,
             "lines",
             {
                 "relay": (*serve, "relay", *quiet),
+                "tls": (*serve, "relay", *quiet, "--tls-cert", str(certificate)),
                 "echo": (*serve, "echo", *quiet),
                 "answer": (*serve, "echo", *quiet),
                 # Who stops reading stays, for the whole run: it is not to be spared by being cut off.
@@ -47,13 +54,22 @@ def build_catalogue(build: Path) -> tuple[Peer, ...]:
         Peer(
             "NATS",
             "nats",
-            _broker("nats-server", "--addr", "127.0.0.1", "--port", "{port}"),
+            _broker(
+                ("nats-server", "--addr", "127.0.0.1", "--port", "{port}"),
+                ("--tls", "--tlscert", str(certificate), "--tlskey", str(certificate)),
+            ),
             programs=("nats-server",),
         ),
         Peer(
             "Redis",
             "redis",
-            _broker("redis-server", "{config}"),
+            _broker(
+                ("redis-server", "{config}"),
+                (
+                    *("--port", "0", "--tls-port", "{port}", "--tls-auth-clients", "no"),
+                    *("--tls-cert-file", str(certificate), "--tls-key-file", str(certificate)),
+                ),
+            ),
             programs=("redis-server",),
             # It is to keep nothing, and to let in all clients, whose addresses are many.
             config='bind 127.0.0.1\nport {port}\nprotected-mode no\nsave ""\nappendonly no\n'
@@ -62,7 +78,7 @@ def build_catalogue(build: Path) -> tuple[Peer, ...]:
         Peer(
             "Mosquitto",
             "mqtt",
-            _broker("mosquitto", "-c", "{config}"),
+            _broker(("mosquitto", "-c", "{config}")),
             programs=("mosquitto",),
             # Without these it drops messages, or leaves them to Nagle's algorithm.
             config="listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nset_tcp_nodelay true\n",
@@ -70,12 +86,15 @@ def build_catalogue(build: Path) -> tuple[Peer, ...]:
         Peer(
             "ncat --broker",
             "lines",
-            {"relay": ("ncat", "--broker", "--max-conns", "20000", "--listen", "127.0.0.1", "{port}")},
+            {
+                "relay": ncat,
+                "tls": (*ncat, "--ssl", "--ssl-cert", str(certificate), "--ssl-key", str(certificate)),
+            },
             programs=("ncat",),
         ),
-        Peer("Node, net", "lines", _own("node", "node_lines.js"), programs=("node",)),
-        Peer("asyncio protocols", "lines", _own(sys.executable, "asyncio_protocol.py", "uvloop")),
-        Peer("asyncio streams", "lines", _own(sys.executable, "asyncio_streams.py", "uvloop")),
+        Peer("Node, net", "lines", _own("node", "node_lines.js", tls=certificate), programs=("node",)),
+        Peer("asyncio protocols", "lines", _own(sys.executable, "asyncio_protocol.py", "uvloop", tls=certificate)),
+        Peer("asyncio streams", "lines", _own(sys.executable, "asyncio_streams.py", "uvloop", tls=certificate)),
         Peer("Twisted", "lines", _own(sys.executable, "twisted_lines.py"), modules=("twisted",)),
         Peer(
             "websockets",
@@ -86,13 +105,18 @@ def build_catalogue(build: Path) -> tuple[Peer, ...]:
     )
 
 
-def _broker(*command: str) -> dict[str, tuple[str, ...]]:
-    """What relays and answers at once."""
-    return {"relay": command, "answer": command}
+def make_certificate(build: Path) -> None:
+    """Write the file with the key and certificate of all servers."""
+    trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(build / _CERTIFICATE))
 
 
-def _own(interpreter: str, program: str, *words: str) -> dict[str, tuple[str, ...]]:
+def _broker(command: tuple[str, ...], tls: tuple[str, ...] = ()) -> dict[str, tuple[str, ...]]:
+    """What relays and answers at once, and in TLS with those words more."""
+    return {"relay": command, "answer": command, **({"tls": command + tls} if tls else {})}
+
+
+def _own(interpreter: str, program: str, *words: str, tls: Path | None = None) -> dict[str, tuple[str, ...]]:
     """A program of the bench, which is told what to do: what echoes answers."""
     start = (interpreter, str(_FOLDER / program), "{port}")
-    echo = (*start, "echo", *words)
-    return {"relay": (*start, "relay", *words), "echo": echo, "answer": echo}
+    relay, echo = (*start, "relay", *words), (*start, "echo", *words)
+    return {"relay": relay, "echo": echo, "answer": echo, **({"tls": (*relay, str(tls))} if tls else {})}

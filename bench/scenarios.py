@@ -80,6 +80,11 @@ def _fan_out(readers: int, size: int = 100) -> Point:
     return Point(label, "broadcast", {"readers": readers, "size": size})
 
 
+def _tls(readers: int, size: int = 100) -> Point:
+    plain = _fan_out(readers, size)
+    return Point(plain.label, plain.load, {**plain.options, "tls": 1}, mode="tls")
+
+
 def _latency(readers: int, rate: int) -> Point:
     return Point(f"{_readers(readers)}, {rate:,}/s", "broadcast", {"readers": readers, "rate": rate, "seconds": 5})
 
@@ -101,6 +106,13 @@ SCENARIOS: Final = (
             _fan_out(100, 16 << 10),
         ),
         (_DELIVERIES,),
+    ),
+    Scenario(
+        "tls",
+        "Fan-out at full speed in TLS",
+        "As before, in TLS 1.3, with a key of the curve P-256. What is encrypted is encrypted for each reader.",
+        (*(_tls(readers) for readers in (1, 10, 100, 1_000)), _tls(100, 16 << 10)),
+        (_DELIVERIES, Column("server_us_per_delivery", "µs of the server's time for a delivery", lower_is_better=True)),
     ),
     Scenario(
         "latency",

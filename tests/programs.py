@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import pytest
 
@@ -34,11 +34,14 @@ HUBBUB = (sys.executable, "-m", "hubbub")
 def require_program(name: str) -> str:
     """The path of a program. Without it the test is skipped; it fails where HUBBUB_TESTS_REQUIRE_PROGRAMS is set."""
     path = shutil.which(name)
-    if path is not None:
-        return path
+    return path if path is not None else miss(name)
+
+
+def miss(what: str) -> NoReturn:
+    """Skip the test, or fail it where HUBBUB_TESTS_REQUIRE_PROGRAMS is set: something is not installed."""
     if os.environ.get("HUBBUB_TESTS_REQUIRE_PROGRAMS"):
-        pytest.fail(f"{name} is not installed")
-    pytest.skip(f"{name} is not installed")
+        pytest.fail(f"{what} is not installed")
+    pytest.skip(f"{what} is not installed")
 
 
 def require_ipv6() -> None:

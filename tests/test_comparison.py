@@ -11,29 +11,38 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from bench.catalogue import build_catalogue, make_certificate
 
 from hubbub import Address
 
 from abuse_peers import TlsPeer
 from certificates import make_certificates
-from programs import HUBBUB, Program, finish, require_program, serving_program
+from programs import HUBBUB, Program, finish, miss, require_program, serving_program
 
 ROOT = Path(__file__).parent.parent
 PIECE_SIZE = 64 * 1024
 BENCH = (sys.executable, "-m", "bench", "--runs", "1", "--seconds", "0.2")
 
 
+def require_compiler() -> str:
+    """The path of a C compiler that finds what the load is made of; without it the test is skipped."""
+    compiler = require_program("cc")
+    look = subprocess.run([compiler, "-E", "-"], input=b"#include <openssl/ssl.h>", capture_output=True, check=False)
+    return compiler if look.returncode == 0 else miss("libssl-dev")
+
+
 @pytest.fixture(scope="module")
 def load(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The load generator, compiled."""
     program = tmp_path_factory.mktemp("load") / "load"
-    subprocess.run([require_program("cc"), "-O1", "-o", program, *(ROOT / "bench" / "load").glob("*.c")], check=True)
+    sources = (ROOT / "bench" / "load").glob("*.c")
+    subprocess.run([require_compiler(), "-O1", "-o", program, *sources, "-lssl", "-lcrypto"], check=True)
     return str(program)
 
 
 def run_bench(results: Path, *words: str, path: str | None = None) -> str:
     """What it says on standard error."""
-    require_program("cc")
+    require_compiler()
     environment = {**os.environ, **({"PATH": path} if path else {})}
     done = subprocess.run(
         [*BENCH, *words, "--results", results], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
@@ -101,6 +110,30 @@ def test_the_load_passes_an_honest_server(load: str) -> None:
             finished = finish(load, *words, "--seconds", "0.3")
             assert finished.status == 0, finished.errors
             assert json.loads(finished.output)["deliveries_per_s"] > 0
+
+
+def test_the_load_checks_what_comes_in_tls_too(load: str, tmp_path: Path) -> None:
+    certificates = make_certificates(tmp_path)
+    tls = ("--tls-cert", str(certificates.server), "--tls-key", str(certificates.server_key))
+    for app, status in (("relay", 0), ("broken_relays:losing", 1)):
+        command = (*HUBBUB, "serve", app, "--framing", "byte-lines", "--port", "0", "--quiet", *tls)
+        with serving_program(*command, cwd=Path(__file__).parent) as server:
+            words = ("--port", str(server.endpoint.port), "--readers", "20", "--seconds", "1", "--tls", "1")
+            finished = finish(load, "broadcast", *words)
+        assert finished.status == status, finished.errors
+
+
+@pytest.mark.parametrize("name", ["hubbub", "asyncio protocols", "asyncio streams", "Node, net", "ncat --broker"])
+def test_each_server_that_is_compared_in_tls_passes_all_lines(name: str, load: str, tmp_path: Path) -> None:
+    make_certificate(tmp_path)
+    (peer,) = (one for one in build_catalogue(tmp_path) if one.name == name)
+    if peer.missing:
+        miss(peer.missing)
+    with peer.running("tls", os.sched_getaffinity(0)) as (_, port):
+        words = ("--port", str(port), "--readers", "5", "--seconds", "0.3", "--tls", "1")
+        finished = finish(load, "broadcast", *words)
+    assert finished.status == 0, finished.errors
+    assert json.loads(finished.output)["deliveries_per_s"] > 0
 
 
 @pytest.mark.parametrize("transport", ["hubbub", "uvloop", "asyncio"])

@@ -103,7 +103,7 @@ static const struct dialect DIALECTS[] = {
         .reader_hello = NOTHING, .reader_ready = NOTHING,
         .sender_hello = NOTHING, .sender_ready = NOTHING,
         .greeting = TEXT("hello\n"), .answer = TEXT("hello\n"),
-        .aside = NOTHING,
+        .aside = NOTHING, .before_tls = NOTHING,
         .wrap_sent = wrap_nothing, .wrap_received = wrap_nothing,
     },
     {
@@ -113,7 +113,7 @@ static const struct dialect DIALECTS[] = {
         .sender_hello = TEXT("CONNECT {\"verbose\":false}\r\nPING\r\n"), .sender_ready = TEXT("PONG\r\n"),
         .greeting = TEXT("CONNECT {\"verbose\":false}\r\nPING\r\n"), .answer = TEXT("PONG\r\n"),
         /* The server asks after seconds, and does not mind for minutes if it gets no answer. */
-        .aside = TEXT("PING\r\n"),
+        .aside = TEXT("PING\r\n"), .before_tls = TEXT("\r\n"),
         .wrap_sent = wrap_nats_sent, .wrap_received = wrap_nats_received,
     },
     {
@@ -121,7 +121,7 @@ static const struct dialect DIALECTS[] = {
         .reader_hello = TEXT("SUBSCRIBE hub\r\n"), .reader_ready = TEXT("$3\r\nhub\r\n:1\r\n"),
         .sender_hello = TEXT("PING\r\n"), .sender_ready = TEXT("+PONG\r\n"),
         .greeting = TEXT("PING\r\n"), .answer = TEXT("+PONG\r\n"),
-        .aside = NOTHING,
+        .aside = NOTHING, .before_tls = NOTHING,
         .wrap_sent = wrap_redis_sent, .wrap_received = wrap_redis_received,
     },
     {
@@ -129,7 +129,7 @@ static const struct dialect DIALECTS[] = {
         .reader_hello = TEXT(MQTT_CONNECT "\x82\x08\0\1\0\3hub\0"), .reader_ready = TEXT("\x90\3\0\1\0"),
         .sender_hello = TEXT(MQTT_CONNECT), .sender_ready = TEXT("\x20\2\0\0"),
         .greeting = TEXT(MQTT_CONNECT), .answer = TEXT("\x20\2\0\0"),
-        .aside = NOTHING,
+        .aside = NOTHING, .before_tls = NOTHING,
         .wrap_sent = wrap_mqtt, .wrap_received = wrap_mqtt,
     },
     {
@@ -137,7 +137,7 @@ static const struct dialect DIALECTS[] = {
         .reader_hello = UPGRADE, .reader_ready = TEXT("\r\n\r\n"),
         .sender_hello = UPGRADE, .sender_ready = TEXT("\r\n\r\n"),
         .greeting = UPGRADE, .answer = TEXT("\r\n\r\n"),
-        .aside = NOTHING,
+        .aside = NOTHING, .before_tls = NOTHING,
         .wrap_sent = wrap_websocket_sent, .wrap_received = wrap_websocket_received,
     },
 };

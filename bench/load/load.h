@@ -19,6 +19,7 @@ struct options {
     double rate;  /* 0: as fast as it is taken */
     double seconds;
     double bytes; /* of payload to pass instead of `seconds`; 0: no such bound */
+    int tls;      /* 1: everything is in TLS */
 };
 
 /* How one protocol says hello and wraps a payload. */
@@ -27,6 +28,7 @@ struct dialect {
     struct text { const char *bytes; size_t size; } reader_hello, sender_hello, greeting;
     struct text reader_ready, sender_ready, answer; /* what the server's reply to each of these ends with */
     struct text aside; /* what a server may say between two messages, to be skipped */
+    struct text before_tls; /* what it says before the handshake ends with this */
     size_t (*wrap_sent)(char *to, const char *payload, size_t size);
     size_t (*wrap_received)(char *to, const char *payload, size_t size);
 };
@@ -36,6 +38,7 @@ const struct dialect *find_dialect(const char *name);
 /* One connection. */
 struct connection {
     int fd;
+    struct ssl_st *tls; /* once it is in TLS */
     uint32_t index;
     uint64_t heard;   /* messages */
     size_t place;     /* bytes into what is expected next */
@@ -59,6 +62,12 @@ size_t receive(struct connection *connection);
 size_t send_some(struct connection *connection, const char *bytes, size_t size);
 void send_all(struct connection *connection, const char *bytes, size_t size);
 int wait_for_events(struct epoll_event *events, int limit, double seconds);
+
+/* TLS. */
+void start_tls(struct connection *connection);
+uint32_t shake_hands(struct connection *connection); /* the events it waits for; 0 when it is done */
+bool receive_tls(struct connection *connection, size_t *size); /* false: the stream has ended */
+size_t send_tls(struct connection *connection, const char *bytes, size_t size);
 
 enum { EVENTS_LIMIT = 256, WRAPPING_LIMIT = 64 };
 static const double PATIENCE = 20; /* how long nothing may happen before a run has failed */

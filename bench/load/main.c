@@ -1,5 +1,5 @@
 /* load SCENARIO --port PORT [--dialect NAME] [--server-pid PID] [--readers N] [--stalled N] [--rooms N] [--size BYTES]
- *      [--rate MESSAGES_PER_SECOND] [--seconds S] [--bytes N]
+ *      [--rate MESSAGES_PER_SECOND] [--seconds S] [--bytes N] [--tls 1]
  *
  * Drives one server on 127.0.0.1 and prints its figures as JSON. Every byte that arrives is checked; a server that
  * loses, repeats, moves or tears a message ends the run with status 1 and one line that says what was seen. */
@@ -48,6 +48,7 @@ static const struct option OPTIONS[] = {
     { "rooms", required_argument, 0, 'o' },   { "size", required_argument, 0, 'z' },
     { "rate", required_argument, 0, 'a' },    { "seconds", required_argument, 0, 't' },
     { "bytes", required_argument, 0, 'b' },   { "server-pid", required_argument, 0, 'i' },
+    { "tls", required_argument, 0, 'l' },
     { 0 },
 };
 
@@ -67,6 +68,7 @@ static struct options read_options(int count, char **words)
         case 't': options.seconds = atof(optarg); break;
         case 'b': options.bytes = atof(optarg); break;
         case 'i': options.server_pid = atoi(optarg); break;
+        case 'l': options.tls = atoi(optarg); break;
         default: exit(2);
         }
     }

@@ -69,7 +69,10 @@ void finish_dialling(const struct connection *connection)
 
 size_t receive(struct connection *connection)
 {
-    ssize_t count = recv(connection->fd, received, sizeof received, 0);
+    size_t size;
+    if (connection->tls && receive_tls(connection, &size))
+        return size;
+    ssize_t count = connection->tls ? 0 : recv(connection->fd, received, sizeof received, 0);
     if (count > 0)
         return (size_t)count;
     if (count < 0 && errno == EAGAIN)
@@ -80,6 +83,8 @@ size_t receive(struct connection *connection)
 
 size_t send_some(struct connection *connection, const char *bytes, size_t size)
 {
+    if (connection->tls)
+        return send_tls(connection, bytes, size);
     ssize_t count = send(connection->fd, bytes, size, MSG_NOSIGNAL);
     if (count >= 0)
         return (size_t)count;
@@ -94,8 +99,12 @@ void send_all(struct connection *connection, const char *bytes, size_t size)
         fail("the server takes not even %zu bytes from connection %u", size, connection->index);
 }
 
-/* The last bytes of a reply; what it says before does not matter. */
-struct greeting { struct connection *connection; char tail[32]; };
+/* How far a connection has come, and the last bytes of a reply; what it says before does not matter. */
+struct greeting {
+    struct connection *connection;
+    enum { DIALLING, ANNOUNCING, SHAKING_HANDS, GREETING } stage;
+    char tail[32];
+};
 
 static bool ends_with(struct greeting *greeting, size_t count, struct text ready)
 {
@@ -105,6 +114,48 @@ static bool ends_with(struct greeting *greeting, size_t count, struct text ready
         tail[sizeof greeting->tail - 1] = received[i];
     }
     return !memcmp(tail + sizeof greeting->tail - ready.size, ready.bytes, ready.size);
+}
+
+static void wait_for(struct greeting *greeting, uint32_t events)
+{
+    struct epoll_event event = { .events = events, .data.ptr = greeting };
+    epoll_ctl(poller, EPOLL_CTL_MOD, greeting->connection->fd, &event);
+}
+
+/* Go on with what has happened, as far as it goes; whether that was all. */
+static bool go_on(struct greeting *greeting, struct text hello, struct text ready, const struct options *options)
+{
+    struct connection *connection = greeting->connection;
+    struct text announced = options->tls ? options->dialect->before_tls : (struct text){ "", 0 };
+    uint32_t events;
+    switch (greeting->stage) {
+    case DIALLING:
+        finish_dialling(connection);
+        greeting->stage = ANNOUNCING;
+        if (announced.size) {
+            wait_for(greeting, EPOLLIN);
+            return false;
+        }
+        /* fallthrough */
+    case ANNOUNCING:
+        if (announced.size && !ends_with(greeting, receive(connection), announced))
+            return false;
+        if (options->tls)
+            start_tls(connection);
+        greeting->stage = SHAKING_HANDS;
+        /* fallthrough */
+    case SHAKING_HANDS:
+        if (connection->tls && (events = shake_hands(connection))) {
+            wait_for(greeting, events);
+            return false;
+        }
+        send_all(connection, hello.bytes, hello.size);
+        greeting->stage = GREETING;
+        wait_for(greeting, EPOLLIN);
+        return !ready.size;
+    default:
+        return ends_with(greeting, receive(connection), ready);
+    }
 }
 
 /* Dial, say hello, and wait for each connection's `ready`; with none, that the connection stands is all. */
@@ -129,19 +180,8 @@ struct connection *open_connections(int count, struct text hello, struct text re
             fail("%d of %d connections stand; the next has not for %.0f s", finished, count, PATIENCE);
         for (int i = 0; i < happened; i++) {
             struct greeting *greeting = events[i].data.ptr;
-            struct connection *connection = greeting->connection;
-            bool done;
-            if (events[i].events & EPOLLOUT) {
-                finish_dialling(connection);
-                send_all(connection, hello.bytes, hello.size);
-                struct epoll_event event = { .events = EPOLLIN, .data.ptr = greeting };
-                epoll_ctl(poller, EPOLL_CTL_MOD, connection->fd, &event);
-                done = !ready.size;
-            } else {
-                done = ends_with(greeting, receive(connection), ready);
-            }
-            if (done) {
-                epoll_ctl(poller, EPOLL_CTL_DEL, connection->fd, NULL);
+            if (go_on(greeting, hello, ready, options)) {
+                epoll_ctl(poller, EPOLL_CTL_DEL, greeting->connection->fd, NULL);
                 finished++;
             }
         }

@@ -1,9 +1,13 @@
-"""A broadcast server as one writes it by hand with asyncio's streams: `PORT relay|echo uvloop|asyncio`."""
+"""A broadcast server as one writes it by hand with asyncio's streams.
+
+python asyncio_streams.py PORT relay|echo uvloop|asyncio [CERTIFICATE]
+"""
 
 from __future__ import annotations
 
 import asyncio
 import resource
+import ssl
 import sys
 from asyncio import StreamReader, StreamWriter
 
@@ -33,7 +37,7 @@ async def echo(line: bytes, sender: StreamWriter) -> None:
     await sender.drain()
 
 
-async def main(port: int, mode: str) -> None:
+async def main(port: int, mode: str, tls: ssl.SSLContext | None) -> None:
     handle = {"relay": relay, "echo": echo}[mode]
 
     async def serve(reader: StreamReader, writer: StreamWriter) -> None:
@@ -48,15 +52,19 @@ async def main(port: int, mode: str) -> None:
             writers.discard(writer)
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", port, backlog=4096)
+    server = await asyncio.start_server(serve, "127.0.0.1", port, backlog=4096, ssl=tls)
     async with server:
         await server.serve_forever()
 
 
 if __name__ == "__main__":
-    _, port, mode, loop = sys.argv
+    _, port, mode, loop, *certificate = sys.argv
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    tls = None
+    if certificate:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(*certificate)
     factory = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}[loop]
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(main(int(port), mode))
+        runner.run(main(int(port), mode, tls))

@@ -1,13 +1,16 @@
 // The chat server of most Node tutorials, made to frame lines: one write for each client and line.
 // What a client has not taken yet, Node keeps for it, without a bound; tutorials do not look at what write() returns.
 //
-//   node node_lines.js PORT relay   each line goes to all others
-//   node node_lines.js PORT echo    each line is answered
+//   node node_lines.js PORT relay                each line goes to all others
+//   node node_lines.js PORT echo                 each line is answered
+//   node node_lines.js PORT relay CERTIFICATE    the same in TLS
 "use strict";
 
+const fs = require("node:fs");
 const net = require("node:net");
+const tls = require("node:tls");
 
-const [port, mode] = process.argv.slice(2);
+const [port, mode, certificate] = process.argv.slice(2);
 const clients = new Set();
 
 function relay(line, sender) {
@@ -22,7 +25,7 @@ function echo(line, sender) {
 
 const handle = { relay, echo }[mode];
 
-const server = net.createServer((socket) => {
+function serve(socket) {
   let rest = Buffer.alloc(0);
   socket.setNoDelay(true);
   clients.add(socket);
@@ -37,6 +40,9 @@ const server = net.createServer((socket) => {
   // A reset is no more than a leave; "close" follows.
   socket.on("error", () => {});
   socket.on("close", () => clients.delete(socket));
-});
+}
+
+const identity = certificate && fs.readFileSync(certificate);
+const server = identity ? tls.createServer({ cert: identity, key: identity }, serve) : net.createServer(serve);
 
 server.listen({ host: "127.0.0.1", port: Number(port), backlog: 4096 });
