@@ -101,7 +101,7 @@ def _compile(build: Path) -> None:
             subprocess.run(["cc", *_FLAGS, "-o", build / program, *sources, *libraries], check=True)
         except (FileNotFoundError, subprocess.CalledProcessError) as error:
             needed = "a compiler and OpenSSL's headers (Debian: gcc libc6-dev libssl-dev)"
-            raise click.ClickException(f"the load generator is C: install {needed}; {error}") from None
+            raise click.ClickException(f"{program} is C, and needs {needed}: {error}") from None
 
 
 if __name__ == "__main__":

@@ -105,9 +105,11 @@ def build_catalogue(build: Path) -> tuple[Peer, ...]:
     )
 
 
-def make_certificate(build: Path) -> None:
+def make_certificate(folder: Path) -> Path:
     """Write the file with the key and certificate of all servers."""
-    trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(build / _CERTIFICATE))
+    file = folder / _CERTIFICATE
+    trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(file))
+    return file
 
 
 def _broker(command: tuple[str, ...], tls: tuple[str, ...] = ()) -> dict[str, tuple[str, ...]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
+import random
 import resource
 import shutil
 import socket
@@ -64,7 +66,7 @@ class Peer:
         Raises:
             PeerError: it does not start.
         """
-        port = _free_port()
+        port = free_port()
         with tempfile.TemporaryDirectory() as folder:
             config = Path(folder, "config")
             config.write_text(self.config.format(port=port))
@@ -91,10 +93,17 @@ def _prepare(processors: set[int]) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
+def free_port() -> int:
+    """A port on which nobody listens, below those that Linux by default gives out by itself (ip(7))."""
+    while True:
+        port = random.randrange(20_000, 32_768)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+        else:
+            return port
 
 
 def _wait_until_listening(process: subprocess.Popen[bytes], port: int, name: str, log: Path) -> None:

@@ -7,6 +7,7 @@ import fcntl
 import gc
 import inspect
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -45,6 +46,11 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 }
 if sys.version_info >= (3, 12):
     LOOPS["uvloop-eager"] = _new_eager_loop
+
+
+def pytest_configure() -> None:
+    """Heed SIGINT: who tests in the background of a shell ignores it, and so would all programs that tests start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

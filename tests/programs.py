@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import random
 import re
 import shutil
 import signal
@@ -50,14 +49,6 @@ def require_ipv6() -> None:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         pytest.skip("IPv6 is off")
-
-
-def free_port() -> int:
-    """A port on which nobody listens, and that the system gives to nobody by itself (ip_local_port_range, ip(7))."""
-    while True:
-        port = random.randrange(20_000, 32_768)
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from programs import WAIT_TIME, wait_until
+from programs import WAIT_TIME
 
 PROMPT = "$ "
 
@@ -24,6 +24,11 @@ PROMPT = "$ "
 _OPEN_SHELL = 'exec bash --norc --noprofile --noediting -i <"$0" >"$0" 2>&1'
 
 T = TypeVar("T")
+
+
+def character_of(key: str) -> str:
+    """What a key like "^C" types."""
+    return chr(ord(key[1]) ^ 0x40)
 
 
 class Terminal:
@@ -75,11 +80,9 @@ class Terminal:
         """Type `text`, which includes the Enter."""
         os.write(self._screen, text.encode())
 
-    def press(self, key: str) -> None:
-        """Press a key like "^C", once a program has told the terminal that it is more than a character (termios(3))."""
-        character = bytes([ord(key[1]) ^ 0x40])
-        wait_until(lambda: character in termios.tcgetattr(self._screen)[6], f"use of {key}")
-        os.write(self._screen, character)
+    def heeds(self, key: str) -> bool:
+        """Whether a key like "^C" is more than a character to it; a program may have to say so first (termios(3))."""
+        return character_of(key).encode() in termios.tcgetattr(self._screen)[6]
 
     def take(self, text: str) -> bool:
         """Read `text`; or nothing, and return False, if something else is shown or nothing in time."""

@@ -21,13 +21,14 @@ import re
 import subprocess
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
 
 from programs import WAIT_TIME, wait_until
-from terminals import PROMPT, Terminal
+from terminals import PROMPT, Terminal, character_of
 
 SERVER = "server"
 """The terminal in which servers are started: nobody dials before they listen."""
@@ -194,10 +195,11 @@ class _Replay:
         if not terminal.take(f"{typed}\n"):
             self._fail(number, typed, terminal.read_line())
         if self._block.argument == SERVER and prompt == PROMPT:
-            self._wait_until_listening(typed)
+            self._wait_until_listening(number, typed)
 
     def _press(self, number: int, key: str, rest: str) -> None:
-        self._terminal.press(key)
+        self._wait_until(number, lambda: self._terminal.heeds(key), f"a program that heeds {key}")
+        self._terminal.type(character_of(key))
         if not self._terminal.take(key):
             self._fail(number, key, self._terminal.read_line())
         if rest:
@@ -225,11 +227,17 @@ class _Replay:
                 self._fail(number, self._numbers.translate("\n".join(expected)), "\n".join(shown))
             time.sleep(ASK_INTERVAL)
 
-    def _wait_until_listening(self, command: str) -> None:
+    def _wait_until_listening(self, number: int, command: str) -> None:
         setting = _PORT_SETTING.search(command)
         port = setting[1] if setting else DEFAULT_PORT
         ask = ["ss", "-Hltn", f"sport = :{port}"]
-        wait_until(lambda: bool(subprocess.check_output(ask)), f"server on port {port} by {command!r}")
+        self._wait_until(number, lambda: bool(subprocess.check_output(ask)), f"a server that listens on port {port}")
+
+    def _wait_until(self, number: int, condition: Callable[[], bool], what: str) -> None:
+        try:
+            wait_until(condition, what)
+        except AssertionError:
+            self._fail(number, what, self._terminal.unread)
 
     def _fail(self, number: int, expected: str, shown: str) -> None:
         raise Mismatch(

@@ -7,10 +7,14 @@
 
 enum { AT_ONCE = 64 };
 
-static void greet(struct connection *connection, const struct options *options)
+static void refuse_tls(const struct options *options)
 {
     if (options->tls)
-        fail("how fast connections are made in TLS is not measured");
+        fail("how fast connections are made is not measured in TLS");
+}
+
+static void greet(struct connection *connection, const struct options *options)
+{
     finish_dialling(connection);
     send_all(connection, options->dialect->greeting.bytes, options->dialect->greeting.size);
     rewatch(connection, EPOLLIN);
@@ -30,6 +34,7 @@ void run_connect(const struct options *options)
     static struct connection connections[AT_ONCE];
     static uint32_t dialled;
     struct epoll_event events[EVENTS_LIMIT];
+    refuse_tls(options);
     struct moment start = look(options);
     uint64_t done = 0;
     for (int i = 0; i < AT_ONCE; i++) {
@@ -67,6 +72,7 @@ void run_storm(const struct options *options)
     struct connection *connections = allocate((size_t)options->readers, sizeof *connections);
     struct epoll_event events[EVENTS_LIMIT];
     struct durations latency = { 0 };
+    refuse_tls(options);
     struct moment start = look(options);
     for (int i = 0; i < options->readers; i++) {
         connections[i].index = (uint32_t)i;

@@ -66,7 +66,7 @@ int wait_for_events(struct epoll_event *events, int limit, double seconds);
 /* TLS. */
 void start_tls(struct connection *connection);
 uint32_t shake_hands(struct connection *connection); /* the events it waits for; 0 when it is done */
-bool receive_tls(struct connection *connection, size_t *size); /* false: the stream has ended */
+size_t receive_tls(struct connection *connection);
 size_t send_tls(struct connection *connection, const char *bytes, size_t size);
 
 enum { EVENTS_LIMIT = 256, WRAPPING_LIMIT = 64 };

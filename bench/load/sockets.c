@@ -69,10 +69,9 @@ void finish_dialling(const struct connection *connection)
 
 size_t receive(struct connection *connection)
 {
-    size_t size;
-    if (connection->tls && receive_tls(connection, &size))
-        return size;
-    ssize_t count = connection->tls ? 0 : recv(connection->fd, received, sizeof received, 0);
+    if (connection->tls)
+        return receive_tls(connection);
+    ssize_t count = recv(connection->fd, received, sizeof received, 0);
     if (count > 0)
         return (size_t)count;
     if (count < 0 && errno == EAGAIN)

@@ -19,6 +19,10 @@ void start_tls(struct connection *connection)
         context = SSL_CTX_new(TLS_client_method());
         if (!context)
             fail("TLS: %s", ERR_reason_error_string(ERR_get_error()));
+        /* One cipher for all servers, which choose differently. */
+        if (!SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION)
+            || !SSL_CTX_set_ciphersuites(context, "TLS_AES_256_GCM_SHA384"))
+            fail("TLS: %s", ERR_reason_error_string(ERR_get_error()));
         SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     }
     connection->tls = SSL_new(context);
@@ -40,8 +44,16 @@ static uint32_t wanted(const struct connection *connection, int result)
     }
 }
 
+/* Of what went wrong before, on whichever connection, SSL_get_error would speak, too. */
+static void forget_errors(void)
+{
+    ERR_clear_error();
+    errno = 0;
+}
+
 uint32_t shake_hands(struct connection *connection)
 {
+    forget_errors();
     int result = SSL_do_handshake(connection->tls);
     if (result == 1)
         return 0;
@@ -51,22 +63,29 @@ uint32_t shake_hands(struct connection *connection)
     return events;
 }
 
-bool receive_tls(struct connection *connection, size_t *size)
+size_t receive_tls(struct connection *connection)
 {
     /* A record is taken whole: of what OpenSSL keeps, epoll would not tell. */
-    for (*size = 0; sizeof received - *size >= RECORD_MOST;) {
-        int result = SSL_read(connection->tls, received + *size, (int)(sizeof received - *size));
-        if (result <= 0)
-            return *size || wanted(connection, result);
-        *size += (size_t)result;
+    size_t size = 0;
+    while (sizeof received - size >= RECORD_MOST) {
+        forget_errors();
+        int result = SSL_read(connection->tls, received + size, (int)(sizeof received - size));
+        if (result > 0)
+            size += (size_t)result;
+        else if (wanted(connection, result))
+            break;
+        else
+            fail("the server ended connection %u after %llu messages", connection->index,
+                 (unsigned long long)connection->heard);
     }
-    return true;
+    return size;
 }
 
 size_t send_tls(struct connection *connection, const char *bytes, size_t size)
 {
     size_t sent = 0;
     while (sent < size) {
+        forget_errors();
         int result = SSL_write(connection->tls, bytes + sent, (int)(size - sent));
         if (result > 0)
             sent += (size_t)result;

@@ -16,7 +16,7 @@ from importlib import util
 from pathlib import Path
 from statistics import median
 
-import trustme
+from bench.catalogue import make_certificate
 
 TRANSPORTS = ("hubbub", "uvloop", "asyncio", "aiofastnet")
 IDLE = 1_000
@@ -99,8 +99,7 @@ def main() -> None:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     with tempfile.TemporaryDirectory() as folder:
-        certificate = str(Path(folder) / "certificate.pem")
-        trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(certificate)
+        certificate = str(make_certificate(Path(folder)))
         kinds = [kind for kind in TRANSPORTS if util.find_spec(kind)]
         kinds += ["asyncio"] * ("asyncio" not in kinds)
         memories = {kind: [idle_memory(kind, certificate, context) for _ in range(3)] for kind in kinds}

@@ -112,7 +112,7 @@ def test_1_one_client_that_never_reads_takes_no_memory_and_no_time_of_the_others
     note(
         1, f"memory, with one of {CLIENTS} that never reads ({when_slow})", mib(memory), f"<= {mib(RETENTION + SLACK)}"
     )
-    note(1, f"speed of the others ({when_slow})", f"{share:.1%} of {mib(max(baseline))}/s", ">= 95 %")
+    note(1, f"speed of the others ({when_slow})", f"{share:.1%} of {mib(statistics.median(baseline))}/s", ">= 95 %")
     assert memory <= RETENTION + SLACK
     assert share >= SHARE
 
@@ -133,7 +133,12 @@ def test_2_half_of_all_clients_that_never_read_take_no_more_than_one(when_slow: 
     idle = max(each.idle for each in runs) / half
     note(2, f"the server's memory, of that with one idler ({when_slow})", f"{resident / one:.1%}", "<= 110 %")
     note(2, f"the kernel's for each of {half} idlers ({when_slow})", f"{idle / 1024:.0f} KiB", "<= 256 KiB")
-    note(2, f"speed of each of the others ({when_slow})", f"{share:.1%} of {mib(max(baseline))}/s", ">= 95 %")
+    note(
+        2,
+        f"speed of each of the others ({when_slow})",
+        f"{share:.1%} of {mib(statistics.median(baseline))}/s",
+        ">= 95 %",
+    )
     assert resident <= 1.1 * one
     assert idle <= IDLER_LIMIT
     assert share >= SHARE

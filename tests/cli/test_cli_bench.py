@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+from bench.peer import free_port
 from click.testing import CliRunner
 
 import hubbub
@@ -28,7 +29,6 @@ from programs import (
     Program,
     TerminalProgram,
     finish,
-    free_port,
     hubbub_serve,
     refuses,
     require_program,

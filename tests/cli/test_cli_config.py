@@ -215,6 +215,10 @@ def test_of_a_list_the_line_of_the_wrong_part_is_said(config: Path) -> None:
     assert error(config, text).startswith("line 5: allow: '192.0.2.1/99' does not appear")
 
 
+def test_of_a_list_the_line_of_an_empty_part_is_said(config: Path) -> None:
+    assert error(config, 'port = 1\nallow = [\n  "10.0.0.0/8",\n  "",\n]\n').startswith("line 4: allow: ")
+
+
 def test_of_a_part_that_is_written_with_an_escape_the_first_line_is_said(config: Path) -> None:
     assert error(config, 'port = 1\nallow = [\n  "\\u0078",\n]\n').startswith("line 2: allow: 'x' does not appear")
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from bench.peer import free_port
 
 from hubbub import Address
 
@@ -25,7 +26,6 @@ from programs import (
     ServerProgram,
     address_in,
     assert_relays,
-    free_port,
     hubbub_serve,
     refuses,
     wait_until,

@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 import pytest
+from bench.peer import free_port
 from click.testing import CliRunner
 
 from hubbub import Address, Settings
@@ -35,7 +36,6 @@ from programs import (
     address_in,
     assert_relays,
     finish,
-    free_port,
     hubbub_serve,
     refuses,
     require_ipv6,

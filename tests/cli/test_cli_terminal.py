@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from bench.peer import free_port
 
 from hubbub import Address
 from screens import render
 
-from programs import HUBBUB, WAIT_TIME, TerminalProgram, free_port, hubbub_serve
+from programs import HUBBUB, WAIT_TIME, TerminalProgram, hubbub_serve
 
 
 @contextmanager

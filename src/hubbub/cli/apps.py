@@ -39,8 +39,8 @@ APPS: Final = {
     "relay": App(relay, framing=ByteLines(keepends=True)),
 }
 
-_APP: Final = {"app": ""}
-_FRAMING: Final = {"framing": "", "app": ""}
+_APP: Final = {"app": None}
+_FRAMING: Final = {"framing": None, "app": None}
 
 
 def load(name: str, framing: Framing[Any] | None) -> tuple[Handler[Any], Framing[Any]]:

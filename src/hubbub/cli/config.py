@@ -28,7 +28,7 @@ _FILE: Final = f"{__name__}.file"
 class _WrongValueError(Exception):
     """What is wrong with a value, and which part of it, if it is one of several."""
 
-    def __init__(self, reason: str, part: str = "") -> None:
+    def __init__(self, reason: str, part: str | None = None) -> None:
         super().__init__(reason)
         self.part = part
 
@@ -84,13 +84,13 @@ def placing(ctx: click.Context) -> Iterator[None]:
         raise
 
 
-def find_line(text: str, key: str, part: str = "") -> int:
+def find_line(text: str, key: str, part: str | None = None) -> int:
     """The line on which `key` is set: that behind the longest beginning of the file that is good TOML without it.
 
     Args:
         text: the file.
         key: a key at its top level.
-        part: one of the strings of its value, which may be on a later line; "" is all of it.
+        part: one of the strings of its value, which may be on a later line; None is all of it.
     """
     lines = text.split("\n")
     before, end = 0, len(lines)
@@ -104,7 +104,7 @@ def find_line(text: str, key: str, part: str = "") -> int:
             end = count
             break
         before = count
-    written = (f'"{part}"', f"'{part}'") if part else ()
+    written = (f'"{part}"', f"'{part}'") if part is not None else ()
     for number in range(before, end):
         if any(one in lines[number] for one in written):
             return number + 1
@@ -139,7 +139,7 @@ def _expect(key: str, value: Any, is_right: bool, what: str) -> None:
         raise _WrongValueError(f"{key} is {str(value).lower() if isinstance(value, bool) else repr(value)}, not {what}")
 
 
-def _convert(ctx: click.Context, parameter: click.Parameter, value: Any, part: str = "") -> None:
+def _convert(ctx: click.Context, parameter: click.Parameter, value: Any, part: str | None = None) -> None:
     try:
         converted = parameter.type.convert(value, parameter, ctx)
         if parameter.name in SETTINGS:

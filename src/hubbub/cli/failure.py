@@ -17,13 +17,13 @@ class Failure(click.ClickException):
     The message says what happened, to whom, and what to do.
 
     Attributes:
-        about: the parameters whose values are to blame, the likeliest first, each with the part of it that is meant; ""
-            is all of it.
+        about: the parameters whose values are to blame, the likeliest first, each with the part of it that is meant;
+            None is all of it.
     """
 
     exit_code = 2
 
-    def __init__(self, message: str, about: Mapping[str, str] | None = None) -> None:
+    def __init__(self, message: str, about: Mapping[str, str | None] | None = None) -> None:
         super().__init__(message)
         self.about = about or {}
 

@@ -181,7 +181,7 @@ def make_listeners(
 
 def _failure(url: ListenUrl, error: ValueError, key: str = "") -> Failure:
     """What is wrong with a place; `key` is to blame, an option or in the place's own query."""
-    option = {} if not key or key in url.query else {key.replace("-", "_"): ""}
+    option = {} if not key or key in url.query else {key.replace("-", "_"): None}
     return Failure(f"{url.text}: {error}", {**option, "listen": url.text})
 
 

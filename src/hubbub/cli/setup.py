@@ -49,7 +49,7 @@ def make_setup(options: Mapping[str, Any], *, passed: Sequence[int] | None = Non
     for name in ("notice", "farewell"):
         # An empty text says nothing, so that nothing is said.
         chosen_settings[name] = chosen_settings[name] or None
-    unused = {name: "" for name in ("tls_cert", "tls_key", "tls_client_ca") if options[name]}
+    unused = {name: None for name in ("tls_cert", "tls_key", "tls_client_ca") if options[name]}
     if unused and not any(listener.tls for listener in listeners):
         # Everybody would be let in, and in plain text.
         message = "no listener speaks TLS, and --tls-... is for it; give --tls-cert, and write tls:// in --listen"
@@ -65,7 +65,7 @@ def make_setup(options: Mapping[str, Any], *, passed: Sequence[int] | None = Non
 def failure_of(error: ValueError) -> Failure:
     """What a server says of a setting, which begins with its name, or of what does not go together."""
     message = str(error)
-    return Failure(message, {message.partition(" ")[0]: ""})
+    return Failure(message, {message.partition(" ")[0]: None})
 
 
 def _check_farewell(farewell: str | None, framing: Framing[Any]) -> None:
@@ -75,4 +75,4 @@ def _check_farewell(farewell: str | None, framing: Framing[Any]) -> None:
             framing.encode([framing.from_text(farewell)])
         except ValueError as error:
             message = f"farewell is {farewell!r}, and the framing cannot carry it: {error}"
-            raise Failure(message, {"farewell": ""}) from None
+            raise Failure(message, {"farewell": None}) from None
