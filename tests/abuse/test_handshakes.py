@@ -24,7 +24,7 @@ HANDSHAKE_TIME = scaled(10, 2)
 MEMORY = 50 * MIB * COUNT // 1_000
 """What handshakes of all kinds may cost together."""
 
-MEMORY_OF_ONE_KIND = 68 * KIB * COUNT
+MEMORY_OF_ONE_KIND = 64 * KIB * COUNT
 """What they may cost if they are all of the most costly kind: OpenSSL alone takes 44 KiB to answer a first message."""
 
 # To answer a thousand first messages takes a second; a machine of CI may have its processor taken away for a while.
