@@ -11,11 +11,11 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from bench.catalogue import build_catalogue, make_certificate
 
 from hubbub import Address
 
 from abuse_peers import TlsPeer
+from bench.catalogue import build_catalogue, make_certificate
 from certificates import make_certificates
 from programs import HUBBUB, Program, finish, miss, require_program, serving_program
 

@@ -16,7 +16,7 @@ from importlib import util
 from pathlib import Path
 from statistics import median
 
-from bench.catalogue import make_certificate
+from ..catalogue import make_certificate
 
 TRANSPORTS = ("hubbub", "uvloop", "asyncio", "aiofastnet")
 IDLE = 1_000

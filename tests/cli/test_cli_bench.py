@@ -12,7 +12,6 @@ from pathlib import Path
 
 import click
 import pytest
-from bench.peer import free_port
 from click.testing import CliRunner
 
 import hubbub
@@ -22,6 +21,7 @@ from hubbub.bench.plan import Plan
 from hubbub.cli import main
 from hubbub.cli.bench import _run, bench
 
+from bench.peer import free_port
 from helpers import serving
 from programs import (
     HUBBUB,

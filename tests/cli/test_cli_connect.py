@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bench.peer import free_port
 
 from hubbub import Address
 
+from bench.peer import free_port
 from programs import HUBBUB, WAIT_TIME, Finished, Program, finish, hubbub_serve, require_ipv6
 
 CONNECT = (*HUBBUB, "connect")

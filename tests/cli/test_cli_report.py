@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 import trustme
-from bench.peer import free_port
 
 from hubbub import Address
 
+from bench.peer import free_port
 from certificates import CLIENT_NAME, SERVER_NAME, Certificates, make_certificates
 from programs import (
     HUBBUB,

@@ -18,7 +18,6 @@ from typing import Any
 
 import click
 import pytest
-from bench.peer import free_port
 from click.testing import CliRunner
 
 from hubbub import Address, Settings
@@ -26,6 +25,7 @@ from hubbub.cli import main
 from hubbub.cli.serve import serve
 from hubbub.cli.settings_options import SETTINGS
 
+from bench.peer import free_port
 from certificates import CLIENT_NAME, SERVER_NAME, Certificates, make_certificates
 from programs import (
     HUBBUB,

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from bench.peer import free_port
 
 from hubbub import Address
 from screens import render
 
+from bench.peer import free_port
 from programs import HUBBUB, WAIT_TIME, TerminalProgram, hubbub_serve
 
 
