@@ -79,6 +79,11 @@ async def serving(handler: Any = relay, **options: Any) -> AsyncIterator[tuple[h
         yield server, record
 
 
+async def history_of(room: hubbub.Room[Any], **options: Any) -> list[hubbub.Entry[Any]]:
+    """What `Room.history` gives, as a list."""
+    return [entry async for entry in room.history(**options)]
+
+
 async def eventually(condition: Callable[[], bool]) -> None:
     """Wait for what no event tells."""
     async with asyncio.timeout(WAIT_TIME):
@@ -88,13 +93,13 @@ async def eventually(condition: Callable[[], bool]) -> None:
 
 def transport_of(client: hubbub.Client[Any]) -> asyncio.Transport:
     """The server's transport for `client`, to see what it holds or to break it."""
-    return client._reader._transport
+    return client._reader.transport
 
 
 async def fall_behind(client: hubbub.Client[Any], room: hubbub.Room[Any], message: Any) -> int:
     """Broadcast `message` until `client`, which does not read, lags; the number of times."""
     count = 0
-    while not client.lag.messages or client._reader.writable:
+    while not client.lag.messages or client._reader.link.writable:
         await room.broadcast(message)
         count += 1
         # A flush comes between, so that the lag is not just what is still to be flushed.

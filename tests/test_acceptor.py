@@ -83,7 +83,7 @@ async def test_who_has_left_makes_room_for_another() -> None:
                 assert await answer(server) == b"the server is full: it has its 1 clients\n"
                 peer.end()
                 assert await peer.rest() == b""
-            await eventually(lambda: not server._registry._readers)
+            await eventually(lambda: not server._sessions._readers)
 
 
 async def test_an_address_that_is_not_admitted_is_told_so_in_the_framing_of_its_listener() -> None:

@@ -165,7 +165,7 @@ async def test_what_had_arrived_from_a_client_that_is_gone_is_still_received() -
     async with serving(busy) as (server, record), Peer.of(server) as sender:
         (client,) = await record.wait_for_clients(1)
         await sender.send(b"famous\nlast words\npart")
-        await eventually(lambda: client._reader._inbox_size > 0)
+        await eventually(lambda: client._reader.link._inbox_size > 0)
         sender.reset()
         assert [ending.code for ending in await record.wait_for_endings()] == [hubbub.EndingCode.LOST]
         release.set()

@@ -115,10 +115,10 @@ async def test_who_does_not_read_makes_its_client_wait() -> None:
             lines = [f"{number:01023d}" for number in range(3 * KIB)]
             sending = asyncio.create_task(loop.sock_sendall(plain, "".join([f"{line}\n" for line in lines]).encode()))
             await eventually(lambda: not transport_of(client).is_reading())
-            inbox = client._reader._inbox_size
+            inbox = client._reader.link._inbox_size
             done, _ = await asyncio.wait([sending], timeout=0.2)
             assert not done
-            assert client._reader._inbox_size == inbox
+            assert client._reader.link._inbox_size == inbox
             received: list[str] = []
             while len(received) < len(lines):
                 received += await client.receive_many()
@@ -187,7 +187,7 @@ async def test_what_a_room_has_said_takes_along_what_was_said_to_the_client_befo
         await room.broadcast("one")
         await asyncio.sleep(0)
         await client.send("zero")
-        client.join(room, since=room.oldest)
+        await client.join(room, since=room.oldest)
         assert [await peer.line() for _ in range(2)] == [b"zero\n", b"one\n"]
         assert client._reader.gathered_size == 0
 
@@ -289,7 +289,7 @@ async def test_a_send_that_waits_for_a_client_that_ends_is_told_so() -> None:
         with pytest.raises(hubbub.ConnectionClosed):
             await client.send("too late")
         with pytest.raises(hubbub.ConnectionClosed):
-            client.join(server.root)
+            await client.join(server.root)
 
 
 async def test_a_handler_may_let_pass_that_its_client_is_gone(caplog: pytest.LogCaptureFixture) -> None:
@@ -343,7 +343,7 @@ async def test_a_flood_of_sends_lets_others_run(message: list[str], pending: boo
         if pending:
             room = client.server.room("busy")
             await room.broadcast("not for who joins later")
-            client.join(room)
+            await client.join(room)
         # Where it fails, it ends all the same.
         while flooding and count < 1_000_000:
             await client.send_many(message)
@@ -373,7 +373,7 @@ async def test_the_lag_is_what_the_client_has_not_been_sent_of_all_its_rooms() -
         filler = await fall_behind(client, server.root, "x" * 8 * KIB)
         messages, size = client.lag
         news = server.room("news")
-        client.join(news)
+        await client.join(news)
         await news.broadcast("x" * 1023)
         await server.broadcast("x" * 2047)
         assert client.lag.messages == messages + 2
@@ -452,5 +452,5 @@ async def test_a_client_joins_rooms_of_its_own_server_only_and_none_that_was_clo
         closed.close()
         for room in (other.root, other.room("news"), closed):
             with pytest.raises(ValueError, match="none of this server's rooms"):
-                client.join(room)
+                await client.join(room)
         assert client.rooms == {server.root}

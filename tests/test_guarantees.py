@@ -16,7 +16,7 @@ import pytest
 
 import hubbub
 
-from helpers import Peer, dial, eventually, fall_behind, serving, transport_of
+from helpers import Peer, dial, eventually, fall_behind, history_of, serving, transport_of
 
 KIB = 1024
 
@@ -41,7 +41,7 @@ async def test_g1_order_is_one_for_all_senders_and_readers() -> None:
                 await peer.send(f"{name}{number}\n".encode())
         heard = [[await peer.line() for _ in range(500)] for peer in peers]
         assert all(lines == heard[0] for lines in heard)
-        assert heard[0] == [f"{entry.message}\n".encode() for entry in server.root.history()]
+        assert heard[0] == [f"{entry.message}\n".encode() for entry in await history_of(server.root)]
         for name in "abcde":
             own = [line for line in heard[0] if line.startswith(name.encode())]
             assert own == [f"{name}{number}\n".encode() for number in range(100)]
@@ -84,15 +84,15 @@ async def test_g1_order_is_kept_by_a_client_that_leaves_and_comes_back_while_it_
         (client,) = await record.wait_for_clients(1)
         peer.stall()
         room = server.room("news")
-        client.join(room)
+        await client.join(room)
         numbers = itertools.count()
         while client.lag.bytes < 256 * KIB:
             await room.broadcast(f"{next(numbers):08d}{'x' * 4 * KIB}")
             await asyncio.sleep(0)
-        client.leave(room)
+        await client.leave(room)
         missed = next(numbers)
         await room.broadcast(f"{missed:08d}")
-        client.join(room)
+        await client.join(room)
         last = next(numbers)
         await room.broadcast(f"{last:08d}")
         peer.resume()
@@ -247,7 +247,7 @@ async def test_g5_bounded_memory_nothing_grows_with_the_backlog() -> None:
         await broadcast_and_measure()
         before = await broadcast_and_measure()
         after = await broadcast_and_measure()
-        retained = sum(len(entry.message) for entry in server.root.history())
+        retained = sum(len(entry.message) for entry in await history_of(server.root))
         assert retained <= settings.retention + settings.chunk_size
         assert all(client.lag.bytes <= settings.retention + settings.chunk_size for client in clients)
         # 2 MiB went through in between.

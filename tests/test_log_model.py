@@ -296,7 +296,7 @@ class Hub(RuleBasedStateMachine):
     def finish(self, client: Client) -> None:
         for room in self.all_rooms:
             if client in room.members:
-                client.leave(room)
+                await client.leave(room)
 
     @invariant()
     def who_takes_all_has_all(self) -> None:

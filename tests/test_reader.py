@@ -44,11 +44,11 @@ async def test_a_reader_that_left_a_room_while_it_lagged_reads_on_to_there_and_i
     async with serving(idle, settings=SMALL) as (server, record), Peer.of(server, receive_buffer=4 * KIB) as peer:
         (client,) = await record.wait_for_clients(1)
         room = server.room("news")
-        client.join(room)
-        client.leave(server.root)
+        await client.join(room)
+        await client.leave(server.root)
         peer.stall()
         count = await fall_behind(client, room, "x" * 8 * KIB)
-        client.leave(room)
+        await client.leave(room)
         assert client.rooms == frozenset()
         assert client.lag.messages > 0
         await room.broadcast("too late")
@@ -68,7 +68,7 @@ async def test_a_skip_while_leaving_is_told_too() -> None:
         (client,) = await record.wait_for_clients(1)
         peer.stall()
         total = await fall_behind(client, server.root, "x" * 4 * KIB)
-        client.leave(server.root)
+        await client.leave(server.root)
         for _ in range(100):
             await server.broadcast("y" * 4 * KIB)
         peer.resume()

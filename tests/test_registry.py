@@ -331,7 +331,7 @@ async def test_a_client_may_be_ended_while_its_messages_are_held() -> None:
         peer.end()
         start = loop.time()
         await client.close()
-        await eventually(lambda: not server._registry._readers)
+        await eventually(lambda: not server._sessions._readers)
         assert loop.time() - start < 2
         assert len(heard) < 20
 

@@ -11,7 +11,7 @@ import pytest
 import hubbub
 from hubbub.room import APPENDS_LIMIT
 
-from helpers import Peer, dial, fall_behind, serving
+from helpers import Peer, dial, fall_behind, history_of, serving
 
 KIB = 1024
 
@@ -44,12 +44,12 @@ async def test_to_join_twice_or_to_leave_twice_is_no_error() -> None:
     async with serving(idle) as (server, record), Peer.of(server) as peer:
         (client,) = await record.wait_for_clients(1)
         news = server.room("news")
-        client.leave(news)
-        client.join(news)
-        client.join(news)
+        await client.leave(news)
+        await client.join(news)
+        await client.join(news)
         await news.broadcast("once")
-        client.leave(news)
-        client.leave(news)
+        await client.leave(news)
+        await client.leave(news)
         assert client.rooms == {server.root}
         assert not news.clients
         await client.send("end")
@@ -61,9 +61,9 @@ async def test_a_client_that_leaves_has_what_was_broadcast_before_and_nothing_af
     async with serving(idle) as (server, record), Peer.of(server) as peer:
         (client,) = await record.wait_for_clients(1)
         news = server.room("news")
-        client.join(news)
+        await client.join(news)
         await news.broadcast("before")
-        client.leave(news)
+        await client.leave(news)
         await news.broadcast("after")
         await asyncio.sleep(0)
         await client.send("end")
@@ -77,7 +77,7 @@ async def test_a_client_may_be_in_several_rooms_and_none_hides_the_others() -> N
         (client,) = await record.wait_for_clients(1)
         rooms = [server.room(f"room {number}") for number in range(3)]
         for room in rooms:
-            client.join(room)
+            await client.join(room)
         assert client.rooms == {server.root, *rooms}
         peer.stall()
         busy, *quiet = rooms
@@ -102,7 +102,7 @@ async def test_the_excluded_client_hears_all_but_that_and_is_named_as_its_sender
         await server.broadcast("four")
         assert await alice.exactly(9) == b"one\nfour\n"
         assert await bob.exactly(19) == b"one\ntwo\nthree\nfour\n"
-        entries = server.root.history()
+        entries = await history_of(server.root)
         assert [entry.message for entry in entries] == ["one", "two", "three", "four"]
         assert [entry.sender for entry in entries] == ["", alice.name, alice.name, ""]
         assert [entry.position.seq for entry in entries] == [0, 1, 2, 3]
@@ -116,22 +116,22 @@ async def test_to_exclude_one_who_is_not_in_the_room_excludes_nobody() -> None:
         clients[bob.name].join(news)
         await news.broadcast("from outside", exclude=clients[alice.name])
         assert await bob.line() == b"from outside\n"
-        assert news.history()[0].sender == alice.name
+        assert (await history_of(news))[0].sender == alice.name
 
 
 async def test_history_starts_where_it_is_asked_to() -> None:
     async with serving(idle) as (server, _):
         room = server.room("news")
-        assert room.history() == []
+        assert await history_of(room) == []
         assert room.head == room.oldest == hubbub.Position(room.head.epoch, 0)
         await room.broadcast_many(["one", "two", "three"])
         await asyncio.sleep(0)
         # What has not been flushed yet is history too.
         await room.broadcast("four")
         since = hubbub.Position(room.head.epoch, 2)
-        assert [entry.message for entry in room.history(since)] == ["three", "four"]
-        assert room.history(room.head) == []
-        last = room.history()[-1]
+        assert [entry.message for entry in await history_of(room, since=since)] == ["three", "four"]
+        assert await history_of(room, since=room.head) == []
+        last = (await history_of(room))[-1]
         assert room.head == hubbub.Position(last.position.epoch, last.position.seq + 1)
 
 
@@ -144,7 +144,7 @@ async def test_a_client_may_join_at_any_earlier_message_even_within_what_was_bro
             await room.broadcast_many(["1", "2", "3"])
             await asyncio.sleep(0)
             await room.broadcast_many(["4", "5"])
-            client.join(room, since=hubbub.Position(room.head.epoch, seq))
+            await client.join(room, since=hubbub.Position(room.head.epoch, seq))
             await room.broadcast("6")
             await client.send("7")
             for number in range(seq, 8):
@@ -162,16 +162,16 @@ async def test_a_position_that_the_log_does_not_hold_is_lost_and_the_error_says_
             await room.broadcast(str(number))
             assert await peer.line() == f"{number}\n".encode()
         assert 0 < room.oldest.seq < 200
-        client.leave(room)
+        await client.leave(room)
         ahead = hubbub.Position(room.head.epoch, room.head.seq + 1)
         for position in (first, ahead, hubbub.Position("another life", 199)):
             with pytest.raises(hubbub.PositionLost) as lost:
-                client.join(room, since=position)
+                await client.join(room, since=position)
             assert (lost.value.position, lost.value.oldest, lost.value.head) == (position, room.oldest, room.head)
             with pytest.raises(hubbub.PositionLost):
-                room.history(position)
+                await history_of(room, since=position)
         # It can join all the same.
-        client.join(room, since=room.oldest)
+        await client.join(room, since=room.oldest)
         assert await peer.line() == f"{room.oldest.seq}\n".encode()
 
 
@@ -179,14 +179,14 @@ async def test_who_is_in_a_room_cannot_join_it_at_a_position() -> None:
     async with serving(idle) as (server, record), Peer.of(server):
         (client,) = await record.wait_for_clients(1)
         with pytest.raises(ValueError, match=r"is in room root already"):
-            client.join(server.root, since=server.root.head)
+            await client.join(server.root, since=server.root.head)
 
 
 async def test_a_closed_room_is_forgotten_and_what_was_broadcast_before_still_arrives() -> None:
     async with serving(idle) as (server, record), Peer.of(server) as peer:
         (client,) = await record.wait_for_clients(1)
         room = server.room("news")
-        client.join(room)
+        await client.join(room)
         await room.broadcast("last news")
         room.close()
         room.close()
@@ -269,7 +269,7 @@ async def test_where_a_framing_does_not_delimit_messages_a_log_keeps_them_apart(
         await record.wait_for_clients(1)
         await server.broadcast_many([b"one", b"", b"two", b"three"])
         assert await peer.exactly(11) == b"onetwothree"
-        assert [entry.message for entry in server.root.history()] == [b"one", b"two", b"three"]
+        assert [entry.message for entry in await history_of(server.root)] == [b"one", b"two", b"three"]
 
 
 async def test_a_broadcast_waits_for_a_flush_when_the_next_chunk_is_full() -> None:
@@ -313,8 +313,8 @@ async def test_senders_that_wait_go_on_in_their_order() -> None:
     async with serving(idle, settings=settings) as (server, _):
         senders = [asyncio.create_task(server.broadcast(f"{number:02d}{'x' * 4 * KIB}")) for number in range(20)]
         await asyncio.gather(*senders)
-        assert [int(entry.message[:2]) for entry in server.root.history()] == sorted(
-            int(entry.message[:2]) for entry in server.root.history()
+        assert [int(entry.message[:2]) for entry in await history_of(server.root)] == sorted(
+            int(entry.message[:2]) for entry in await history_of(server.root)
         )
         assert server.root.head.seq == 20
 

@@ -678,7 +678,7 @@ async def test_private_messages_history_and_the_farewell_are_in_the_framing_of_t
     async def handler(client: hubbub.Client) -> None:
         await client.send("private")
         news = client.server.room("news")
-        client.join(news, since=news.oldest)
+        await client.join(news, since=news.oldest)
         await client.send("behind it")
         async for _ in client:
             pass
@@ -843,8 +843,8 @@ async def test_a_server_that_closes_leaves_none_behind_that_was_on_the_way_in(tu
                 await server.close()
         assert all(client.ending is not None for client in record.clients)
         assert server.statistics().clients == 0
-        assert not server._registry._entering
-        assert not server._registry._readers
+        assert not server._sessions._arrivals
+        assert not server._sessions._readers
 
 
 @pytest.mark.parametrize("turns", range(5))
@@ -865,7 +865,7 @@ async def test_a_close_that_is_cancelled_leaves_none_behind_that_was_on_the_way_
                     async with asyncio.timeout(WAIT_TIME):
                         while await asyncio.get_running_loop().sock_recv(plain, 1000):
                             pass
-            await eventually(lambda: not (server._registry._entering or server._registry._readers))
+            await eventually(lambda: not (server._sessions._arrivals or server._sessions._readers))
             assert all(client.ending is not None for client in record.clients)
 
 

@@ -498,7 +498,7 @@ async def test_a_handler_that_does_not_read_holds_its_client_back_and_loses_noth
         sending = asyncio.create_task(peer.send(said))
         await eventually(lambda: not transport.is_reading())
         # What it holds is a read more than its limit, and not what the client has sent.
-        assert client._reader._inbox_size + transport._incoming.pending <= 64 * KIB + 64 * KIB + 17 * KIB
+        assert client._reader.link._inbox_size + transport._incoming.pending <= 64 * KIB + 64 * KIB + 17 * KIB
         assert not sending.done()
         go.set()
         await sending

@@ -26,8 +26,8 @@ async def speak(client: hubbub.Client[bytes]) -> None:
 
 
 async def listen(client: hubbub.Client[bytes], name: str) -> None:
-    client.join(client.server.room(name))
-    client.leave(client.server.root)
+    await client.join(client.server.room(name))
+    await client.leave(client.server.root)
     await client.send(f"joined {name}".encode())
     while await client.receive_many():
         pass

@@ -15,7 +15,8 @@ A room is a log, a client is a cursor on it. What is not named here is not publi
 
 from .access import Access, Networks
 from .address import Address
-from .client import Client
+from .arrival import Arrival
+from .client import Client, Handler
 from .connect import Connection, connect
 from .cursor import Lag
 from .endings import Ending, EndingCode
@@ -27,6 +28,7 @@ from .exceptions import (
     ListenError,
     MessageTooLong,
     PositionLost,
+    RoomClosed,
     RoomLimitReached,
 )
 from .framing import (
@@ -40,20 +42,23 @@ from .framing import (
     Raw,
     TextFraming,
 )
+from .hub import Hub
 from .listener import Authenticate, Listener
-from .log import Entry, Position
+from .log import Entry
 from .observe import Observer, Statistics
+from .position import Position
 from .room import Room
 from .run import run
 from .secret import SharedSecret
-from .server import Handler, Server
-from .settings import Settings, WhenSlow
+from .server import Server
+from .settings import Settings
 from .text import printable
 from .tls import Tls
 
 __all__ = [
     "Access",
     "Address",
+    "Arrival",
     "Authenticate",
     "ByteLines",
     "BytesFraming",
@@ -68,6 +73,7 @@ __all__ = [
     "Framing",
     "FramingError",
     "Handler",
+    "Hub",
     "HubbubError",
     "IncompleteMessage",
     "Lag",
@@ -82,6 +88,7 @@ __all__ = [
     "PositionLost",
     "Raw",
     "Room",
+    "RoomClosed",
     "RoomLimitReached",
     "Server",
     "Settings",
@@ -89,7 +96,6 @@ __all__ = [
     "Statistics",
     "TextFraming",
     "Tls",
-    "WhenSlow",
     "connect",
     "printable",
     "run",

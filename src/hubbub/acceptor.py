@@ -18,7 +18,7 @@ from .settings import READ_SIZE, SHED_SLICE
 
 if TYPE_CHECKING:
     from .listener import Listener
-    from .registry import Registry
+    from .sessions import Sessions
     from .settings import Settings
 
 logger = logging.getLogger("hubbub")
@@ -79,7 +79,7 @@ class Acceptor(Generic[M]):
     Args:
         listening: the socket.
         listener: what is asked of those who connect.
-        registry: is given each connection, to take or to refuse it.
+        sessions: is given each connection, to take or to refuse it.
         reserve: what all acceptors of a server share.
         settings: the limits.
     """
@@ -88,7 +88,7 @@ class Acceptor(Generic[M]):
         self,
         listening: socket.socket,
         listener: Listener[M],
-        registry: Registry[M],
+        sessions: Sessions[M],
         reserve: Reserve,
         settings: Settings,
     ) -> None:
@@ -96,7 +96,7 @@ class Acceptor(Generic[M]):
         self.listener = listener
         self._reserve = reserve
         self._settings = settings
-        self._registry = registry
+        self._sessions = sessions
         self._pause: asyncio.TimerHandle | None = None
         self._file = _identity(listener.endpoint) if isinstance(listener.endpoint, Path) else None
 
@@ -134,7 +134,7 @@ class Acceptor(Generic[M]):
                     return
             else:
                 connection.setblocking(False)
-                self._registry.take(connection, peername, self.listener)
+                self._sessions.take(connection, peername, self.listener)
 
     def _back_off(self, error: OSError) -> None:
         """Accept nothing for a moment: whatever it is would be tried again and again."""
@@ -152,7 +152,7 @@ class Acceptor(Generic[M]):
             for _ in range(SHED_SLICE):
                 connection, peername = self.listening.accept()
                 connection.setblocking(False)
-                self._registry.refuse(connection, peername, self.listener, _OVERLOADED)
+                self._sessions.refuse(connection, peername, self.listener, _OVERLOADED)
         self._reserve.keep()
 
 

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Generic
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Generic, cast
 
-from .address import Address
+from . import policies
 from .endings import Ending, EndingCode
 from .exceptions import ConnectionClosed
 from .framing import M
+from .reader import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
+    from .address import Address
     from .cursor import Lag
-    from .log import Position
-    from .reader import Reader
+    from .hub import Hub
+    from .link import Link
+    from .ports import Supervisor
+    from .position import Position
+    from .pump import Pump
     from .room import Room
-    from .server import Server
-    from .settings import WhenSlow
+
+Handler = Callable[["Client[M]"], Coroutine[Any, Any, None]]
+"""Serves one client."""
 
 
 class Client(Generic[M]):
@@ -29,24 +36,29 @@ class Client(Generic[M]):
 
     Attributes:
         server: the server it is connected to.
+        room: the room of the listener where it connected. It is there from the start, and in no other by itself.
         connected_at: when it connected, in seconds since 1970.
-        when_slow: what happens to it once retention has passed it; None: what the room says.
     """
 
-    __slots__ = (
-        "_name",
-        "_reader",
-        "connected_at",
-        "server",
-        "when_slow",
-    )
+    __slots__ = ("__weakref__", "_address", "_name", "_reader", "_state", "connected_at", "room", "server")
 
-    def __init__(self, server: Server[M], reader: Reader[M], address: Address) -> None:
+    def __init__(
+        self,
+        server: Hub[M],
+        room: Room[M],
+        link: Link[M],
+        address: Address,
+        *,
+        pump: Pump,
+        supervisor: Supervisor,
+    ) -> None:
         self.server = server
-        self._name = str(address)
+        self.room = room
         self.connected_at = time.time()
-        self.when_slow: WhenSlow | None = None
-        self._reader = reader
+        self._address = address
+        self._name = str(address)
+        self._state: dict[str, Any] | None = None
+        self._reader = Reader(self, link, pump, supervisor)
 
     def __str__(self) -> str:
         return self._name
@@ -59,8 +71,9 @@ class Client(Generic[M]):
 
     async def __anext__(self) -> M:
         # What has been decoded already costs no second coroutine.
-        message = self._reader.take_decoded()
-        if message is None and (message := await self._reader.receive()) is None:
+        link = self._reader.link
+        message = link.take_decoded()
+        if message is None and (message := await link.receive()) is None:
             raise StopAsyncIteration
         return message
 
@@ -72,12 +85,12 @@ class Client(Generic[M]):
     @property
     def address(self) -> str:
         """Its IP address, which a trusted proxy may have told; "unix" where it came through a Unix socket."""
-        return Address.parse(self.name).host
+        return self._address.host
 
     @property
     def port(self) -> int:
         """Its port; through a Unix socket, a number of its own."""
-        return Address.parse(self.name).port
+        return self._address.port
 
     @property
     def certificate_name(self) -> str | None:
@@ -85,17 +98,44 @@ class Client(Generic[M]):
 
         It is the common name of the subject, or the first alternative name where there is none.
         """
-        return self._reader.certificate_name
+        return self._reader.link.certificate_name
+
+    @property
+    def token(self) -> int:
+        """The token of its connection: 64 random bits, which no other connection has, here or on another hub."""
+        return self._reader.token
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """A place for what a handler wants to remember of this client; made on first use."""
+        if self._state is None:
+            self._state = {}
+        return self._state
+
+    @property
+    def when_slow(self) -> str | None:
+        """What happens to it once retention has passed it: the name of a policy; None: what the room says.
+
+        Raises:
+            ValueError: when it is set to a name that no policy has.
+        """
+        return self._reader.when_slow
+
+    @when_slow.setter
+    def when_slow(self, name: str | None) -> None:
+        if name is not None:
+            policies.find(name)
+        self._reader.when_slow = name
 
     @property
     def messages_received(self) -> int:
         """How many messages it has sent that were decoded, which is when the handler receives."""
-        return self._reader.messages_received
+        return self._reader.link.messages_received
 
     @property
     def bytes_received(self) -> int:
         """The bytes that these came in, with what belongs to no complete message yet."""
-        return self._reader.bytes_received
+        return self._reader.link.bytes_received
 
     @property
     def ending(self) -> Ending | None:
@@ -105,7 +145,7 @@ class Client(Generic[M]):
     @property
     def rooms(self) -> frozenset[Room[M]]:
         """The rooms it is in."""
-        return frozenset(cursor.owner.room for cursor in self._reader.outbox.cursors if cursor.end is None)
+        return frozenset(cast("Room[M]", fan_out.room) for fan_out in self._reader.rooms)
 
     @property
     def lag(self) -> Lag:
@@ -113,7 +153,7 @@ class Client(Generic[M]):
 
         What the transport and the kernel hold for it is not counted: that left the log already.
         """
-        return self._reader.outbox.lag
+        return self._reader.lag
 
     async def receive(self) -> M:
         """Its next message. It may be cancelled, and then loses nothing.
@@ -122,7 +162,7 @@ class Client(Generic[M]):
             ConnectionClosed: it sends no more.
             RuntimeError: another task is receiving from the same client.
         """
-        message = await self._reader.receive()
+        message = await self._reader.link.receive()
         if message is None:
             raise ConnectionClosed(self.name, self.ending)
         return message
@@ -136,7 +176,7 @@ class Client(Generic[M]):
             RuntimeError: another task is receiving from the same client.
         """
         # Not `async` itself: where most handlers wait most of the time, that would be a frame more for each client.
-        return self._reader.receive_many()
+        return self._reader.link.receive_many()
 
     async def send(self, message: M) -> None:
         """Send it a private message, which comes behind all that its rooms have now.
@@ -155,8 +195,7 @@ class Client(Generic[M]):
         """Send it private messages as `send` does, at the price of one."""
         reader = self._reader
         wire = reader.framing.encode(messages)
-        # As `full` says, but this is for each message.
-        if reader.gathered_size + reader.outbox.private_size >= reader.settings.outbox_limit:
+        if reader.full:
             await reader.wait_for_space()
         if reader.ending is not None:
             raise ConnectionClosed(self.name, reader.ending)
@@ -166,32 +205,69 @@ class Client(Generic[M]):
             # A loop that sends nothing is to let others run as well.
             await asyncio.sleep(0)
 
-    def join(self, room: Room[M], *, since: Position | None = None) -> None:
-        """Enter a room. To be in it already is no error.
+    def try_send(self, message: M) -> bool:
+        """Send it a private message as `send` does, but never wait: whether the message was taken.
+
+        For a handler that must not wait for other clients than its own. A client that is gone takes nothing.
+
+        Raises:
+            ValueError: the framing cannot carry the message.
+            TypeError: the message is not of the framing's type.
+        """
+        reader = self._reader
+        wire = reader.framing.encode((message,))
+        if reader.full or reader.ending is not None:
+            return False
+        if wire:
+            reader.send(wire)
+        return True
+
+    async def join(self, room: Room[M] | str, *, since: Position | None = None) -> Room[M]:
+        """Enter a room; the room. To be in it already is no error.
+
+        It waits as `send` does, while too much waits for the client. If it is cancelled, the client has not joined.
 
         Args:
-            room: the room, of the same server.
+            room: the room, of the same server; or its name. A room that does not exist is made, and goes when its last
+                client leaves.
             since: read from this earlier position of its log on; without it, from now on.
 
         Raises:
             PositionLost: the room's log does not hold that position.
-            ValueError: it is in the room already, and so cannot join at a position; or the room is another server's.
+            RoomLimitReached: it would be one room too many.
+            ValueError: it is in the room already, and so cannot join at a position; or the room is another server's, or
+                was closed.
             ConnectionClosed: the client is gone.
         """
-        if self.ending is not None:
-            raise ConnectionClosed(self.name, self.ending)
-        if self.server.rooms.get(room.name) is not room:
-            raise ValueError(f"room {room} is none of this server's rooms, or was closed")
-        if room in self.rooms:
-            if since is not None:
-                raise ValueError(f"{self.name} is in room {room} already; leave it first to join at a position")
-            return
-        self._reader.enter(room, since)
+        reader = self._reader
+        if reader.full:
+            await reader.wait_for_space()
+        if reader.ending is not None:
+            raise ConnectionClosed(self.name, reader.ending)
+        if isinstance(room, str):
+            room = self.server.room(room, keep=False)
+        if room.closed or room.fan_out.pump is not reader.pumped_by:
+            raise ValueError(f"room {room} is not one of this server's rooms, or was closed")
+        if room.fan_out not in reader.rooms:
+            try:
+                reader.join(room.fan_out, since)
+            finally:
+                # It may have been made for this client alone.
+                room.close_if_unused()
+        elif since is not None:
+            raise ValueError(f"{self.name} is in room {room} already; leave it first to join at a position")
+        return room
 
-    def leave(self, room: Room[M]) -> None:
-        """Leave a room: what is broadcast from now on does not reach this client. Not to be in it is no error."""
-        if room in self.rooms:
-            self._reader.leave(room)
+    async def leave(self, room: Room[M]) -> None:
+        """Leave a room: what is broadcast from now on does not reach this client. Not to be in it is no error.
+
+        The client has left at once. Then this waits as `join` does; it may be cancelled.
+        """
+        reader = self._reader
+        if room.fan_out in reader.rooms:
+            reader.leave(room.fan_out)
+        if reader.full:
+            await reader.wait_for_space()
 
     async def close(self, reason: str = "closed by the server") -> None:
         """End the connection, and wait until it has ended.
@@ -203,7 +279,7 @@ class Client(Generic[M]):
             reason: why, for the record (`ending`). It is not sent to the client.
         """
         self._reader.end(Ending(EndingCode.CLOSED, reason), deliver=True)
-        await self._reader.wait_closed()
+        await self._reader.link.wait_closed()
 
     async def wait_closed(self) -> None:
         """Wait until the connection has ended, for whatever reason. It may be cancelled.
@@ -211,4 +287,4 @@ class Client(Generic[M]):
         A peer that has only ended its stream may still listen, so that this is no end. To notice that it leaves,
         receive, even where nothing is expected: `async for _ in client: pass`.
         """
-        await self._reader.wait_closed()
+        await self._reader.link.wait_closed()

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, overload
 
 from .address import Address
 from .endings import Ending, EndingCode
 from .exceptions import ConnectionClosed
 from .framing import Lines, M
 from .link import Link, describe
+from .pulse import Pulse
 from .settings import DEFAULT_HOST, DEFAULT_PORT, Settings
 from .tcp import set_options
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Generator, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -22,58 +23,90 @@ if TYPE_CHECKING:
     from .framing import Framing
 
 
+SEND_COST: Final = 256
+"""What a send counts beside its bytes: many tiny ones are not to keep the event loop from turning."""
+
 _CLOSED = Ending(EndingCode.CLOSED, "closed on this side")
 _LEFT = Ending(EndingCode.LEFT, "the server closed the connection")
 
 
-class _Dialled(Link[M]):
-    """The link of a connection: it waits where a client's would fall behind."""
+class _Dialled(Generic[M]):
+    """The owner of a connection's link: it waits where a client's reader would fall behind.
 
-    __slots__ = ("ending", "failure")
+    What is sent in one turn of the loop is written in the next, in one piece.
+    """
 
     def __init__(self, framing: Framing[M], settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(framing, settings, loop)
+        self.link = Link(self, framing, settings, loop)
         self.failure: FramingError | None = None
         self.ending: Ending | None = None
+        self._limit = settings.outbox_limit
+        self._gathered: list[bytes] = []
+        self._gathered_size = 0
+        self._space = Pulse()
+        self._turnstile = asyncio.Lock()
+
+    async def send(self, wire: bytes) -> None:
+        """Write in the loop's next turn; wait while too much waits, in the order of those who do."""
+        if self._full or self._turnstile.locked():
+            async with self._turnstile:
+                while self._full:
+                    await self._space.wait()
+        if self.ending is None:
+            if not self._gathered:
+                self.link.loop.call_soon(self._write)
+            self._gathered.append(wire)
+            self._gathered_size += len(wire) + SEND_COST
+
+    def end(self, ending: Ending) -> None:
+        """Note why the connection ended; the first ending counts. Those who wait to send wait no longer."""
+        if self.ending is None:
+            self.ending = ending
+        self._space.fire()
+
+    def finish(self) -> None:
+        """End the stream behind what was sent."""
+        self._write()
+        self.link.finish()
 
     @property
-    def full(self) -> bool:
-        return self.ending is None and not (self.writable and self.gathered_size < self.settings.outbox_limit)
+    def _full(self) -> bool:
+        return self.ending is None and not (self.link.writable and self._gathered_size < self._limit)
 
-    def on_opened(self) -> None:
-        set_options(self._transport.get_extra_info("socket"), self.settings)
+    def _write(self) -> None:
+        if self._gathered and not self.link.lost:
+            self.link.transport.write(b"".join(self._gathered))
+        self._gathered.clear()
+        self._gathered_size = 0
+        self._space.fire()
 
-    def on_received(self, messages: Sequence[M]) -> None:
-        """Nothing is to be done."""
+    # What the link tells.
 
     def on_paused(self) -> None:
         """`send` looks at `writable`."""
 
     def on_resumed(self) -> None:
-        self.tell_space()
+        self._space.fire()
+
+    def on_received(self, messages: Sequence[M]) -> None:
+        """Nothing is to be done."""
 
     def on_slowed(self) -> None:
         """A connection has no throttle."""
 
     def on_replies(self, replies: bytes) -> None:
         # A peer that answers nothing it is asked, and asks on, is owed nothing.
-        if self.writable:
-            self.write(replies)
+        if self.link.writable:
+            self.link.transport.write(replies)
 
     def on_failed(self, error: FramingError) -> None:
         self.failure = error
 
-    def on_lost(self, error: Exception | None) -> None:
-        if error is None or self.at_end:
+    def on_closed(self, error: Exception | None) -> None:
+        if error is None or self.link.at_end:
             self.end(_LEFT)
         else:
             self.end(Ending(EndingCode.LOST, describe(error)))
-
-    def end(self, ending: Ending) -> None:
-        """Note why the connection ended; the first ending counts. Whoever waits to send waits no longer."""
-        if self.ending is None:
-            self.ending = ending
-        self.tell_space()
 
 
 class Connection(Generic[M]):
@@ -91,15 +124,20 @@ class Connection(Generic[M]):
         self._port = port
         self._framing = framing
         self._settings = settings
-        self._link: _Dialled[M]
+        self._side: _Dialled[M] | None = None
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
+        side = _Dialled(self._framing, self._settings, loop)
         async with asyncio.timeout(self._settings.connect_time):
-            _, self._link = await loop.create_connection(
-                lambda: _Dialled(self._framing, self._settings, loop), self._host, self._port
-            )
+            transport, _ = await loop.create_connection(lambda: side.link, self._host, self._port)
+        set_options(transport.get_extra_info("socket"), self._settings)
+        self._side = side
         return self
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        """`await connect(...)` gives a connection that its user must `close`."""
+        return self.__aenter__().__await__()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -128,7 +166,7 @@ class Connection(Generic[M]):
             FramingError: the server sent what is no message in the framing.
             RuntimeError: another task is receiving from the same connection.
         """
-        message = await self._link.receive()
+        message = await self._connected.link.receive()
         if message is None:
             self._raise_end()
         return message
@@ -141,7 +179,7 @@ class Connection(Generic[M]):
             FramingError: the server sent what is no message in the framing.
             RuntimeError: another task is receiving from the same connection.
         """
-        messages = await self._link.receive_many()
+        messages = await self._connected.link.receive_many()
         if not messages:
             self._raise_end()
         return messages
@@ -161,13 +199,10 @@ class Connection(Generic[M]):
 
     async def send_many(self, messages: Sequence[M]) -> None:
         """Send messages as `send` does, at the price of one."""
-        wire = self._framing.encode(messages)
-        link = self._link
-        if link.full:
-            await link.wait_for_space()
-        if link.ending is not None:
-            raise ConnectionClosed(self.name, link.ending)
-        link.write_soon(wire)
+        side = self._connected
+        await side.send(self._framing.encode(messages))
+        if side.ending is not None:
+            raise ConnectionClosed(self.name, side.ending)
 
     async def close(self) -> None:
         """End the connection behind what was sent, and wait until it has ended.
@@ -175,22 +210,29 @@ class Connection(Generic[M]):
         A server that does not end its side is given `Settings.linger_time`, one that takes nothing
         `Settings.patience`. If it is cancelled, the connection is ended at once.
         """
-        link = self._link
-        link.end(_CLOSED)
-        link.finish()
+        side = self._connected
+        side.end(_CLOSED)
+        side.finish()
         try:
             async with asyncio.timeout(self._settings.patience):
-                await link.wait_closed()
+                await side.link.wait_closed()
         except TimeoutError:
             pass
         finally:
-            if not link.lost:
-                link.abort()
+            if not side.link.lost:
+                side.link.abort()
+
+    @property
+    def _connected(self) -> _Dialled[M]:
+        if self._side is None:
+            raise RuntimeError("there is no connection yet; write 'async with connect(...) as connection:'")
+        return self._side
 
     def _raise_end(self) -> NoReturn:
-        if self._link.failure is not None:
-            raise self._link.failure
-        raise ConnectionClosed(self.name, self._link.ending)
+        side = self._connected
+        if side.failure is not None:
+            raise side.failure
+        raise ConnectionClosed(self.name, side.ending)
 
 
 @overload

@@ -1,22 +1,16 @@
-"""One reader's place in a log, and all that one client is still to be sent, in order.
-
-A cursor moves over the batches of a log. An `Outbox` merges the cursors of one client with its private messages: each
-of those is a splice, which has its place behind what the rooms had when it was sent.
-"""
+"""One reader's place in a log."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from .log import Buffer, Chunk, Log, Mark, Renderer
-
-SPLICE_COST: Final = 256
-"""What a private message counts beside its bytes: about what its bookkeeping takes."""
+    from .chunk import Buffer, Chunk, Mark
+    from .log import Log
+    from .rendering import Rendering
 
 Owner = TypeVar("Owner")
+Reader = TypeVar("Reader")
 
 
 class Lag(NamedTuple):
@@ -26,180 +20,124 @@ class Lag(NamedTuple):
     bytes: int
 
 
-class Cursor(Generic[Owner]):
-    """One reader's place in one log.
+class Cursor(Generic[Owner, Reader]):
+    """One reader's place in one log. It moves over batches, and stands within one only after it joined there.
+
+    Retention may pass a cursor. Then it finds out when it is read next: it moves to the oldest message, and the reader
+    is told how many it missed. So a reader that takes nothing costs nothing, however much it misses.
 
     Args:
         log: the log it reads.
-        at: where it starts; the start of a batch.
-        owner: whatever keeps the log, for the caller's use.
-        notice: makes the bytes that tell the reader how many messages it missed; none for no notice.
-        renderer: puts what it reads into the reader's framing; None: that is the log's own.
+        rendering: how it reads.
+        reader: what reads it, for the owner's use.
+        token: the token of its connection; see `Batch.excluded`.
+        at: where it starts.
+        joined: the tick at which it joined.
+        owner: what keeps the log, for the caller's use.
 
     Attributes:
         at: the next message it will read.
-        renderer: as above.
         end: the `seq` before which it will stop, once the reader is leaving.
+        ready: whether the next flush may write to its reader.
+        chunk: the chunk that it stands in while it is behind, for the owner's use.
+        passed: how many messages that exclude it were dropped since it last read.
     """
 
-    __slots__ = ("_missed", "_notice", "at", "end", "log", "owner", "renderer")
+    __slots__ = (
+        "_missed",
+        "at",
+        "chunk",
+        "end",
+        "joined",
+        "log",
+        "owner",
+        "passed",
+        "reader",
+        "ready",
+        "rendering",
+        "token",
+    )
 
     def __init__(
         self,
         log: Log[Any],
+        rendering: Rendering[Any],
+        reader: Reader,
+        *,
+        token: int,
         at: Mark,
+        joined: int,
         owner: Owner,
-        notice: Callable[[int], bytes],
-        renderer: Renderer[Any] | None = None,
     ) -> None:
         self.log = log
+        self.rendering = rendering
+        self.reader = reader
+        self.token = token
         self.at = at
+        self.joined = joined
         self.owner = owner
         self.end: int | None = None
-        self.renderer = renderer
-        self._notice = notice
+        self.chunk: Chunk | None = None
+        self.ready = False
+        self.passed = 0
         self._missed = 0
 
     @property
     def lag(self) -> Lag:
         head = self.log.head
-        return Lag(head.seq - self.at.seq, head.offset - self.at.offset)
+        return Lag((head.seq if self.end is None else self.end) - self.at.seq, head.offset - self.at.offset)
 
     @property
-    def target(self) -> int:
-        """The `seq` before which its reading will stop, as things stand."""
-        return self.log.head.seq if self.end is None else self.end
-
-    def stop_here(self) -> int:
-        """The same as a place for a splice: what its room says next comes behind it."""
-        self.log.mark()
-        return self.target
+    def stop(self) -> int:
+        """The `seq` before which its reading stops, as things stand."""
+        readable = self.log.readable.seq
+        return readable if self.end is None else min(self.end, readable)
 
     @property
     def waiting(self) -> bool:
-        """Whether there is something for it to read, if only a notice, or once it is flushed."""
-        log, seq = self.log, self.at.seq
-        if self.end is not None:
-            return self._missed > 0 or seq < self.end
-        # The head takes longer to find out than all the rest.
-        return self._missed > 0 or seq < log.flushed.seq or (log.pending_size > 0 and seq < log.head.seq)
+        """Whether there is something for it to read now, if only a notice."""
+        return self._missed > 0 or self.at.seq < self.stop
 
     @property
     def finished(self) -> bool:
         """Whether it is leaving and has read all that it was to read."""
-        return self.end is not None and not self.waiting
+        return self.end is not None and not self._missed and self.at.seq >= self.end
 
-    def read(self, stop: int) -> list[Buffer]:
-        """The next bytes before `stop`, at most a chunk of them; none when there is nothing to read before it."""
+    @property
+    def tick(self) -> int:
+        """The tick of what it reads next, or of its joining, if that was later; it must be waiting."""
+        if self._missed or self.at.seq < self.log.oldest.seq:
+            return self.joined
+        return max(self.joined, self.log.batch_at(self.at).tick)
+
+    def read(self, tick: int) -> list[Buffer]:
+        """The next bytes that were broadcast before `tick`, at most a chunk of them; none when there are none.
+
+        Raises:
+            CannotTell: the reader missed messages, and its framing cannot say so.
+        """
+        if self.at.seq < self.log.oldest.seq:
+            self._skip()
         if self._missed:
-            notice = self._notice(self._missed)
-            self._missed = 0
-            if notice:
+            missed, self._missed = self._missed, 0
+            if notice := self.rendering.notice(missed):
                 return [notice]
-        while self.at.seq < (stop := min(stop, self.target, self.log.flushed.seq)):
-            chunk, seq = self.log.chunk_at(self.at), self.at.seq
-            buffers, self.at = chunk.read(seq, stop, self)
-            if self.renderer is not None:
-                buffers, _ = chunk.rendered(self.renderer).read(seq, stop, self)
-            if buffers:
+        while self.at.seq < (stop := self.stop):
+            before = self.at
+            chunk = self.log.chunk_at(before)
+            buffers, self.at = chunk.read(self.rendering, before, stop, tick, self.token)
+            if buffers or self.at is before:
                 return buffers
         return []
 
-    def skip(self, chunk: Chunk) -> None:
-        """Move behind `chunk`, which the log is about to drop, and remember what was missed."""
-        self._missed += chunk.count_for(self.at.seq, self.target, self)
-        self.at = chunk.end
+    def pass_over(self, chunk: Chunk) -> None:
+        """The log has dropped `chunk` before this cursor has read it all: note which of it was not for the reader."""
+        if self.at.seq < chunk.end.seq:
+            self.passed += chunk.count_excluded(self.token, self.at.seq, self.end or chunk.end.seq)
 
-
-class _Splice:
-    __slots__ = ("marks", "wires")
-
-    def __init__(self, marks: dict[Cursor[Any], int], wire: bytes) -> None:
-        self.marks = marks
-        self.wires: list[Buffer] = [wire]
-
-
-class Outbox(Generic[Owner]):
-    """What one client is still to be sent: its cursors, with its private messages between what they read.
-
-    Attributes:
-        cursors: one for each room it reads; the next to read from comes first.
-        private_size: what the private messages that wait count, in bytes.
-    """
-
-    __slots__ = ("_splices", "cursors", "private_size")
-
-    def __init__(self) -> None:
-        # Tuples: they are short, and empty ones cost an idle connection nothing.
-        self.cursors: tuple[Cursor[Owner], ...] = ()
-        self.private_size = 0
-        self._splices: tuple[_Splice, ...] = ()
-
-    @property
-    def has_private(self) -> bool:
-        return bool(self._splices)
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing waits, not even for a flush."""
-        if self._splices:
-            return False
-        for cursor in self.cursors:  # noqa: SIM110 - a generator would take longer than all it looks at
-            if cursor.waiting:
-                return False
-        return True
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether nothing waits and no room is read any more."""
-        return not self._splices and not self.cursors
-
-    @property
-    def lag(self) -> Lag:
-        """The lag of all cursors together."""
-        lags = [cursor.lag for cursor in self.cursors]
-        return Lag(sum(lag.messages for lag in lags), sum(lag.bytes for lag in lags))
-
-    def add(self, cursor: Cursor[Owner], before: bytes = b"") -> None:
-        """Read from one more log, after sending what comes `before` that."""
-        if before or (self.cursors and any(other.log is cursor.log for other in self.cursors)):
-            # Even an empty splice keeps the new cursor behind one that is still leaving the same log.
-            self.send(before)
-        self.cursors += (cursor,)
-
-    def remove(self, cursor: Cursor[Owner]) -> None:
-        """Read no more from a log."""
-        self.cursors = tuple([other for other in self.cursors if other is not cursor])
-
-    def send(self, wire: bytes) -> None:
-        """Place a private message behind all that the rooms have now."""
-        marks = {cursor: cursor.stop_here() for cursor in self.cursors if cursor.waiting}
-        if self._splices and self._splices[-1].marks == marks:
-            self._splices[-1].wires.append(wire)
-        else:
-            self._splices += (_Splice(marks, wire),)
-        self.private_size += len(wire) + SPLICE_COST
-
-    def read(self) -> list[Buffer]:
-        """The bytes to write next; none while there is nothing that may be read."""
-        splice = self._splices[0] if self._splices else None
-        for index, cursor in enumerate(self.cursors):
-            if splice is not None and cursor not in splice.marks:
-                # It had nothing to read when the splice was placed: its next, be it a notice, comes after it.
-                continue
-            if buffers := cursor.read(cursor.target if splice is None else splice.marks[cursor]):
-                # The rooms take turns, so that a busy one cannot hide the others.
-                self.cursors = (*self.cursors[:index], *self.cursors[index + 1 :], cursor)
-                return buffers
-        if splice is None or any(cursor.at.seq < mark for cursor, mark in splice.marks.items()):
-            return []
-        self._splices = self._splices[1:]
-        self.private_size -= sum(len(wire) + SPLICE_COST for wire in splice.wires)
-        # An empty one only keeps its place. asyncio's writelines never gets rid of an empty buffer at the end.
-        return [wire for wire in splice.wires if wire] or self.read()
-
-    def clear(self) -> None:
-        """Drop everything."""
-        self.cursors = ()
-        self._splices = ()
-        self.private_size = 0
+    def _skip(self) -> None:
+        oldest = self.log.oldest
+        lost = oldest.seq if self.end is None else min(self.end, oldest.seq)
+        self._missed += max(0, lost - self.at.seq - self.passed)
+        self.passed = 0
+        self.at = oldest

@@ -52,15 +52,16 @@ class Deadlines(Generic[M]):
 
     def _end_stalled(self, now: float) -> None:
         since = now - self._patience
-        for reader in [reader for reader in self._paused if reader.taken_at() < since]:
+        for reader in [reader for reader in self._paused if reader.link.see_progress() < since]:
             reader.end_stalled(self._patience)
 
     def _end_unfinished(self, now: float) -> None:
-        begun = [(reader, reader.messages_received) for reader in self._readers if reader.in_message and reader.awaited]
+        links = [(reader, reader.link) for reader in self._readers]
+        begun = [(reader, link.messages_received) for reader, link in links if link.in_message and link.awaited]
         for reader in self._unfinished.look(begun, now):
             reader.dismiss(Ending(EndingCode.UNFINISHED, f"message not complete within {self._unfinished.time:g} s"))
 
     def _end_idle(self, now: float) -> None:
-        heard = [(reader, reader.bytes_received) for reader in self._readers if reader.awaited]
+        heard = [(reader, reader.link.bytes_received) for reader in self._readers if reader.link.awaited]
         for reader in self._idle.look(heard, now):
             reader.dismiss(Ending(EndingCode.IDLE, f"nothing said for {self._idle.time:g} s"))

@@ -24,6 +24,8 @@ class EndingCode(StrEnum):
     """Retention passed the client's cursor."""
     STALLED = "stalled"
     """The client's socket took nothing for the time of `patience`."""
+    UNDELIVERABLE = "undeliverable"
+    """What the client is to be sent cannot be put into its framing, or cannot be written."""
     TOO_LONG = "too-long"
     """The client sent a message over the limit."""
     MALFORMED = "malformed"

@@ -4,6 +4,7 @@
     ├── ListenError             the server cannot listen where it was told to
     ├── ConnectionClosed        the other side of this connection is gone
     ├── PositionLost            the log no longer holds that position
+    ├── RoomClosed              the room was closed
     ├── RoomLimitReached        the server has as many rooms as it may
     └── FramingError            the peer's bytes are no messages in this framing
         ├── MessageTooLong      one message is over the limit
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .endings import Ending
-    from .log import Position
+    from .position import Position
 
 __all__ = [
     "ConnectionClosed",
@@ -31,6 +32,7 @@ __all__ = [
     "ListenError",
     "MessageTooLong",
     "PositionLost",
+    "RoomClosed",
     "RoomLimitReached",
 ]
 
@@ -92,6 +94,17 @@ class PositionLost(HubbubError):
 
     def __str__(self) -> str:
         return f"the log holds {self.oldest} to {self.head}, not {self.position}"
+
+
+class RoomClosed(HubbubError):
+    """The room `name` was closed, so nobody can be told anything there. A room of that name can be made again."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"room {self.name} was closed"
 
 
 class RoomLimitReached(HubbubError):

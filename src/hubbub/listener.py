@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 from .access import Access, Networks
 from .address import Address
 from .framing import M
+from .hub import ROOT_ROOM, check_room_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .client import Client
+    from .arrival import Arrival
     from .framing import Framing
     from .tls import Tls
 
-Authenticate = Callable[["Client[M]"], Coroutine[Any, Any, bool]]
-"""Says whether a client may come in. It may talk with it as a handler does, within `Settings.handshake_time`.
-If the client leaves meanwhile, the `ConnectionClosed` may pass. It must let itself be cancelled."""
+Authenticate = Callable[["Arrival[M]"], Coroutine[Any, Any, bool]]
+"""Says whether a connection may come in. It may talk with it, within `Settings.handshake_time`. If the connection ends
+meanwhile, the `ConnectionClosed` may pass. It must let itself be cancelled."""
 
 SOCKET_MODE: Final = 0o660
 """The permissions of a Unix socket: its owner and its group may connect (unix(7))."""
@@ -38,7 +39,8 @@ class Listener(Generic[M]):
         access: which addresses may connect.
         proxies: the networks of proxies, whose connections must begin with a PROXY header that says whose they are. On
             a Unix socket there are none.
-        authenticate: is asked whether a client may come in, before it is in any room.
+        authenticate: is asked whether a connection may come in, before it is a client.
+        room: the name of the room that its clients are in; "root" is the server's root room.
         mode: the permissions of a Unix socket.
     """
 
@@ -48,11 +50,13 @@ class Listener(Generic[M]):
     access: Access = field(default_factory=Access)
     proxies: Networks = field(default_factory=Networks)
     authenticate: Authenticate[M] | None = None
+    room: str = ROOT_ROOM
     mode: int = SOCKET_MODE
 
     def __post_init__(self) -> None:
         if isinstance(self.endpoint, Address) and not 0 <= self.endpoint.port <= 65535:
             raise ValueError(f"the port is {self.endpoint.port}; it must be 0 to 65535")
+        check_room_name(self.room)
 
     @property
     def introduces(self) -> bool:

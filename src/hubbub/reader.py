@@ -1,124 +1,243 @@
-"""A client's connection as the rooms see it: what waits for the client, and the transport that takes it."""
+"""A client's connection as the rooms see it: what waits for the client, and the link that takes it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import logging
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final, Generic
 
-from .cursor import Outbox
+from . import policies
+from .cursor import Lag
 from .endings import Ending, EndingCode
 from .exceptions import IncompleteMessage, MessageTooLong
 from .framing import M
-from .link import Link, describe
+from .link import describe
+from .outbox import SPLICE_COST, Outbox
+from .position import new_token
+from .pulse import Pulse
+from .rendering import CannotTell
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Sequence
 
+    from .chunk import Buffer
     from .client import Client
     from .cursor import Cursor
     from .exceptions import FramingError
+    from .fan_out import FanOut
     from .framing import Framing
-    from .log import Chunk, Position
-    from .readers import Readers
-    from .registry import Registry
-    from .room import Room
-    from .settings import Settings
+    from .link import Link
+    from .ports import Supervisor
+    from .position import Position
+    from .pump import Pump
 
+logger = logging.getLogger("hubbub")
+
+PUMP_READS: Final = 256
+"""How often a reader reads its outbox in one turn of the loop."""
+
+PUMP_SIZE: Final = 256 * 1024
+"""About how many bytes a reader is written in one turn of the loop, beside what a flush writes."""
+
+JOIN_SIZE: Final = 64 * 1024
+"""Pieces that are smaller together are joined: a copy then costs less than to write them one by one."""
 
 _CODES = {MessageTooLong: EndingCode.TOO_LONG, IncompleteMessage: EndingCode.INCOMPLETE}
 
 
-class Reader(Link[M]):
-    """Writes a client's outbox to its transport, as fast as that takes it, and ends the connection when it must.
+class Reader(Generic[M]):
+    """Writes a client's outbox to its link, as fast as that takes it, and ends the connection when it must.
+
+    Args:
+        client: the handle that the user has.
+        link: its connection, which tells this reader from now on.
+        pump: pumps it.
+        supervisor: is told what happens.
 
     Attributes:
-        client: the handle that the user has.
-        task: runs the client's handler, and lasts until the connection is gone.
-        serving: whether the handler runs.
-        counted: whether it has passed the limits on its address.
+        client: as above.
+        link: as above.
+        token: the token of the connection: 64 random bits.
+        transport: the transport of the link.
+        direct: whether a flush may write to it at once: its transport takes data, and nothing else is to come before.
         ending: why the connection ended; None as long as it has not.
         outbox: what the client is still to be sent.
+        pumped_by: as `pump` above.
+        rooms: its cursor in each room it is in.
+        leaving: how many rooms it has left and still reads.
+        unsettled: how many of its cursors wait for a flush, and are placed then.
+        when_slow: the name of its policy; None: that of the room.
     """
 
-    __slots__ = ("_registry", "client", "counted", "ending", "outbox", "serving", "task")
+    __slots__ = (
+        "_dropped",
+        "_space",
+        "_supervisor",
+        "_turnstile",
+        "client",
+        "direct",
+        "ending",
+        "leaving",
+        "link",
+        "outbox",
+        "pumped_by",
+        "rooms",
+        "token",
+        "transport",
+        "unsettled",
+        "when_slow",
+    )
 
-    def __init__(
-        self, registry: Registry[M], framing: Framing[M], settings: Settings, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        super().__init__(framing, settings, loop)
-        self._registry = registry
-        self.client: Client[M]
-        self.task: asyncio.Task[None]
-        self.serving = False
-        self.counted = False
+    def __init__(self, client: Client[M], link: Link[M], pump: Pump, supervisor: Supervisor) -> None:
+        self.client = client
+        self.link = link
+        self.token = new_token()
+        self.transport = link.transport
+        self.direct = link.writable
         self.ending: Ending | None = None
-        self.outbox: Outbox[Readers[M]] = Outbox()
+        self.outbox = Outbox()
+        self.rooms: dict[FanOut[M], Cursor[Any, Any]] = {}
+        self.leaving = 0
+        self.unsettled = 0
+        self.when_slow: str | None = None
+        self.pumped_by = pump
+        self._supervisor = supervisor
+        self._dropped = False
+        # Made when somebody first waits: few readers ever need one.
+        self._space: Pulse | None = None
+        self._turnstile: asyncio.Lock | None = None
 
     @property
-    def certificate_name(self) -> str | None:
-        """The name in the client's verified certificate."""
-        transport = getattr(self, "_transport", None)
-        name: str | None = transport.get_extra_info("certificate_name") if transport is not None else None
-        return name
+    def framing(self) -> Framing[M]:
+        """How it reads."""
+        return self.link.framing
 
     @property
-    def unhindered(self) -> bool:
-        """Whether the transport takes data and no private message waits."""
-        return self.writable and not self.outbox.has_private
+    def moved_at(self) -> float:
+        """When its socket was last seen to take something, on the loop's clock."""
+        return self.link.moved_at
 
-    def send(self, wire: bytes) -> None:
-        """Send private bytes behind all that the rooms have now; in the loop's next turn, if nothing is before them."""
-        if self.writable and self.outbox.idle:
-            self.write_soon(wire)
-        else:
-            self.outbox.send(wire)
-            self.pump()
+    @property
+    def dropped(self) -> bool:
+        """Whether nothing is to be delivered to it any more."""
+        return self._dropped
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing waits and no room is read any more."""
+        return self.outbox.idle and not (self.rooms or self.leaving or self.unsettled)
+
+    @property
+    def lag(self) -> Lag:
+        """The lag of all cursors together, those in rooms that it has left too."""
+        left = (cursor for cursor in self.outbox.cursors if cursor.end is not None)
+        lags = [cursor.lag for cursor in chain(self.rooms.values(), left)]
+        return Lag(sum(lag.messages for lag in lags), sum(lag.bytes for lag in lags))
+
+    @property
+    def waiting_size(self) -> int:
+        """What waits for it beside its rooms, in counted bytes."""
+        return self.outbox.private_size + SPLICE_COST * self.leaving
 
     @property
     def full(self) -> bool:
-        waiting = self.gathered_size + self.outbox.private_size
-        return waiting >= self.settings.outbox_limit and self.ending is None
+        """Whether those who send to it, or have it join rooms, must wait; not once the connection has ended."""
+        return self.waiting_size >= self.link.settings.outbox_limit and self.ending is None
 
-    def enter(self, room: Room[M], since: Position | None = None) -> None:
-        """Enter a room, to read it from `since` or from now on.
+    async def wait_for_space(self) -> None:
+        """Wait while it is `full`. Those who wait go on in the order in which they came."""
+        self._turnstile = self._turnstile or asyncio.Lock()
+        self._space = self._space or Pulse()
+        async with self._turnstile:
+            while self.full:
+                await self._space.wait()
+
+    def send(self, wire: bytes) -> None:
+        """Send private bytes behind all that the rooms have now, in the loop's next turn or later."""
+        self.direct = False
+        self.outbox.send(self.pumped_by.clock.place(), wire)
+        self.pumped_by.pump_soon(self)
+
+    def join(self, fan_out: FanOut[M], since: Position | None = None) -> None:
+        """Read a room, from the position `since` or from now on.
 
         Raises:
             PositionLost: the room's log does not hold that position.
         """
-        cursor, before = room.readers.enter(self.client, self.framing, since)
-        self.outbox.add(cursor, before)
-        if cursor.waiting or self.outbox.has_private:
-            self.pump()
-        else:
-            room.readers.place(cursor, self)
+        self.rooms[fan_out] = fan_out.join(self, since)
 
-    def leave(self, room: Room[M]) -> None:
+    def leave(self, fan_out: FanOut[M]) -> None:
         """Leave a room, having read what it has now."""
-        room.readers.leave(self.client)
-        self.pump()
+        fan_out.leave(self.rooms.pop(fan_out))
 
-    def pump(self) -> None:
-        """Write until the transport is full or nothing is left that may be written."""
-        while self.writable and (buffers := self.outbox.read()):
-            if len(buffers) == 1:
-                self.write(buffers[0])
+    def pump(self) -> int:
+        """Write until the transport is full, nothing is left that may be written, or enough is written for one turn.
+
+        Returns:
+            How often the outbox was read.
+
+        Raises:
+            CannotTell: the client missed messages, and its framing cannot say so.
+        """
+        link, outbox = self.link, self.outbox
+        buffers: list[Buffer] = []
+        reads = size = 0
+        while link.writable and reads < PUMP_READS and size < PUMP_SIZE:
+            if (cursor := outbox.take_cursor()) is not None:
+                cursor.owner.displace(cursor)
+                more = cursor.read(outbox.tick)
+                if cursor.owner.place(cursor):
+                    outbox.add(cursor)
+            elif outbox.has_private and self._may_pass(outbox.tick):
+                more = outbox.take_private()
             else:
-                self.write_many(buffers)
-        self._place_cursors()
-        if self.outbox.private_size < self.settings.outbox_limit:
-            self.tell_space()
-        if self.ending is not None and self.outbox.exhausted:
-            self.finish()
+                break
+            reads += 1
+            buffers += more
+            size += sum(map(len, more))
+        if buffers:
+            link.moved_at = link.loop.time()
+            self.write(buffers if size > JOIN_SIZE else (b"".join(buffers),))
+        self.direct = link.writable and outbox.idle and not self.unsettled
+        if reads == PUMP_READS or size >= PUMP_SIZE:
+            self.pumped_by.pump_soon(self)
+        if self._space is not None and not self.full:
+            self._space.fire()
+        if self.ending is not None and self.exhausted:
+            link.finish()
+        return reads
 
-    def overrun(self, cursor: Cursor[Readers[M]], chunk: Chunk) -> None:
-        """Retention has passed `cursor`: the log is about to drop `chunk`, in which it is."""
-        when_slow = self.client.when_slow or cursor.owner.room.settings.when_slow
-        if when_slow == "skip" and self.ending is None:
-            cursor.skip(chunk)
-            return
-        lag = cursor.lag
-        reason = f"{lag.messages} messages ({lag.bytes} bytes) behind, more than room {cursor.owner.room} retains"
-        self.end(Ending(EndingCode.SLOW, reason), deliver=False)
+    def write(self, buffers: Sequence[Buffer]) -> None:
+        """Write several pieces; only while the transport takes data."""
+        self.link.write(buffers)
+
+    def fall_behind(self, cursor: Cursor[Any, Any]) -> None:
+        """There is something to read at `cursor`, which no flush has written."""
+        self.direct = False
+        self.outbox.add(cursor)
+        if self.link.writable:
+            self.pumped_by.pump_soon(self)
+
+    def settle(self) -> None:
+        """One of its cursors was placed; what waited for it goes on."""
+        self.pumped_by.pump_soon(self)
+
+    def overrun(self, cursor: Cursor[Any, Any]) -> None:
+        """Retention has passed `cursor`: the policy decides. A client that has ended is cut."""
+        room = cursor.owner.room
+        name = self.when_slow or room.settings.when_slow
+        if self.ending is not None:
+            name = "disconnect"
+        ending = policies.find(name)(cursor, room.name)
+        if ending is not None:
+            self.end(ending, deliver=False)
+
+    def fail(self, error: Exception) -> None:
+        """It cannot be written to: end it."""
+        if not isinstance(error, CannotTell):
+            logger.error("%s cannot be written to", self.client, exc_info=error)
+        self.end(Ending(EndingCode.UNDELIVERABLE, str(error) or type(error).__name__), deliver=False)
 
     def end(self, ending: Ending, *, deliver: bool) -> None:
         """End the connection; the first ending is the one that is recorded.
@@ -131,70 +250,61 @@ class Reader(Link[M]):
         first = self.ending is None
         if first:
             self.ending = ending
-            if not self.lost:
+            if not self.link.lost:
                 # From a lost connection all is received that had arrived.
-                self.stop_receiving()
-        elif self.outbox.exhausted:
-            return
-        for cursor in self.outbox.cursors:
-            if cursor.end is None:
-                cursor.owner.leave(self.client)
-        if first:
+                self.link.stop_receiving()
             # It is told of while its lag is known.
-            self._registry.ended(self, ending)
-        if not deliver:
-            self._drop_outbox()
-        if not self.lost:
-            self.pump()
-        self.tell_space()
+            self._supervisor.ended(self, ending)
+        for fan_out in list(self.rooms):
+            self.leave(fan_out)
+        if not deliver and not self._dropped:
+            self._drop()
+        if not self.link.lost:
+            self.pumped_by.pump_soon(self)
+        if self._space is not None:
+            self._space.fire()
 
     def dismiss(self, ending: Ending, words: str | None = None) -> None:
         """End the connection, and tell the client why, in `words` or those of the ending."""
-        if self.ending is None:
-            self.send(self.framing.encode_text(words or ending.reason))
+        if self.ending is None and (wire := self.framing.encode_text(words or ending.reason)):
+            self.send(wire)
         self.end(ending, deliver=True)
 
     def end_stalled(self, patience: float) -> None:
         """End the connection at once: its socket takes nothing."""
         self.end(Ending(EndingCode.STALLED, f"took nothing for {patience:g} s"), deliver=False)
-        self.reset()
+        self.link.reset()
 
-    def _place_cursors(self) -> None:
-        for cursor in self.outbox.cursors:
-            if cursor.finished:
-                self.outbox.remove(cursor)
-                cursor.owner.forget(cursor)
-            else:
-                cursor.owner.place(cursor, self)
+    def _may_pass(self, tick: int) -> bool:
+        return not self.unsettled and self.pumped_by.may_pass(tick, self.rooms)
 
-    def _drop_outbox(self) -> None:
+    def _drop(self) -> None:
+        self._dropped = True
         for cursor in self.outbox.cursors:
             cursor.owner.forget(cursor)
         self.outbox.clear()
+        self.leaving = self.unsettled = 0
 
     # What the link tells.
 
-    def on_opened(self) -> None:
-        self._registry.opened(self)
-
     def on_paused(self) -> None:
-        self._registry.paused.add(self)
-        self._place_cursors()
+        self.direct = False
+        self._supervisor.paused(self)
 
     def on_resumed(self) -> None:
-        self._registry.paused.discard(self)
-        self.pump()
+        self._supervisor.resumed(self)
+        self.pumped_by.pump_soon(self)
 
     def on_received(self, messages: Sequence[M]) -> None:
-        if self._registry.hears_messages:
-            self._registry.received(self, messages)
+        if self._supervisor.hears_messages:
+            self._supervisor.received(self.client, messages)
 
     def on_slowed(self) -> None:
-        self._registry.slowed += 1
+        self._supervisor.slowed()
 
     def on_replies(self, replies: bytes) -> None:
         # A peer that answers nothing it is asked, and asks on, is owed nothing; nor is one that an observer has ended.
-        if self.outbox.private_size < self.settings.outbox_limit and self.ending is None:
+        if not self.full and self.ending is None:
             self.send(replies)
 
     def on_failed(self, error: FramingError) -> None:
@@ -204,10 +314,10 @@ class Reader(Link[M]):
         else:
             self.dismiss(Ending(code, error.reason))
 
-    def on_lost(self, error: Exception | None) -> None:
-        if error is None or self.at_end:
+    def on_closed(self, error: Exception | None) -> None:
+        if error is None or self.link.at_end:
             ending = Ending(EndingCode.LEFT, "the client closed the connection")
         else:
             ending = Ending(EndingCode.LOST, describe(error))
         self.end(ending, deliver=False)
-        self._registry.closed(self)
+        self._supervisor.closed(self)

@@ -6,44 +6,69 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final, Generic
 
+from . import policies
+from .exceptions import PositionLost, RoomClosed
+from .fan_out import FanOut
 from .framing import M
 from .log import Log
 from .pace import Pace
-from .readers import Readers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from .client import Client
     from .framing import Framing
-    from .log import Entry, Position
+    from .log import Entry
+    from .position import Position
+    from .pump import Pump
     from .settings import Settings
 
 HOLD_TIME: Final = 0.01
-"""How long a held sender waits, in seconds, before it looks whether it may go on. It then sends what it may in one go:
+"""How long a held sender waits, in seconds, before it checks whether it may go on. It then sends what it may in one go:
 many tiny batches would count more in a reader's lag than the same bytes in one."""
 
 APPENDS_LIMIT: Final = 4096
-"""Broadcasts before a flush lets the event loop turn, be they ever so short."""
+"""Broadcasts before a flush lets the event loop turn, however short they are."""
+
+HISTORY_SLICE: Final = 512
+"""Messages of a history that are given out before the event loop turns."""
 
 
 class Room(Generic[M]):
     """A named log and the clients that read it; made by `Server.room`.
 
+    `len(room)` says how many clients are in it, and `client in room` whether one is.
+
     Attributes:
         name: its name on the server.
+        framing: how it keeps its messages. Clients whose listener has another framing read them in that one.
         settings: its own; the server's, if it was made without.
+        keep: whether it stays when its last client leaves.
+        fan_out: its readers; for hubbub's own use.
     """
 
-    def __init__(self, name: str, framing: Framing[M], settings: Settings, on_close: Callable[[Room[M]], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        framing: Framing[M],
+        settings: Settings,
+        pump: Pump,
+        on_close: Callable[[Room[M]], None],
+        *,
+        keep: bool = True,
+    ) -> None:
+        # Named here, for a fault would show only when a reader is slow.
+        policies.find(settings.when_slow)
         self.name = name
+        self.framing = framing
         self.settings = settings
-        self._framing = framing
+        self.keep = keep
+        self._closed = False
         self._on_close = on_close
         self._chunk_size = settings.chunk_size
         self._large = settings.retention // 8
-        self._log = Log(framing, settings.retention)
-        self.readers = Readers(self, self._log, framing)
+        self._log = Log(framing, settings.retention, pump.clock)
+        self.fan_out = FanOut(self, self._log, pump)
         self._turnstile = asyncio.Lock()
         self._pace = Pace(settings.pace or 0, burst=settings.retention // 8)
 
@@ -51,98 +76,159 @@ class Room(Generic[M]):
         return self.name
 
     def __repr__(self) -> str:
-        return f"<Room {self.name!r}: {len(self.readers.members)} clients, head {self.head}>"
+        return f"<Room {self.name!r}: {len(self)} clients, head {self.head}>"
+
+    def __len__(self) -> int:
+        return len(self.fan_out.members)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __contains__(self, client: object) -> bool:
+        return any(cursor.reader.client is client for cursor in self.fan_out.members.values())
 
     @property
     def clients(self) -> frozenset[Client[M]]:
-        """Who is in the room now."""
-        return frozenset(self.readers.members)
+        """The clients that are in the room now."""
+        return frozenset(cursor.reader.client for cursor in self.fan_out.members.values())
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, and takes no more messages."""
+        return self._closed
 
     @property
     def head(self) -> Position:
-        """The position of the next message."""
-        return self._log.position(self._log.head)
+        """The position after the newest message."""
+        return self._log.position(self._log.head.seq)
 
     @property
     def oldest(self) -> Position:
-        """The position of the oldest message that is retained."""
-        return self._log.position(self._log.oldest)
+        """The position before the oldest message that is retained."""
+        return self._log.position(self._log.oldest.seq)
 
-    def history(self, since: Position | None = None) -> list[Entry[M]]:
-        """The retained messages from the position `since` on; all of them without it.
+    def holds(self, position: Position) -> bool:
+        """Whether everything after `position` is still retained."""
+        try:
+            self._log.locate(position)
+        except PositionLost:
+            return False
+        return True
+
+    def history(self, *, since: Position | None = None, last: int | None = None) -> AsyncIterator[Entry[M]]:
+        """The retained messages, from the oldest one on to the head as it is at the call.
+
+        The event loop turns between them, however many there are, and none is lost to retention meanwhile.
+
+        Args:
+            since: only those after this position.
+            last: only the newest ones, so many at most.
 
         Raises:
-            PositionLost: the log does not hold that position.
+            PositionLost: the log does not hold `since`.
+            ValueError: both are given, or `last` is negative.
         """
-        seq = self._log.oldest.seq if since is None else self._log.locate(since)
-        return list(self._log.entries_since(seq))
+        log = self._log
+        start = log.oldest.seq
+        if since is not None and last is not None:
+            raise ValueError("history is asked for since a position and for the last messages; give one of the two")
+        if since is not None:
+            start = log.locate(since).seq
+        elif last is not None:
+            if last < 0:
+                raise ValueError(f"last is {last}; it must be at least 0")
+            start = max(start, log.head.seq - last)
+        return self._entries(start)
 
-    async def broadcast(self, message: M, *, exclude: Client[M] | None = None) -> None:
-        """Send `message` to every client in the room but `exclude`.
+    async def broadcast(
+        self, message: M, *, exclude: Client[M] | None = None, sender: Client[M] | str | None = None
+    ) -> Position:
+        """Send `message` to every client in the room but `exclude`; the position after it.
 
         Returns once the log has taken it, which is before it is delivered. It waits while the room's senders are held
         to its pace for a lagging reader (`Settings.pace`), and for a flush when the log's next chunk is full. If it is
         cancelled while it waits, nothing is sent.
 
+        Args:
+            message: the message.
+            exclude: the client that does not read it.
+            sender: the client that sent it, or the name of code that is no client; see `Entry.sender`. Without it, the
+                excluded client is the sender.
+
         Raises:
+            RoomClosed: the room was closed.
             ValueError: the framing cannot carry the message.
             TypeError: the message is not of the framing's type.
         """
-        wire = self._framing.encode((message,))
-        if self._must_wait(len(wire)):
+        wire = self.framing.encode((message,))
+        if self._closed or self._must_wait(len(wire)):
             await self._wait_for_turn(len(wire))
-        self._append(wire, 1, exclude)
+        return self._append(wire, 1, exclude, sender)
 
-    async def broadcast_many(self, messages: Sequence[M], *, exclude: Client[M] | None = None) -> None:
-        """Send `messages` as `broadcast` does, at the price of one.
+    async def broadcast_many(
+        self, messages: Sequence[M], *, exclude: Client[M] | None = None, sender: Client[M] | str | None = None
+    ) -> Position:
+        """Send `messages` as `broadcast` does, at the price of one; the position after the last.
 
-        They stay together, unless they are too many for a chunk. If it is cancelled, those parts are sent that the log
-        has taken.
+        Messages that a client's `receive_many` gave are passed on as they came, without being decoded, where the
+        framings allow it. They stay together, unless they are too many for a chunk. If it is cancelled, those parts are
+        sent that the log has taken.
+
+        Raises:
+            As `broadcast` does.
         """
-        wire = self._framing.encode(messages)
-        if len(messages) > 1 and (len(wire) > self._chunk_size or not self._framing.self_delimiting):
+        wire = self.framing.encode(messages)
+        if len(messages) > 1 and (len(wire) > self._chunk_size or not self.framing.self_delimiting):
             half = len(messages) // 2
-            await self.broadcast_many(messages[:half], exclude=exclude)
-            await self.broadcast_many(messages[half:], exclude=exclude)
-            return
-        if self._must_wait(len(wire)):
+            await self.broadcast_many(messages[:half], exclude=exclude, sender=sender)
+            return await self.broadcast_many(messages[half:], exclude=exclude, sender=sender)
+        if self._closed or self._must_wait(len(wire)):
             await self._wait_for_turn(len(wire))
-        self._append(wire, len(messages), exclude)
+        return self._append(wire, len(messages), exclude, sender)
 
     def close(self) -> None:
         """End the room: its clients leave it, and the server forgets it with its log.
 
-        What was broadcast before still reaches them. A room of the same name made later is another room.
+        What was broadcast before still reaches them. A room of the same name made later is another room. To close a
+        room twice is no error.
 
         Raises:
             ValueError: it is the server's root room, which lasts as long as the server.
         """
         self._on_close(self)
-        for client in self.clients:
-            client.leave(self)
+        self._closed = True
+        for cursor in list(self.fan_out.members.values()):
+            cursor.reader.leave(self.fan_out)
 
-    def _append(self, wire: bytes, count: int, exclude: Client[M] | None) -> None:
+    def close_if_unused(self) -> None:
+        """End the room, if nobody is in it and it is not to be kept."""
+        if not (self.keep or self.fan_out.members or self._closed):
+            self.close()
+
+    def _append(self, wire: bytes, count: int, exclude: Client[M] | None, sender: Client[M] | str | None) -> Position:
+        log = self._log
         if not wire:
             # No message, or one of no bytes in a framing without delimiters: nothing that a reader could notice.
-            return
-        readers = self.readers
-        if exclude is None:
-            self._log.append(wire, count, time=time.time())
-        else:
-            cursor = readers.members.get(exclude)
-            self._log.append(wire, count, time=time.time(), sender=exclude.name, exclude=cursor)
-        if readers.holding:
+            return log.position(log.head.seq)
+        sender = exclude if sender is None else sender
+        name = str(sender or "")
+        token = 0 if sender is None or isinstance(sender, str) else sender.token
+        excluded = 0 if exclude is None else exclude.token
+        seq = log.append(wire, count, time=time.time(), sender=name, token=token, excluded=excluded)
+        fan_out = self.fan_out
+        if fan_out.holding:
             self._pace.spend(len(wire), asyncio.get_running_loop().time())
-        readers.schedule_flush()
+        fan_out.flush_soon()
+        return log.position(seq)
 
     def _must_wait(self, size: int) -> bool:
         if size > self._large:
             # It may take a reader from before half of the retention to behind all of it.
-            self.readers.look(size)
+            self.fan_out.check_hold(size)
         return (
             (self._log.pending_size > 0 and self._is_full(size))
             or self._turnstile.locked()
-            or (self.readers.holding and self._is_held())
+            or (self.fan_out.holding and self._is_held())
         )
 
     def _is_full(self, size: int) -> bool:
@@ -151,14 +237,21 @@ class Room(Generic[M]):
 
     async def _wait_for_turn(self, size: int) -> None:
         async with self._turnstile:
-            while True:
+            while not self._closed:
                 if self._is_full(size):
-                    await self.readers.flushed.wait()
+                    await self.fan_out.flushed.wait()
                 elif self._is_held():
                     await asyncio.sleep(HOLD_TIME)
-                    self.readers.look(size)
+                    self.fan_out.check_hold(size)
                 else:
                     return
+        raise RoomClosed(self.name)
 
     def _is_held(self) -> bool:
-        return self.readers.holding and self._pace.delay(asyncio.get_running_loop().time()) > 0
+        return self.fan_out.holding and self._pace.delay(asyncio.get_running_loop().time()) > 0
+
+    async def _entries(self, start: int) -> AsyncIterator[Entry[M]]:
+        for number, entry in enumerate(self._log.entries_since(start), start=1):
+            yield entry
+            if number % HISTORY_SLICE == 0:
+                await asyncio.sleep(0)

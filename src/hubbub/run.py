@@ -9,7 +9,6 @@ import signal
 from importlib import import_module, util
 from typing import TYPE_CHECKING, Any, overload
 
-from .registry import HANDLER_TASK
 from .server import Server
 from .settings import DEFAULT_HOST, DEFAULT_PORT, Settings
 from .snapshot import describe
@@ -18,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
 
+    from .client import Handler
     from .framing import Framing, M
     from .listener import Listener
     from .observe import Observer
-    from .server import Handler
 
 logger = logging.getLogger("hubbub")
 
@@ -106,7 +105,7 @@ async def _serve(server: Server[Any]) -> AbstractSet[asyncio.Task[Any]]:
     loop.add_signal_handler(signal.SIGHUP, hang_up)
     loop.add_signal_handler(signal.SIGUSR1, lambda: _log(describe(server)))
     await server.serve_forever()
-    return {task for task in asyncio.all_tasks() if task.get_name() == HANDLER_TASK}
+    return server._sessions.left_over
 
 
 def _log(lines: Sequence[str]) -> None:

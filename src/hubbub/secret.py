@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .client import Client
+    from .arrival import Arrival
 
 
 class SharedSecret:
@@ -25,13 +25,13 @@ class SharedSecret:
         self.path = Path(path)
         self._secrets = self._read()
 
-    async def __call__(self, client: Client[Any]) -> bool:
-        """Whether the client's first message is the secret.
+    async def __call__(self, arrival: Arrival[Any]) -> bool:
+        """Whether the first message is the secret.
 
         Raises:
             ConnectionClosed: it left instead.
         """
-        message = await client.receive()
+        message = await arrival.receive()
         said = message.encode(errors="surrogateescape") if isinstance(message, str) else message
         said = said.rstrip(b"\r\n")
         # Each is compared, in a time that does not tell how far they agree.

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Generic, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from .acceptor import Acceptor, Reserve
 from .address import Address
-from .client import Client
-from .exceptions import RoomLimitReached
-from .framing import BytesFraming, Lines, M, TextFraming
+from .framing import Lines, M
+from .hub import Hub, check_framing
 from .listen import bind
 from .listener import Listener
 from .observe import Observer, Statistics, tell
 from .pulse import Pulse
-from .registry import Registry
-from .room import Room
 from .secret import SharedSecret
+from .sessions import Sessions
 from .settings import DEFAULT_HOST, DEFAULT_PORT, Settings
 
 if TYPE_CHECKING:
@@ -27,11 +24,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from .client import Client, Handler
     from .framing import Framing
-
-Handler = Callable[[Client[M]], Coroutine[Any, Any, None]]
-
-ROOT_ROOM = "root"
 
 
 class _State(Enum):
@@ -41,14 +35,15 @@ class _State(Enum):
     CLOSED = auto()
 
 
-class Server(Generic[M]):
+class Server(Hub[M]):
     """Accepts clients and runs a handler for each.
 
     As an async context manager it is started on entry and closed on exit.
 
     Args:
-        handler: a coroutine function that is called once for each client. When it returns, its client's connection is
-            flushed and closed. When it raises, the traceback is logged, and that client alone ends.
+        handler: a coroutine function, or an object that can be called as one. It is called once for each client. When
+            it returns, its client's connection is flushed and closed. When it raises, the traceback is logged, and that
+            client alone ends.
         host: the address or name to listen on. A name may stand for several addresses; "" means all of this machine,
             "::" all of them through one dual-stack socket.
         port: 0 lets the system choose one, the same for all addresses.
@@ -105,34 +100,34 @@ class Server(Generic[M]):
         settings: Settings | None = None,
         observer: Any = None,
     ) -> None:
-        if not inspect.iscoroutinefunction(handler):
+        if not (inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)):
             raise TypeError(f"the handler {handler!r} is not a coroutine function: define it with 'async def'")
         chosen: Any = framing if framing is not None else Lines()
-        self.framing: Framing[M] = chosen
-        self.settings = settings or Settings()
+        super().__init__(chosen, settings or Settings())
         self._observer: Observer[M] = observer or Observer()
         self.listeners: tuple[Listener[M], ...] = (
             (Listener(endpoint=Address(host, port)),) if listeners is None else tuple(listeners)
         )
         for listener in self.listeners:
-            if isinstance(listener.framing, TextFraming) and not isinstance(chosen, TextFraming):
-                raise ValueError(f"{listener.framing} carries text, and the server's {chosen} does not")
-            if isinstance(listener.framing, BytesFraming) and not isinstance(chosen, BytesFraming):
-                raise ValueError(f"{listener.framing} carries bytes, and the server's {chosen} does not")
-            if isinstance(listener.authenticate, SharedSecret) and not (listener.framing or chosen).self_delimiting:
-                raise ValueError(f"a secret is a message, and {listener.framing or chosen} has no ends of messages")
+            check_framing(listener.framing, self.framing)
+            if (
+                isinstance(listener.authenticate, SharedSecret)
+                and not (listener.framing or self.framing).self_delimiting
+            ):
+                raise ValueError(
+                    f"a secret is a message, and {listener.framing or self.framing} has no ends of messages"
+                )
         descriptors = [listener.endpoint for listener in self.listeners if isinstance(listener.endpoint, int)]
         if len(set(descriptors)) < len(descriptors):
             raise ValueError(f"of the descriptors {descriptors} one is named twice")
-        self._rooms: dict[str, Room[M]] = {}
-        self._registry: Registry[M] = Registry(self, handler)
+        self._sessions: Sessions[M] = Sessions(self, self._pump, handler, self._observer)
         self._reserve = Reserve()
         self._acceptors: list[Acceptor[M]] = []
         self._addresses: tuple[Address, ...] = ()
         self._state = _State.NEW
         self._starting = asyncio.Lock()
+        self._closing: asyncio.Task[None] | None = None
         self._closed = Pulse()
-        self.root = self.room(ROOT_ROOM)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -156,46 +151,13 @@ class Server(Generic[M]):
     @property
     def clients(self) -> frozenset[Client[M]]:
         """Who is connected now."""
-        return self._registry.clients
-
-    @property
-    def rooms(self) -> dict[str, Room[M]]:
-        """The rooms there are now, by name."""
-        return dict(self._rooms)
-
-    def room(self, name: str, *, settings: Settings | None = None) -> Room[M]:
-        """The room of that name; it is made if there is none.
-
-        Args:
-            name: any text.
-            settings: those of a room that is made now, if they are not to be the server's.
-
-        Raises:
-            RoomLimitReached: it would be one room too many.
-            ValueError: the room exists, with other settings.
-        """
-        room = self._rooms.get(name)
-        if room is None:
-            if len(self._rooms) >= self.settings.rooms_limit:
-                raise RoomLimitReached(name, self.settings.rooms_limit)
-            room = self._rooms[name] = Room(name, self.framing, settings or self.settings, self._forget_room)
-        elif settings not in (None, room.settings):
-            raise ValueError(f"room {name!r} exists, with other settings")
-        return room
-
-    def broadcast(self, message: M, *, exclude: Client[M] | None = None) -> Coroutine[Any, Any, None]:
-        """Send `message` to every client but `exclude`; see `Room.broadcast`."""
-        return self.root.broadcast(message, exclude=exclude)
-
-    def broadcast_many(self, messages: Sequence[M], *, exclude: Client[M] | None = None) -> Coroutine[Any, Any, None]:
-        """Send `messages` to every client but `exclude`; see `Room.broadcast_many`."""
-        return self.root.broadcast_many(messages, exclude=exclude)
+        return self._sessions.clients
 
     def statistics(self) -> Statistics:
         """The figures of this moment."""
-        registry = self._registry
+        sessions = self._sessions
         return Statistics(
-            len(registry.clients), len(self._rooms), registry.accepted, dict(registry.endings), registry.slowed
+            len(sessions.clients), len(self._rooms), sessions.accepted, dict(sessions.endings), sessions.slowed_count
         )
 
     async def start(self) -> None:
@@ -210,7 +172,7 @@ class Server(Generic[M]):
         self._state = _State.STARTED
         async with self._starting:
             await self._listen()
-        self._registry.start()
+        self._sessions.start()
         tell(self._observer.started, self)
 
     async def serve_forever(self) -> None:
@@ -226,18 +188,25 @@ class Server(Generic[M]):
     async def close(self) -> None:
         """Stop accepting, deliver what was broadcast before, end all connections, and wait for all handlers.
 
-        It takes at most `Settings.drain_time` and what handlers need to end (`Settings.cancel_time`). To close a
-        server twice is no error: the second call waits for the first.
+        It takes at most `Settings.drain_time` and twice what handlers may take to end (`Settings.cancel_time`): once
+        they are left to finish, then they are cancelled. To close a server twice is no error: the second call waits for
+        the first. If the first call is cancelled, the rest is ended at once; a handler that is cancelled because the
+        server closes does not stop that.
         """
-        if self._state is _State.CLOSING:
-            await self._closed.wait()
-        elif self._state is not _State.CLOSED:
+        if self._state is _State.CLOSED:
+            return
+        if self._closing is None:
+            # In a task of its own: a handler may close its server, itself or through a task that it waits for, and is
+            # cancelled with the others.
             self._state = _State.CLOSING
+            self._closing = asyncio.create_task(self._close(asyncio.current_task()))
             try:
-                await self._close()
-            finally:
-                self._state = _State.CLOSED
-                self._closed.fire()
+                await asyncio.shield(self._closing)
+            except asyncio.CancelledError:
+                self._sessions.hurry()
+                raise
+        else:
+            await asyncio.shield(self._closing)
 
     def reload(self) -> list[str]:
         """Read again what listeners have from files: certificates, secrets, networks. Connections stay as they are.
@@ -261,7 +230,7 @@ class Server(Generic[M]):
         try:
             for listener in self.listeners:
                 for listening in await bind(listener, self.settings):
-                    acceptor = Acceptor(listening, listener, self._registry, self._reserve, self.settings)
+                    acceptor = Acceptor(listening, listener, self._sessions, self._reserve, self.settings)
                     self._acceptors.append(acceptor)
             self._addresses = tuple(Address.of(acceptor.listening.getsockname()) for acceptor in self._acceptors)
             for acceptor in self._acceptors:
@@ -277,18 +246,16 @@ class Server(Generic[M]):
             acceptor.close()
         self._reserve.give_up()
 
-    async def _close(self) -> None:
-        # 1. Nobody new, not even from a start that is still under way.
-        async with self._starting:
-            pass
-        self._stop_listening()
-        tell(self._observer.closing, self)
-        # 2. Everybody has what was broadcast, and goes; then the handlers that are left.
-        await self._registry.close()
+    async def _close(self, caller: asyncio.Task[Any] | None) -> None:
+        try:
+            # 1. Nobody new, not even from a start that is still under way.
+            async with self._starting:
+                pass
+            self._stop_listening()
+            tell(self._observer.closing, self)
+            # 2. All clients have what was broadcast, and go; then the handlers that are left.
+            await self._sessions.close(caller)
+        finally:
+            self._state = _State.CLOSED
+            self._closed.fire()
         tell(self._observer.closed, self)
-
-    def _forget_room(self, room: Room[M]) -> None:
-        if room is self.root:
-            raise ValueError("the root room lasts as long as the server; close the server instead")
-        if self._rooms.get(room.name) is room:
-            del self._rooms[room.name]

@@ -8,7 +8,7 @@ from ..text import printable
 
 async def chat(client: Client) -> None:
     """Serve one client; text from others is shown with control characters escaped."""
-    everybody = client.server
+    everybody = client.room
     await everybody.broadcast(f"{client} connected.", exclude=client)
     while messages := await client.receive_many():
         await everybody.broadcast_many([f"{client} says: {printable(text)}" for text in messages], exclude=client)

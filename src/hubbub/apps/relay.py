@@ -9,4 +9,4 @@ from ..framing import M
 async def relay(client: Client[M]) -> None:
     """Serve one client."""
     while messages := await client.receive_many():
-        await client.server.broadcast_many(messages, exclude=client)
+        await client.room.broadcast_many(messages, exclude=client)

@@ -15,9 +15,9 @@ from .values import FRAMINGS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ..client import Handler
     from ..framing import Framing
     from ..listener import Listener
-    from ..server import Handler
 
 
 @dataclass(frozen=True)
