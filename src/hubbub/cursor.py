@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from .chunk import Buffer, Chunk, Mark
@@ -10,7 +10,17 @@ if TYPE_CHECKING:
     from .rendering import Rendering
 
 Owner = TypeVar("Owner")
-Reader = TypeVar("Reader")
+Reader = TypeVar("Reader", bound="Connected")
+
+
+class Connected(Protocol):
+    """What a cursor needs of its reader.
+
+    Attributes:
+        token: the token of its connection.
+    """
+
+    token: int
 
 
 class Lag(NamedTuple):
@@ -27,10 +37,8 @@ class Cursor(Generic[Owner, Reader]):
     is told how many it missed. So a reader that takes nothing costs nothing, however much it misses.
 
     Args:
-        log: the log it reads.
         rendering: how it reads.
-        reader: what reads it, for the owner's use.
-        token: the token of its connection; see `Batch.excluded`.
+        reader: what reads it.
         at: where it starts.
         joined: the tick at which it joined.
         owner: what keeps the log, for the caller's use.
@@ -39,6 +47,7 @@ class Cursor(Generic[Owner, Reader]):
         at: the next message it will read.
         end: the `seq` before which it will stop, once the reader is leaving.
         ready: whether the next flush may write to its reader.
+        index: where it is among the cursors of its reader, for the reader's use.
         chunk: the chunk that it stands in while it is behind, for the owner's use.
         passed: how many messages that exclude it were dropped since it last read.
     """
@@ -48,39 +57,45 @@ class Cursor(Generic[Owner, Reader]):
         "at",
         "chunk",
         "end",
+        "index",
         "joined",
-        "log",
         "owner",
         "passed",
         "reader",
         "ready",
         "rendering",
-        "token",
     )
 
     def __init__(
         self,
-        log: Log[Any],
         rendering: Rendering[Any],
         reader: Reader,
         *,
-        token: int,
         at: Mark,
         joined: int,
         owner: Owner,
     ) -> None:
-        self.log = log
         self.rendering = rendering
         self.reader = reader
-        self.token = token
         self.at = at
         self.joined = joined
         self.owner = owner
         self.end: int | None = None
+        self.index = 0
         self.chunk: Chunk | None = None
         self.ready = False
         self.passed = 0
         self._missed = 0
+
+    @property
+    def log(self) -> Log[Any]:
+        """The log it reads."""
+        return self.rendering.log
+
+    @property
+    def token(self) -> int:
+        """The token of its connection; see `Batch.excluded`."""
+        return self.reader.token
 
     @property
     def lag(self) -> Lag:
