@@ -19,8 +19,8 @@ LEFT: Final = Ending(EndingCode.LEFT, "the client closed the connection")
 def ending_of(error: Exception, client: Client[Any]) -> Ending:
     """The ending of a client whose handler raised `error`.
 
-    A handler need not catch that a client has gone, be it its own or another one, nor need its task groups. Anything else
-    is a failure, and is logged.
+    A handler need not catch that a client has gone, its own or another one, nor need its task groups. Anything else is
+    a failure, and is logged.
     """
     gone: Exception | None = error
     rest: Exception | None = None

@@ -183,10 +183,7 @@ class Sessions(Generic[M]):
             for reader in self._readers:
                 reader.link.abort()
             # Their clients have been served: handlers may now finish what they have to do.
-            await self._wait_until(
-                lambda: self._hurried or self._readers.keys() - self._handled <= self._of(caller),
-                self._settings.cancel_time,
-            )
+            await self._wait_until(lambda: self._hurried or self._handled_but(caller), self._settings.cancel_time)
         finally:
             self._deadlines.stop()
             self._forget_bursts.stop()
