@@ -168,7 +168,12 @@ def fails_to_tell(message: bytes) -> None:
         raise ValueError(message)
 
 
-@pytest.mark.parametrize("fails", [fails_to_tell], ids=["ValueError"])
+def fails_to_tell_otherwise(message: bytes) -> None:
+    if message != b"a":
+        raise KeyError(message)
+
+
+@pytest.mark.parametrize("fails", [fails_to_tell, fails_to_tell_otherwise], ids=["ValueError", "KeyError"])
 @pytest.mark.parametrize("messages", [[b"x"], [b"a", b"x"], [b"a", b"x", b"a"]], ids=["alone", "last", "between"])
 def test_a_framing_that_cannot_carry_the_notice_either_is_an_error_that_says_so(
     fails: Callable[[bytes], None], messages: list[bytes]
@@ -209,6 +214,12 @@ def test_a_framing_that_raises_anything_else_is_a_fault_that_is_logged(caplog: p
     assert record.getMessage().startswith("1 messages cannot be encoded by ")
     assert record.exc_info is not None
     assert record.exc_info[0] is KeyError
+
+
+def test_a_framing_whose_notice_raises_is_a_fault_that_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(CannotTell):
+        Rendering(FRAMING, Failing(fails_to_tell_otherwise), NOTICE).notice(1)
+    assert [(record.levelname, record.exc_info is not None) for record in caplog.records] == [("ERROR", True)]
 
 
 def test_a_rendering_starts_with_no_reader_that_is_ready() -> None:
