@@ -53,7 +53,6 @@ class Cursor(Generic[Owner, Reader]):
     """
 
     __slots__ = (
-        "_missed",
         "at",
         "chunk",
         "end",
@@ -85,7 +84,6 @@ class Cursor(Generic[Owner, Reader]):
         self.chunk: Chunk | None = None
         self.ready = False
         self.passed = 0
-        self._missed = 0
 
     @property
     def log(self) -> Log[Any]:
@@ -111,17 +109,17 @@ class Cursor(Generic[Owner, Reader]):
     @property
     def waiting(self) -> bool:
         """Whether there is something for it to read now, if only a notice."""
-        return self._missed > 0 or self.at.seq < self.stop
+        return self.at.seq < self.stop
 
     @property
     def finished(self) -> bool:
         """Whether it is leaving and has read all that it was to read."""
-        return self.end is not None and not self._missed and self.at.seq >= self.end
+        return self.end is not None and self.at.seq >= self.end
 
     @property
     def tick(self) -> int:
         """The tick of what it reads next, or of its joining, if that was later; it must be waiting."""
-        if self._missed or self.at.seq < self.log.oldest.seq:
+        if self.at.seq < self.log.oldest.seq:
             return self.joined
         return max(self.joined, self.log.batch_at(self.at).tick)
 
@@ -131,12 +129,8 @@ class Cursor(Generic[Owner, Reader]):
         Raises:
             CannotTell: the reader missed messages, and its framing cannot say so.
         """
-        if self.at.seq < self.log.oldest.seq:
-            self._skip()
-        if self._missed:
-            missed, self._missed = self._missed, 0
-            if notice := self.rendering.notice(missed):
-                return [notice]
+        if (missed := self._skip()) and (notice := self.rendering.notice(missed)):
+            return [notice]
         while self.at.seq < (stop := self.stop):
             before = self.at
             chunk = self.log.chunk_at(before)
@@ -150,9 +144,13 @@ class Cursor(Generic[Owner, Reader]):
         if self.at.seq < chunk.end.seq:
             self.passed += chunk.count_excluded(self.token, self.at.seq, self.end or chunk.end.seq)
 
-    def _skip(self) -> None:
+    def _skip(self) -> int:
+        """Go to the oldest message, if retention has passed the cursor; how many messages the reader missed."""
         oldest = self.log.oldest
+        if self.at.seq >= oldest.seq:
+            return 0
         lost = oldest.seq if self.end is None else min(self.end, oldest.seq)
-        self._missed += max(0, lost - self.at.seq - self.passed)
+        missed = max(0, lost - self.at.seq - self.passed)
         self.passed = 0
         self.at = oldest
+        return missed

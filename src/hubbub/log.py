@@ -183,19 +183,19 @@ class Log(Generic[M]):
     def batches_since(self, seq: int) -> Iterator[tuple[Batch, bytes]]:
         """The batches from the one that holds message `seq` on, the pending ones too, each with its bytes.
 
-        Retention takes away none of them meanwhile.
+        Retention takes none of them away after the call.
         """
-        for chunk in [*self._chunks, self._pending]:
-            if chunk.batches and seq < chunk.end.seq:
-                for index, batch in enumerate(list(chunk.batches)):
-                    if seq < batch.end.seq:
-                        yield batch, chunk.bytes_of(index)
-                        seq = batch.end.seq
+        return _batches_since(seq, [*self._chunks, self._pending])
 
     def entries_since(self, seq: int) -> Iterator[Entry[M]]:
-        """The messages from `seq` up to the head as it is now, with what is known of each; decoded batch by batch."""
-        stop = self.mark().seq
-        for batch, wire in self.batches_since(seq):
+        """The messages from `seq` up to the head, with what is known of each; decoded batch by batch.
+
+        They are those of the moment of the call, however much later they are read.
+        """
+        return self._entries_of(self.batches_since(seq), seq, self.mark().seq)
+
+    def _entries_of(self, batches: Iterator[tuple[Batch, bytes]], seq: int, stop: int) -> Iterator[Entry[M]]:
+        for batch, wire in batches:
             if batch.start.seq >= stop:
                 return
             term = self._term
@@ -209,6 +209,16 @@ class Log(Generic[M]):
             return False
         # Chunks are dropped whole, so that one which counts much would take more with it than retention has passed.
         return later.end.offset - chunk.start.offset <= self._retention // 8
+
+
+def _batches_since(seq: int, chunks: list[Chunk]) -> Iterator[tuple[Batch, bytes]]:
+    for chunk in chunks:
+        if chunk.batches and seq < chunk.end.seq:
+            # Meanwhile the chunk may take in the next one, which is among `chunks` too.
+            for index, batch in enumerate(list(chunk.batches)):
+                if seq < batch.end.seq:
+                    yield batch, chunk.bytes_of(index)
+                    seq = batch.end.seq
 
 
 def _start_seq(run: Batch | Chunk) -> int:

@@ -96,7 +96,11 @@ class Rendering(Generic[M]):
         """
         if self._notice is None:
             return b""
-        wire = self.framing.encode_text(self._notice.format(missed=missed))
+        try:
+            wire = self.framing.encode_text(self._notice.format(missed=missed))
+        except Exception:
+            logger.exception("the notice cannot be encoded by %s", self.framing)
+            wire = b""
         if not wire:
             raise CannotTell(f"{missed} messages are missing, and the framing {self.framing} cannot say so")
         return wire

@@ -14,7 +14,7 @@ from .log import Log
 from .pace import Pace
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from .client import Client
     from .framing import Framing
@@ -138,7 +138,7 @@ class Room(Generic[M]):
             if last < 0:
                 raise ValueError(f"last is {last}; it must be at least 0")
             start = max(start, log.head.seq - last)
-        return self._entries(start)
+        return self._in_slices(log.entries_since(start))
 
     async def broadcast(
         self, message: M, *, exclude: Client[M] | None = None, sender: Client[M] | str | None = None
@@ -254,8 +254,8 @@ class Room(Generic[M]):
     def _is_held(self) -> bool:
         return self.fan_out.holding and self._pace.delay(asyncio.get_running_loop().time()) > 0
 
-    async def _entries(self, start: int) -> AsyncIterator[Entry[M]]:
-        for number, entry in enumerate(self._log.entries_since(start), start=1):
+    async def _in_slices(self, entries: Iterator[Entry[M]]) -> AsyncIterator[Entry[M]]:
+        for number, entry in enumerate(entries, start=1):
             yield entry
             if number % HISTORY_SLICE == 0:
                 await asyncio.sleep(0)
