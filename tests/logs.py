@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hubbub.chunk import BATCH_COST, Buffer, Chunk
 from hubbub.clock import Clock
 from hubbub.cursor import Cursor
-from hubbub.framing import ByteLines, BytesFraming, Delimited
+from hubbub.framing import ByteLines, BytesFraming, Delimited, Framing
 from hubbub.log import Log
 from hubbub.rendering import Rendering
 
@@ -48,7 +48,19 @@ def broadcasts(messages: Iterable[bytes] = (b"", b"a", b"bc", b"def")) -> st.Sea
     )
 
 
-Seat: TypeAlias = "Cursor[Source, Any]"
+Seat: TypeAlias = "Cursor[Source, Connection]"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """What a cursor needs of its reader."""
+
+    token: int
+
+
+def rendering_of(source: Framing[Any], framing: Framing[Any], notice: str | None) -> Rendering[Any]:
+    """How a log in the framing `source` looks in another one."""
+    return Rendering(Log(source, AMPLE, Clock()), framing, notice)
 
 
 class Source:
@@ -116,8 +128,8 @@ class Source:
         """A cursor that reads what is said from now on, or from the message `since`."""
         log = self.log
         at = log.mark() if since is None else log.locate(log.position(since))
-        rendering = Rendering(log.framing, framing or log.framing, notice)
-        cursor: Seat = Cursor(log, rendering, None, token=token, at=at, joined=self.clock.place(), owner=self)
+        rendering = Rendering(log, framing or log.framing, notice)
+        cursor: Seat = Cursor(rendering, Connection(token), at=at, joined=self.clock.place(), owner=self)
         self.clock.stamped = True
         self.cursors.append(cursor)
         return cursor

@@ -12,14 +12,14 @@ from hubbub.chunk import BATCH_COST, Batch, Chunk, Mark
 from hubbub.framing import BytesFraming
 from hubbub.rendering import Rendering
 
-from logs import FRAMING, OTHER_FRAMING, TOKENS, Said, broadcasts, joined, messages_in, offset_of
+from logs import FRAMING, OTHER_FRAMING, TOKENS, Said, broadcasts, joined, messages_in, offset_of, rendering_of
 
 ALL = 10**9
 """A `seq`, and a tick, behind all there are."""
 
 ORIGIN = Mark(0, 0)
-OWN = Rendering(FRAMING, FRAMING, None)
-OTHER = Rendering(FRAMING, OTHER_FRAMING, None)
+OWN = rendering_of(FRAMING, FRAMING, None)
+OTHER = rendering_of(FRAMING, OTHER_FRAMING, None)
 
 
 def chunk_of(*batches: Said, start: Mark = ORIGIN, tick: int = 0) -> Chunk:

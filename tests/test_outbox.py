@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubbub.chunk import Buffer
-from hubbub.clock import Clock
-from hubbub.outbox import NEVER, SPLICE_COST, Outbox
+from hubbub.clock import NEVER, Clock
+from hubbub.outbox import SPLICE_COST, Outbox
 
 from logs import OTHER_FRAMING, Seat, Source, joined, leave
 
@@ -45,7 +45,7 @@ class Desk:
             if cursor.waiting:
                 outbox.add(cursor)
             return buffers
-        return outbox.take_private() if outbox.has_private else None
+        return outbox.take_private(NEVER) if outbox.has_private else None
 
     def drain(self) -> list[bytes]:
         """All there is, as lines."""
@@ -71,7 +71,7 @@ def test_an_outbox_is_idle_when_nothing_waits() -> None:
     desk.send(b"private")
     assert not outbox.idle
     assert outbox.has_private
-    assert outbox.take_private() == [b"private\n"]
+    assert outbox.take_private(NEVER) == [b"private\n"]
     assert outbox.idle
     desk.rooms[0].say(b"a")
     desk.settle()
@@ -100,7 +100,7 @@ def test_private_messages_in_a_row_are_one_splice() -> None:
     desk.send(b"two")
     desk.rooms[0].say(b"a")
     desk.send(b"three")
-    assert desk.outbox.take_private() == [b"one\n", b"two\n"]
+    assert desk.outbox.take_private(NEVER) == [b"one\n", b"two\n"]
     assert desk.drain() == [b"a", b"three"]
 
 
@@ -111,7 +111,7 @@ def test_private_messages_that_wait_are_counted() -> None:
     assert desk.outbox.private_size == len(b"one\nthree\n") + 2 * SPLICE_COST
     desk.rooms[0].say(b"a")
     desk.send(b"x")
-    desk.outbox.take_private()
+    desk.outbox.take_private(NEVER)
     assert desk.outbox.private_size == len(b"x\n") + SPLICE_COST
     desk.drain()
     assert desk.outbox.private_size == 0
@@ -122,7 +122,7 @@ def test_an_empty_private_message_is_nothing_to_write_and_counts() -> None:
     outbox.send(1, b"")
     assert outbox.private_size == SPLICE_COST
     # Transports of asyncio, from Python 3.12 on, never get rid of an empty buffer at the end of several.
-    assert outbox.take_private() == []
+    assert outbox.take_private(NEVER) == []
 
 
 def test_the_tick_of_an_outbox_is_that_of_its_next_private_message() -> None:
@@ -133,7 +133,7 @@ def test_the_tick_of_an_outbox_is_that_of_its_next_private_message() -> None:
     desk.rooms[0].say(b"a")
     desk.send(b"two")
     assert desk.outbox.tick == first < desk.clock.now
-    desk.outbox.take_private()
+    desk.outbox.take_private(NEVER)
     assert desk.outbox.tick == desk.clock.now
 
 
@@ -144,7 +144,7 @@ def test_a_cursor_at_the_tick_of_a_private_message_comes_behind_it() -> None:
     desk.settle()
     assert cursor.tick == desk.outbox.tick
     assert desk.outbox.take_cursor() is None
-    desk.outbox.take_private()
+    desk.outbox.take_private(NEVER)
     assert desk.outbox.take_cursor() is cursor
 
 

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 from hubbub.chunk import Chunk
 from hubbub.framing import ByteLines, BytesFraming, Delimited, LengthPrefixed, Lines, Raw
-from hubbub.rendering import CannotTell, Rendering
+from hubbub.rendering import CannotTell
 
-from logs import FRAMING, OTHER_FRAMING, Failing, Said, Source, broadcasts
+from logs import FRAMING, OTHER_FRAMING, Failing, Said, Source, broadcasts, rendering_of
 
 NOTICE = "{missed} missed"
 
 
 def rendered(framing: BytesFraming, *batches: list[bytes], notice: str | None = NOTICE) -> bytes:
     """A chunk of such batches in a framing."""
-    return Rendering(FRAMING, framing, notice).wire_of(chunk_of(*batches)).data
+    return rendering_of(FRAMING, framing, notice).wire_of(chunk_of(*batches)).data
 
 
 def chunk_of(*batches: list[bytes], framing: BytesFraming = FRAMING) -> Chunk:
@@ -43,7 +43,7 @@ def refusing(*refused: bytes, error: type[Exception] = ValueError) -> Failing:
 
 def test_a_reader_in_the_framing_of_the_log_shares_its_bytes() -> None:
     chunk = chunk_of([b"a", b"b"])
-    assert Rendering(FRAMING, ByteLines(), NOTICE).wire_of(chunk) is chunk.wire
+    assert rendering_of(FRAMING, ByteLines(), NOTICE).wire_of(chunk) is chunk.wire
     assert not chunk.renderings
 
 
@@ -51,7 +51,7 @@ def test_a_reader_in_the_framing_of_the_log_shares_its_bytes() -> None:
 @settings(deadline=None)
 def test_a_rendering_has_the_same_messages_batch_by_batch(batches: list[Said]) -> None:
     chunk = chunk_of(*(one.messages for one in batches))
-    wire = Rendering(FRAMING, OTHER_FRAMING, NOTICE).wire_of(chunk)
+    wire = rendering_of(FRAMING, OTHER_FRAMING, NOTICE).wire_of(chunk)
     for index, batch in enumerate(batches):
         assert wire.data[wire.start(index) : wire.ends[index]] == OTHER_FRAMING.encode(batch.messages)
     assert wire.ends[-1] == len(wire.data)
@@ -59,7 +59,7 @@ def test_a_rendering_has_the_same_messages_batch_by_batch(batches: list[Said]) -
 
 def test_a_chunk_is_rendered_once_for_all_readers_of_a_rendering() -> None:
     framing = refusing()
-    rendering = Rendering(FRAMING, framing, NOTICE)
+    rendering = rendering_of(FRAMING, framing, NOTICE)
     chunk = chunk_of([b"a", b"b"], [b"c"])
     assert rendering.wire_of(chunk) is rendering.wire_of(chunk)
     assert framing.encoded == [[b"a", b"b"], [b"c"]]
@@ -67,7 +67,7 @@ def test_a_chunk_is_rendered_once_for_all_readers_of_a_rendering() -> None:
 
 def test_a_chunk_has_other_bytes_for_another_rendering() -> None:
     chunk = chunk_of([b"a"])
-    one, other = Rendering(FRAMING, OTHER_FRAMING, NOTICE), Rendering(FRAMING, Delimited(b"\0"), NOTICE)
+    one, other = rendering_of(FRAMING, OTHER_FRAMING, NOTICE), rendering_of(FRAMING, Delimited(b"\0"), NOTICE)
     assert [one.wire_of(chunk).data, other.wire_of(chunk).data] == [b"a|", b"a\0"]
     assert set(chunk.renderings) == {one, other}
 
@@ -85,18 +85,18 @@ def test_a_chunk_has_other_bytes_for_another_rendering() -> None:
 )
 def test_messages_of_bytes_are_put_into_any_framing(source: BytesFraming, target: BytesFraming) -> None:
     messages = [b"one", b"", b"two"]
-    wire = Rendering(source, target, NOTICE).wire_of(chunk_of(messages, framing=source))
+    wire = rendering_of(source, target, NOTICE).wire_of(chunk_of(messages, framing=source))
     assert wire.data == target.encode(messages)
 
 
 def test_messages_of_a_framing_that_cannot_tell_them_apart_are_put_into_another_whole() -> None:
     chunk = chunk_of([b"a\nb"], [b"c"], framing=Raw())
-    assert Rendering(Raw(), LengthPrefixed(1), NOTICE).wire_of(chunk).data == b"\3a\nb\1c"
+    assert rendering_of(Raw(), LengthPrefixed(1), NOTICE).wire_of(chunk).data == b"\3a\nb\1c"
 
 
 def test_text_is_put_into_lines_of_another_kind() -> None:
     framing, batch = Lines(crlf=True), chunk_of([b"a"]).batches[0]
-    assert Rendering(Lines(), framing, NOTICE).render(batch, ["é", ""]) == "é\r\n\r\n".encode()
+    assert rendering_of(Lines(), framing, NOTICE).render(batch, ["é", ""]) == "é\r\n\r\n".encode()
 
 
 @pytest.mark.parametrize(
@@ -104,12 +104,12 @@ def test_text_is_put_into_lines_of_another_kind() -> None:
 )
 def test_the_rest_of_a_batch_starts_at_any_message(start: int, wire: bytes) -> None:
     chunk = chunk_of([b"before"], [b"a", b"b", b"c"], [b"after"])
-    assert Rendering(FRAMING, OTHER_FRAMING, NOTICE).rest(chunk, 1, start) == wire
+    assert rendering_of(FRAMING, OTHER_FRAMING, NOTICE).rest(chunk, 1, start) == wire
 
 
 def test_the_rest_of_a_batch_is_to_be_had_in_the_framing_of_the_log() -> None:
     chunk = chunk_of([b"a", b"b", b"c"])
-    assert Rendering(FRAMING, FRAMING, NOTICE).rest(chunk, 0, 1) == b"b\nc\n"
+    assert rendering_of(FRAMING, FRAMING, NOTICE).rest(chunk, 0, 1) == b"b\nc\n"
 
 
 # Messages that the framing cannot carry.
@@ -132,7 +132,7 @@ def test_whatever_encoding_raises_the_message_is_told_as_missed_in_its_place(
 ) -> None:
     assert rendered(refusing(b"x", error=error), messages) == wire
     # As the rest of a batch, too, which another reader joined in the middle of.
-    rendering = Rendering(FRAMING, refusing(b"x", error=error), NOTICE)
+    rendering = rendering_of(FRAMING, refusing(b"x", error=error), NOTICE)
     assert rendering.rest(chunk_of([b"before", *messages]), 0, 1) == wire
 
 
@@ -179,7 +179,7 @@ def test_a_framing_that_cannot_carry_the_notice_either_is_an_error_that_says_so(
     fails: Callable[[bytes], None], messages: list[bytes]
 ) -> None:
     framing = Failing(fails)
-    rendering = Rendering(FRAMING, framing, NOTICE)
+    rendering = rendering_of(FRAMING, framing, NOTICE)
     chunk = chunk_of(messages)
     with pytest.raises(CannotTell, match="1 messages are missing"):
         rendering.wire_of(chunk)
@@ -191,13 +191,13 @@ def test_a_framing_that_cannot_carry_the_notice_either_is_an_error_that_says_so(
 
 
 def test_a_notice_tells_how_many_are_missing_in_the_framing_of_the_reader() -> None:
-    assert Rendering(FRAMING, OTHER_FRAMING, NOTICE).notice(12) == b"12 missed|"
-    assert Rendering(FRAMING, FRAMING, NOTICE).notice(1) == b"1 missed\n"
-    assert Rendering(FRAMING, FRAMING, None).notice(1) == b""
+    assert rendering_of(FRAMING, OTHER_FRAMING, NOTICE).notice(12) == b"12 missed|"
+    assert rendering_of(FRAMING, FRAMING, NOTICE).notice(1) == b"1 missed\n"
+    assert rendering_of(FRAMING, FRAMING, None).notice(1) == b""
 
 
 def test_a_framing_that_carries_no_notice_does_not_need_to_where_there_is_none() -> None:
-    assert Rendering(FRAMING, Failing(fails_to_tell), None).notice(1) == b""
+    assert rendering_of(FRAMING, Failing(fails_to_tell), None).notice(1) == b""
 
 
 def test_a_message_that_a_framing_cannot_carry_is_no_fault_of_the_program(caplog: pytest.LogCaptureFixture) -> None:
@@ -218,11 +218,11 @@ def test_a_framing_that_raises_anything_else_is_a_fault_that_is_logged(caplog: p
 
 def test_a_framing_whose_notice_raises_is_a_fault_that_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(CannotTell):
-        Rendering(FRAMING, Failing(fails_to_tell_otherwise), NOTICE).notice(1)
+        rendering_of(FRAMING, Failing(fails_to_tell_otherwise), NOTICE).notice(1)
     assert [(record.levelname, record.exc_info is not None) for record in caplog.records] == [("ERROR", True)]
 
 
 def test_a_rendering_starts_with_no_reader_that_is_ready() -> None:
-    rendering = Rendering(FRAMING, OTHER_FRAMING, NOTICE)
+    rendering = rendering_of(FRAMING, OTHER_FRAMING, NOTICE)
     assert rendering.ready == {}
     assert rendering.framing is OTHER_FRAMING

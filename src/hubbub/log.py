@@ -134,6 +134,8 @@ class Log(Generic[M]):
     def flush(self) -> Chunk:
         """Make what is pending readable, and return it; it stays a chunk of its own until `compact`."""
         chunk = self._pending
+        if not chunk.batches:
+            return chunk
         self.readable = self.head
         self._pending = Chunk()
         self.pending_size = 0
