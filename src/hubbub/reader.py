@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Generic
@@ -16,8 +15,8 @@ from .framing import M
 from .link import describe
 from .outbox import SPLICE_COST, Outbox
 from .position import new_token
-from .pulse import Pulse
 from .rendering import CannotTell
+from .space import Space
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +79,6 @@ class Reader(Generic[M]):
         "_sent_in",
         "_space",
         "_supervisor",
-        "_turnstile",
         "client",
         "cursors",
         "direct",
@@ -116,8 +114,7 @@ class Reader(Generic[M]):
         # The turn in which something was sent at once.
         self._sent_in = 0
         # Made when somebody first waits: few readers ever need one.
-        self._space: Pulse | None = None
-        self._turnstile: asyncio.Lock | None = None
+        self._space: Space | None = None
 
     @property
     def framing(self) -> Framing[M]:
@@ -158,11 +155,8 @@ class Reader(Generic[M]):
 
     async def wait_for_space(self) -> None:
         """Wait while it is `full`. Those who wait go on in the order in which they came."""
-        self._turnstile = self._turnstile or asyncio.Lock()
-        self._space = self._space or Pulse()
-        async with self._turnstile:
-            while self.full:
-                await self._space.wait()
+        self._space = self._space or Space()
+        await self._space.wait(lambda: self.full)
 
     def send(self, wire: bytes) -> None:
         """Send private bytes behind all that the rooms have now.
@@ -236,7 +230,7 @@ class Reader(Generic[M]):
         if reads == PUMP_READS or size >= PUMP_SIZE:
             self.pumped_by.pump_soon(self)
         if self._space is not None and not self.full:
-            self._space.fire()
+            self._space.tell()
         if self.ending is not None and self.exhausted:
             link.finish()
         return reads
@@ -295,7 +289,7 @@ class Reader(Generic[M]):
         if not self.link.lost:
             self.pumped_by.pump_soon(self)
         if self._space is not None:
-            self._space.fire()
+            self._space.tell()
 
     def dismiss(self, ending: Ending, words: str | None = None) -> None:
         """End the connection, and tell the client why, in `words` or those of the ending."""
