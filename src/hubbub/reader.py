@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .chunk import Buffer
-    from .client import Client
     from .cursor import Cursor
     from .exceptions import FramingError
     from .fan_out import FanOut
@@ -94,7 +93,7 @@ class Reader(Generic[M]):
         "when_slow",
     )
 
-    def __init__(self, client: Client[M], link: Link[M], pump: Pump, supervisor: Supervisor) -> None:
+    def __init__(self, client: Any, link: Link[M], pump: Pump, supervisor: Supervisor) -> None:
         self.client = client
         self.link = link
         self.token = new_token()

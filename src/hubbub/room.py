@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final, Generic
+from typing import TYPE_CHECKING, Any, Final, Generic
 
 from . import policies
 from .exceptions import PositionLost, RoomClosed
@@ -16,9 +16,9 @@ from .log import Log
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
-    from .client import Client
     from .framing import Framing
     from .log import Entry
+    from .ports import Sender
     from .position import Position
     from .pump import Pump
     from .settings import Settings
@@ -75,12 +75,12 @@ class Room(Generic[M]):
     def __bool__(self) -> bool:
         return True
 
-    def __contains__(self, client: Client[M]) -> bool:
+    def __contains__(self, client: Sender) -> bool:
         return client.token in self.fan_out.members
 
     @property
-    def clients(self) -> frozenset[Client[M]]:
-        """The clients that are in the room now."""
+    def clients(self) -> frozenset[Any]:
+        """The clients that are in the room now: `Client` objects."""
         return frozenset(cursor.reader.client for cursor in self.fan_out.members.values())
 
     @property
@@ -132,7 +132,7 @@ class Room(Generic[M]):
         return self._in_slices(log.entries_since(start))
 
     async def broadcast(
-        self, message: M, *, exclude: Client[M] | None = None, sender: Client[M] | str | None = None
+        self, message: M, *, exclude: Sender | None = None, sender: Sender | str | None = None
     ) -> Position:
         """Send `message` to every client in the room but `exclude`; the position after it.
 
@@ -157,7 +157,7 @@ class Room(Generic[M]):
         return self._append(wire, 1, exclude, sender)
 
     async def broadcast_many(
-        self, messages: Sequence[M], *, exclude: Client[M] | None = None, sender: Client[M] | str | None = None
+        self, messages: Sequence[M], *, exclude: Sender | None = None, sender: Sender | str | None = None
     ) -> Position:
         """Send `messages` as `broadcast` does, at the price of one; the position after the last.
 
@@ -197,7 +197,7 @@ class Room(Generic[M]):
         if not (self.keep or self.fan_out.members or self._closed):
             self.close()
 
-    def _append(self, wire: bytes, count: int, exclude: Client[M] | None, sender: Client[M] | str | None) -> Position:
+    def _append(self, wire: bytes, count: int, exclude: Sender | None, sender: Sender | str | None) -> Position:
         log = self._log
         if not wire:
             # No message, or one of no bytes in a framing without delimiters: nothing that a reader could notice.
