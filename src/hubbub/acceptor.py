@@ -45,7 +45,7 @@ _ADVICE: Final = {errno.EMFILE: _MORE_DESCRIPTORS, errno.ENFILE: "; raise fs.fil
 _OVERLOADED: Final = Ending(EndingCode.OVERLOADED, "the server has no descriptor left for a connection")
 
 
-class Taker(Protocol[M]):  # type: ignore[misc] # M is invariant elsewhere
+class Taker(Protocol[M]):
     """What an acceptor needs of what it gives connections to."""
 
     def take(self, connection: socket.socket, peername: Any, listener: Listener[M]) -> None:
