@@ -68,6 +68,13 @@ class Reader:
         self.failures.append(error)
 
 
+class Unfailing(Reader):
+    """A reader that raises what it fails with."""
+
+    def fail(self, error: Exception) -> None:
+        raise error
+
+
 class Journal(list[object]):
     """What was flushed and pumped, in order."""
 
@@ -205,6 +212,19 @@ async def test_a_reader_that_raises_is_failed_with_what_it_raised_and_stops_no_o
     assert await journal.turns() == [[broken, reader]]
     assert broken.failures == [error]
     assert not reader.failures
+
+
+async def test_a_reader_that_cannot_even_be_failed_does_not_stop_those_behind_it_for_good() -> None:
+    loop = asyncio.get_running_loop()
+    told: list[object] = []
+    loop.set_exception_handler(lambda _loop, context: told.append(context["exception"]))
+    journal, pump = Journal(), Pump(10)
+    error = KeyError("broken")
+    broken, reader = Unfailing(journal, error=error), Reader(journal)
+    pump.pump_soon(broken)
+    pump.pump_soon(reader)
+    assert await journal.turns() == [[broken], [reader]]
+    assert told == [error]
 
 
 @given(st.sets(st.integers(0, 5)), st.sets(st.integers(0, 5)), st.sets(st.integers(0, 5)))
