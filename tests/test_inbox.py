@@ -301,6 +301,16 @@ async def test_another_task_receives_as_soon_as_the_first_was_cancelled() -> Non
     assert await second == "one"
 
 
+async def test_another_task_receives_what_came_just_before_the_first_was_cancelled() -> None:
+    box = Box()
+    task = await receiving(box)
+    box.arrive(b"one\n")
+    task.cancel()
+    assert await box.receive() == "one"
+    await asyncio.sleep(0)
+    assert task.cancelled()
+
+
 async def test_a_receiver_may_give_up_by_itself_and_receive_again() -> None:
     box = Box()
     for _ in range(2):

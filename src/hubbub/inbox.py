@@ -5,6 +5,7 @@ Received bytes wait undecoded. Beyond a limit the socket is read no further, and
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
@@ -12,7 +13,6 @@ from .exceptions import FramingError
 from .framing import M
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Iterator, Sequence
 
     from .framing import Framing
@@ -60,6 +60,7 @@ class Inbox(ABC, Generic[M]):
         "_inbox_size",
         "_messages",
         "_receiver",
+        "_receiving",
         "_spent",
         "_throttle",
         "at_end",
@@ -84,7 +85,9 @@ class Inbox(ABC, Generic[M]):
         self._inbox: list[bytes] = _EMPTY
         self._inbox_size = 0
         self._messages: Iterator[M] = _NOTHING
+        # What the task that receives waits for, and that task.
         self._receiver: asyncio.Future[None] | None = None
+        self._receiving: asyncio.Task[Any] | None = None
 
     @property
     @abstractmethod
@@ -135,8 +138,7 @@ class Inbox(ABC, Generic[M]):
         messages: Sequence[M]
         if messages := list(self._messages):
             return messages
-        # A task that was cancelled a moment ago receives no more, although it has not run yet.
-        if self._receiver is not None and not self._receiver.cancelled():
+        if self._receiver is not None and not self._is_cancelled(self._receiver):
             raise RuntimeError("two tasks receive from the same connection; let one do it and share what it gets")
         throttle = self._throttle
         if throttle is not None and throttle.held:
@@ -191,11 +193,16 @@ class Inbox(ABC, Generic[M]):
     async def _wait(self) -> None:
         """Wait until somebody wakes the receiver."""
         receiver = self._receiver = self.loop.create_future()
+        self._receiving = asyncio.current_task()
         try:
             await receiver
         finally:
             if self._receiver is receiver:
-                self._receiver = None
+                self._receiver = self._receiving = None
+
+    def _is_cancelled(self, receiver: asyncio.Future[None]) -> bool:
+        """Whether the task that waits for `receiver` was cancelled, even if it was woken before and has yet to run."""
+        return receiver.done() and self._receiving is not None and self._receiving.cancelling() > 0
 
     async def _give_out(self, throttle: Throttle) -> Sequence[M]:
         """Some of the messages that are held, when it is their time. It may be cancelled, and then loses nothing."""
