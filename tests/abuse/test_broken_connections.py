@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import hubbub
 from hubbub.apps.relay import relay
 
-from abuse_tools import (
+from support.abuse_tools import (
     LIFTED,
     MIB,
     UNMEASURED,
@@ -26,10 +26,10 @@ from abuse_tools import (
     serving_with,
     settle,
 )
-from crowd import LINE_SIZE
-from figures import note, scaled
-from helpers import dial, eventually, serving
-from programs import ServerProgram, hubbub_serve, wait_until
+from support.crowd import LINE_SIZE
+from support.figures import note, scaled
+from support.helpers import dial, eventually, serving
+from support.programs import ServerProgram, hubbub_serve, wait_until
 
 UNLIMITED = {"clients_limit": None, "clients_per_address": None, "clients_per_subnet": None, "connect_rate": None}
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from abuse_peers import Talk, inside
-from abuse_tools import LIFTED, endings
-from figures import FULL, note, scaled
-from programs import hubbub_serve
+from support.abuse_peers import Talk, inside
+from support.abuse_tools import LIFTED, endings
+from support.figures import FULL, note, scaled
+from support.programs import hubbub_serve
 
 COUNT = scaled(50, 3)
 """Clients of each kind."""

@@ -6,9 +6,9 @@ import statistics
 import time
 from typing import Any
 
-from abuse_tools import LIFTED, MIB, UNMEASURED, Crowd, StreamSender, compare, mib
-from figures import FULL, note, scaled
-from programs import ServerProgram, hubbub_serve
+from support.abuse_tools import LIFTED, MIB, UNMEASURED, Crowd, StreamSender, compare, mib
+from support.figures import FULL, note, scaled
+from support.programs import ServerProgram, hubbub_serve
 
 PACE = 4 * MIB
 RETENTION = 16 * MIB
