@@ -19,6 +19,8 @@ from bench.catalogue import build_catalogue, make_certificate
 from certificates import make_certificates
 from programs import HUBBUB, Program, finish, miss, require_program, serving_program
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parent.parent
 PIECE_SIZE = 64 * 1024
 FOUND_OUT = re.compile(r" heard | comes | what was not said yet")
