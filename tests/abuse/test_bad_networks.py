@@ -16,6 +16,8 @@ from support.fault_proxy import Fault, FaultProxy
 from support.figures import note, scaled
 from support.programs import hubbub_serve
 
+pytestmark = pytest.mark.long
+
 SENDERS = 3
 READERS = 4
 SECONDS = scaled(60, 2)

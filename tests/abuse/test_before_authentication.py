@@ -26,6 +26,8 @@ from support.certificates import make_certificates
 from support.figures import FULL, note, scaled
 from support.programs import WAIT_TIME, Peer, hubbub_serve
 
+pytestmark = pytest.mark.long
+
 COUNT = scaled(1_000, 100)
 # All of them must have flooded before the first is late, and each of them has a TLS handshake.
 HANDSHAKE_TIME = scaled(30, 4)

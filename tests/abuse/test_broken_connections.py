@@ -10,6 +10,8 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 
+import pytest
+
 import hubbub
 from hubbub.apps.relay import relay
 
@@ -110,6 +112,7 @@ def test_16_a_server_that_is_told_to_end_in_mid_broadcast_delivers_what_was_broa
     assert seconds <= drain_time
 
 
+@pytest.mark.long
 def test_18_clients_that_come_and_go_for_long_leave_nothing_behind() -> None:
     slots, seconds, rounds = scaled(10_000, 300), scaled(30, 1), scaled(6, 8)
     with (

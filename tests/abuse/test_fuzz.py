@@ -89,6 +89,7 @@ def run_fuzzer(folder: Path, program: Path, *arguments: str) -> tuple[int, str]:
     return completed.returncode, completed.stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("target", TARGETS)
 def test_19_a_parser_holds_against_a_fuzzer(target: str, tmp_path: Path) -> None:
     require_atheris()
@@ -101,6 +102,7 @@ def test_19_a_parser_holds_against_a_fuzzer(target: str, tmp_path: Path) -> None
     note(19, f"{target}: executions in {FUZZING_TIME} s", executions[1], "none that fails")
 
 
+@pytest.mark.long
 def test_19_the_fuzzer_finds_what_does_not_hold(tmp_path: Path) -> None:
     require_atheris()
     # Otherwise all of the above would hold for want of a fuzzer that looks.

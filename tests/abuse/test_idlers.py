@@ -24,6 +24,8 @@ from support.abuse_tools import (
 from support.figures import FULL, note, scaled
 from support.programs import hubbub_serve
 
+pytestmark = pytest.mark.long
+
 CLIENTS = scaled(1000, 40)
 RETENTION = 16 * MIB
 SIZE = scaled(24, 8) * MIB

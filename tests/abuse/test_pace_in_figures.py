@@ -6,9 +6,13 @@ import statistics
 import time
 from typing import Any
 
+import pytest
+
 from support.abuse_tools import LIFTED, MIB, UNMEASURED, Crowd, StreamSender, compare, mib
 from support.figures import FULL, note, scaled
 from support.programs import ServerProgram, hubbub_serve
+
+pytestmark = pytest.mark.long
 
 PACE = 4 * MIB
 RETENTION = 16 * MIB

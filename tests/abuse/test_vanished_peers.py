@@ -13,6 +13,8 @@ from support.figures import note, scaled
 from support.hosts import two_hosts
 from support.programs import hubbub_serve, wait_until
 
+pytestmark = pytest.mark.long
+
 SWEEP = 1.0
 """Seconds between two looks at who has run out of patience, at most."""
 

@@ -19,6 +19,8 @@ from support.abuse_peers import TlsPeer
 from support.certificates import make_certificates
 from support.programs import HUBBUB, Program, finish, miss, require_program, serving_program
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 PIECE_SIZE = 64 * 1024
 FOUND_OUT = re.compile(r" heard | comes | what was not said yet")
