@@ -501,7 +501,7 @@ async def test_a_stranger_that_has_said_much_is_told_as_well(
         await peer.send(b"close sesame\n" + b"x" * 100 * KIB)
         await record.wait_for_refusals()
         # It listens when the server is done with it.
-        await eventually(lambda: not server._sessions._arrivals)
+        await eventually(lambda: not server._sessions.arrivals.tasks)
         plain = peer.writer.get_extra_info("socket") if isinstance(peer, Peer) else peer.plain
         assert plain.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
         if isinstance(peer, Peer):

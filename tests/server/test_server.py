@@ -843,7 +843,7 @@ async def test_a_server_that_closes_leaves_none_behind_that_was_on_the_way_in(tu
                 await server.close()
         assert all(client.ending is not None for client in record.clients)
         assert server.statistics().clients == 0
-        assert not server._sessions._arrivals
+        assert not server._sessions.arrivals.tasks
         assert not server._sessions._readers
 
 
@@ -865,7 +865,7 @@ async def test_a_close_that_is_cancelled_leaves_none_behind_that_was_on_the_way_
                     async with asyncio.timeout(WAIT_TIME):
                         while await asyncio.get_running_loop().sock_recv(plain, 1000):
                             pass
-            await eventually(lambda: not (server._sessions._arrivals or server._sessions._readers))
+            await eventually(lambda: not (server._sessions.arrivals.tasks or server._sessions._readers))
             assert all(client.ending is not None for client in record.clients)
 
 

@@ -48,6 +48,7 @@ class Member(Protocol):
         moved_at: when its socket was last seen to take something, on the loop's clock.
         leaving: how many rooms it has left and still reads.
         unsettled: how many of its cursors wait for a flush, and are placed then.
+        dropped: whether nothing is to be delivered to it any more.
     """
 
     client: Any
@@ -56,6 +57,7 @@ class Member(Protocol):
     transport: asyncio.Transport
     leaving: int
     unsettled: int
+    dropped: bool
 
     @property
     def framing(self) -> Framing[Any]:
@@ -64,10 +66,6 @@ class Member(Protocol):
     @property
     def moved_at(self) -> float:
         """See above."""
-
-    @property
-    def dropped(self) -> bool:
-        """Whether nothing is to be delivered to it any more."""
 
     def write(self, buffers: Sequence[Buffer]) -> None:
         """Write several pieces, while it is `direct`."""

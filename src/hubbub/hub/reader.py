@@ -63,6 +63,7 @@ class Reader(Generic[M]):
         token: the token of the connection: 64 random bits.
         transport: the transport of the link.
         direct: whether a flush may write to it at once: its transport takes data, and nothing else is to come before.
+        dropped: whether nothing is to be delivered to it any more.
         ending: why the connection ended; None as long as it has not.
         outbox: what the client is still to be sent.
         pumped_by: as `pump` above.
@@ -74,13 +75,13 @@ class Reader(Generic[M]):
     """
 
     __slots__ = (
-        "_dropped",
         "_sent_in",
         "_space",
         "_supervisor",
         "client",
         "cursors",
         "direct",
+        "dropped",
         "ending",
         "leaving",
         "link",
@@ -109,7 +110,7 @@ class Reader(Generic[M]):
         self.when_slow: str | None = None
         self.pumped_by = pump
         self._supervisor = supervisor
-        self._dropped = False
+        self.dropped = False
         # The turn in which something was sent at once.
         self._sent_in = 0
         # Made when somebody first waits: few readers ever need one.
@@ -124,11 +125,6 @@ class Reader(Generic[M]):
     def moved_at(self) -> float:
         """When its socket was last seen to take something, on the loop's clock."""
         return self.link.moved_at
-
-    @property
-    def dropped(self) -> bool:
-        """Whether nothing is to be delivered to it any more."""
-        return self._dropped
 
     @property
     def exhausted(self) -> bool:
@@ -283,7 +279,7 @@ class Reader(Generic[M]):
             self._supervisor.ended(self, ending)
         while self.cursors:
             self.leave(self.cursors[-1])
-        if not deliver and not self._dropped:
+        if not deliver and not self.dropped:
             self._drop()
         if not self.link.lost:
             self.pumped_by.pump_soon(self)
@@ -309,7 +305,7 @@ class Reader(Generic[M]):
         return self.pumped_by.horizon(self.token, self.cursors) if self.pumped_by.busy else NEVER
 
     def _drop(self) -> None:
-        self._dropped = True
+        self.dropped = True
         for cursor in self.outbox.cursors:
             cursor.owner.forget(cursor)
         self.outbox.clear()

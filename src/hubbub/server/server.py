@@ -157,7 +157,11 @@ class Server(Hub[M]):
         """The figures of this moment."""
         sessions = self._sessions
         return Statistics(
-            len(sessions.clients), len(self._rooms), sessions.accepted, dict(sessions.endings), sessions.slowed_count
+            len(sessions.clients),
+            len(self._rooms),
+            sessions.arrivals.accepted,
+            dict(sessions.endings),
+            sessions.slowed_count,
         )
 
     async def start(self) -> None:
@@ -230,7 +234,7 @@ class Server(Hub[M]):
         try:
             for listener in self.listeners:
                 for listening in await bind(listener, self.settings):
-                    acceptor = Acceptor(listening, listener, self._sessions, self._reserve, self.settings)
+                    acceptor = Acceptor(listening, listener, self._sessions.arrivals, self._reserve, self.settings)
                     self._acceptors.append(acceptor)
             self._addresses = tuple(Address.of(acceptor.listening.getsockname()) for acceptor in self._acceptors)
             for acceptor in self._acceptors:

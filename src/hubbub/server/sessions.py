@@ -8,14 +8,10 @@ import random
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Generic
 
-from ..door.acceptor import turn_away
-from ..door.arrival import Arrival, Refused
-from ..door.limits import Limits, Source
-from ..door.steps import introduce, open_plain
+from ..door.arrivals import Arrivals
 from ..framing import M
 from ..hub.client import Client, Handler
 from ..hub.hub import ROOT_ROOM
-from ..values.address import Address
 from ..values.ending import Ending, EndingCode
 from ..values.pace import Throttle
 from ..wire.periodic import Periodic
@@ -25,14 +21,15 @@ from .failures import LEFT, ending_of
 from .observation import Observer, tell
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Sequence
 
+    from ..door.arrival import Arrival
     from ..door.listener import Listener
     from ..hub.hub import Hub
     from ..hub.pump import Pump
     from ..hub.reader import Reader
     from ..hub.room import Room
+    from ..values.address import Address
 
 logger = logging.getLogger("hubbub")
 
@@ -58,14 +55,13 @@ class Sessions(Generic[M]):
 
     Attributes:
         hears_messages: whether the observer wants to know of each message; what nobody hears costs nothing.
-        accepted: how many connections there have been.
+        arrivals: those that are not clients yet.
         endings: how many have ended, by code.
         slowed_count: how often a client was held to its rate.
         left_over: the tasks of handlers that swallowed their cancellation when the server closed.
     """
 
     def __init__(self, server: Hub[M], pump: Pump, handler: Handler[M], observer: Observer[M]) -> None:
-        self.accepted = 0
         self.endings: Counter[EndingCode] = Counter()
         self.slowed_count = 0
         self.left_over: set[asyncio.Task[None]] = set()
@@ -76,7 +72,6 @@ class Sessions(Generic[M]):
         self._observer = observer
         self._settings = server.settings
         # The task of each, which may end after its connection has, and the other way round.
-        self._arrivals: dict[Arrival[M], asyncio.Task[None]] = {}
         self._readers: dict[Reader[M], asyncio.Task[None]] = {}
         self._paused: set[Reader[M]] = set()
         # Those whose handler has ended, and whose connection has not.
@@ -85,39 +80,16 @@ class Sessions(Generic[M]):
         self._graces: dict[Reader[M], asyncio.TimerHandle] = {}
         self._closing = False
         self._hurried = False
-        self._limits = Limits(self._settings)
+        self.arrivals = Arrivals(server.framing, self._settings, self._serve, self._refused)
         self._connections = 0
         self._changed = Pulse()
         self._deadlines = Deadlines(self._settings, self._readers.keys(), self._paused)
-        self._forget_bursts = Periodic(FORGET_INTERVAL, self._limits.forget)
+        self._forget_bursts = Periodic(FORGET_INTERVAL, self.arrivals.forget_bursts)
 
     @property
     def clients(self) -> frozenset[Client[M]]:
         """The clients that have not ended."""
         return frozenset(reader.client for reader in self._readers if reader.ending is None)
-
-    def take(self, connection: socket.socket, peername: Any, listener: Listener[M]) -> None:
-        """Serve a connection that was just accepted, or refuse it."""
-        self.accepted += 1
-        origin = self._address_of(peername)
-        if ending := self._limits.refusal_to_all():
-            self._turn_away(connection, origin, listener, ending)
-            return
-        loop = asyncio.get_running_loop()
-        framing = listener.framing or self._server.framing
-        arrival = Arrival(
-            listener, connection, origin, framing=framing, settings=self._settings, loop=loop, admit=self._admit
-        )
-        if origin.host not in listener.proxies and (ending := self._admit(arrival)):
-            self._turn_away(connection, origin, listener, ending)
-            return
-        self._limits.total += 1
-        self._arrivals[arrival] = loop.create_task(self._serve(arrival), name="hubbub client")
-
-    def refuse(self, connection: socket.socket, peername: Any, listener: Listener[M], ending: Ending) -> None:
-        """Close a connection that was just accepted, and say why."""
-        self.accepted += 1
-        self._turn_away(connection, self._address_of(peername), listener, ending)
 
     # What a reader tells.
 
@@ -171,8 +143,7 @@ class Sessions(Generic[M]):
             # Those who were accepted by then, and of whom nothing is asked, are clients a few turns later.
             for _ in range(OPENING_TURNS):
                 await asyncio.sleep(0)
-            for task in self._arrivals.values():
-                task.cancel()
+            self.arrivals.cancel()
             # From now on all handlers have the same time.
             self._closing = True
             while self._graces:
@@ -189,12 +160,12 @@ class Sessions(Generic[M]):
             self._forget_bursts.stop()
             for reader in self._readers:
                 reader.link.abort()
-            others = {*self._readers.values(), *self._arrivals.values()} - {caller}
+            others = {*self._readers.values(), *self.arrivals.tasks} - {caller}
             for task in others:
                 task.cancel()
-        await self._wait_until(
-            lambda: not self._connections and all(task.done() for task in others), self._settings.cancel_time
-        )
+        if others:
+            await asyncio.wait(others, timeout=self._settings.cancel_time)
+        await self._wait_until(lambda: not self._connections, self._settings.cancel_time)
         for reader, task in self._readers.items():
             if task in others:
                 self.left_over.add(task)
@@ -226,19 +197,9 @@ class Sessions(Generic[M]):
 
     async def _serve(self, arrival: Arrival[M]) -> None:
         """Open the connection, run the handler, then end the connection."""
-        try:
-            if arrival.listener.introduces:
-                await introduce(arrival)
-            else:
-                await open_plain(arrival)
-            reader = self._let_in(arrival)
-        except Refused as refused:
-            await self._see_off(arrival, refused.ending)
+        if not await self.arrivals.open(arrival):
             return
-        except asyncio.CancelledError:
-            self._refused(arrival.origin, _SHUTDOWN)
-            self._forget_arrival(arrival)
-            raise
+        reader = self._let_in(arrival)
         # It would be kept for as long as the client stays.
         del arrival
         ending = _CANCELLED
@@ -272,7 +233,7 @@ class Sessions(Generic[M]):
         client = Client(self._server, room, link, arrival.origin, pump=self._pump, supervisor=self)
         reader = client._reader
         link.hand_to(reader, throttle)
-        self._readers[reader] = self._arrivals.pop(arrival)
+        self._readers[reader] = self.arrivals.leave(arrival)
         self._connections += 1
         if not link.writable:
             self._paused.add(reader)
@@ -290,57 +251,18 @@ class Sessions(Generic[M]):
     def _room_of(self, listener: Listener[M]) -> Room[M]:
         return self._server.root if listener.room == ROOT_ROOM else self._server.room(listener.room)
 
-    async def _see_off(self, arrival: Arrival[M], ending: Ending) -> None:
-        """Tell a connection that it may not come in, if there is still a way to."""
-        self._refused(arrival.origin, ending)
-        try:
-            arrival.see_off(ending)
-            await arrival.link.wait_closed()
-        finally:
-            self._forget_arrival(arrival)
-
-    def _admit(self, arrival: Arrival[M]) -> Ending | None:
-        """Why a connection may not come in from its address; None if it may, and then it counts."""
-        host = arrival.origin.host
-        if ending := arrival.listener.access.refusal(host):
-            return ending
-        if (source := Source.of(host)) and (ending := self._limits.refusal(source, arrival.loop.time())):
-            return ending
-        arrival.counted = True
-        return None
-
-    def _turn_away(self, connection: socket.socket, origin: Address, listener: Listener[M], ending: Ending) -> None:
-        framing = listener.framing or self._server.framing
-        turn_away(connection, b"" if listener.tls else framing.encode_text(ending.reason))
-        self._refused(origin, ending)
-
     def _refused(self, origin: Address, ending: Ending) -> None:
         self.endings[ending.code] += 1
         logger.debug("%s was not let in: %s", origin, ending)
         tell(self._observer.refused, origin, ending)
-
-    def _forget_arrival(self, arrival: Arrival[M]) -> None:
-        self._arrivals.pop(arrival, None)
-        if not arrival.link.lost:
-            arrival.link.abort()
-        self._release(arrival.origin.host, counted=arrival.counted)
 
     def _forget(self, reader: Reader[M]) -> None:
         self._readers.pop(reader, None)
         self._handled.discard(reader)
         if not reader.link.lost:
             reader.link.abort()
-        self._release(reader.client.address, counted=True)
-
-    def _release(self, host: str, *, counted: bool) -> None:
-        self._limits.total -= 1
-        if counted and (source := Source.of(host)):
-            self._limits.release(source)
+        self.arrivals.release(reader.client.address)
         self._changed.fire()
-
-    def _address_of(self, peername: Any) -> Address:
-        # The other end of a Unix socket has no name.
-        return Address.of(peername) if isinstance(peername, tuple) else Address("unix", self.accepted)
 
     def _cancel_handler(self, reader: Reader[M]) -> None:
         del self._graces[reader]
