@@ -156,13 +156,8 @@ class Server(Hub[M]):
     def statistics(self) -> Statistics:
         """The figures of this moment."""
         sessions = self._sessions
-        return Statistics(
-            len(sessions.clients),
-            len(self._rooms),
-            sessions.arrivals.accepted,
-            dict(sessions.endings),
-            sessions.slowed_count,
-        )
+        accepted, endings = sessions.arrivals.accepted, dict(sessions.endings)
+        return Statistics(len(sessions.clients), len(self._rooms), accepted, endings, sessions.slowed_count)
 
     async def start(self) -> None:
         """Listen. On return, clients can connect, and `addresses` says where.

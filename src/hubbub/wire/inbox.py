@@ -5,7 +5,6 @@ Received bytes wait undecoded. Beyond a limit the socket is read no further, and
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
@@ -13,6 +12,7 @@ from ..framing import M
 from ..values.errors import FramingError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Iterator, Sequence
 
     from ..framing import Framing
