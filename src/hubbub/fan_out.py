@@ -294,10 +294,14 @@ class FanOut(Generic[M]):
 
     def _overrun(self, chunk: Chunk) -> None:
         """The log has dropped `chunk`: what becomes of those who stand there?"""
-        for cursor in [*self._moving.pop(chunk, ()), *self._still.pop(chunk, ())]:
+        cursors = [*self._moving.pop(chunk, ()), *self._still.pop(chunk, ())]
+        for cursor in cursors:
             cursor.chunk = None
             self._adrift.setdefault(cursor.token, {})[cursor] = None
-            cursor.reader.overrun(cursor)
+        for cursor in cursors:
+            # A reader may have several cursors here, and the first may have ended it.
+            if not cursor.reader.dropped:
+                cursor.reader.overrun(cursor)
         if self._adrift:
             for token in chunk.excluded:
                 for cursor in self._adrift.get(token, ()):
