@@ -169,7 +169,11 @@ class Reader(Generic[M]):
 
     def leave(self, fan_out: FanOut[M]) -> None:
         """Leave a room, having read what it has now."""
-        fan_out.leave(self.rooms.pop(fan_out))
+        cursor = self.rooms.pop(fan_out)
+        fan_out.leave(cursor)
+        if not cursor.finished:
+            # What it hears from now on, as from a room of the same name, comes behind what this one still has for it.
+            self.send(b"")
 
     def pump(self) -> int:
         """Write until the transport is full, nothing is left that may be written, or enough is written for one turn.
