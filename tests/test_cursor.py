@@ -1,474 +1,393 @@
-"""One reader's place in a log, and all that one client is still to be sent."""
+"""One reader's place in a log."""
 
 from __future__ import annotations
 
-from hubbub.cursor import SPLICE_COST, Cursor, Lag, Outbox
-from hubbub.framing import ByteLines, Delimited
-from hubbub.log import BATCH_COST, SMALL_CHUNK, Log, Renderer
+from collections.abc import Sequence
+from typing import Any
 
-AMPLE = 2**30
-FRAMING = ByteLines()
-OTHER_FRAMING = Delimited(b"|")
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from hubbub.chunk import Buffer
+from hubbub.cursor import Lag
+from hubbub.framing import BytesFraming
+from hubbub.outbox import NEVER
+from hubbub.rendering import CannotTell
 
-class Room:
-    """A log with a name, which its messages begin with."""
+from logs import AMPLE, FRAMING, OTHER_FRAMING, TOKENS, Failing, Seat, Source, leave, messages_in, offset_of
 
-    def __init__(self, name: bytes) -> None:
-        self.name = name
-        self.log = Log(FRAMING, AMPLE)
+ME, OTHER = TOKENS[:2]
 
-    def say(self, text: bytes, *, exclude: Cursor[Room] | None = None, flush: bool = True) -> None:
-        self.log.append(FRAMING.encode([self.name + text]), 1, time=0.0, exclude=exclude)
-        if flush:
-            self.log.flush()
-            self.log.compact()
-
-    def fill_chunk(self) -> None:
-        """Say something so long that nothing else is in its chunk."""
-        self.say(b"x" * SMALL_CHUNK)
-
-    def reader(self, *, notice: bool = True) -> Cursor[Room]:
-        """A cursor that reads what is said from now on."""
-        return Cursor(self.log, self.log.mark(), self, lambda missed: b"missed %d\n" % missed if notice else b"")
-
-    def other_reader(self) -> Cursor[Room]:
-        """A cursor that reads what is said from now on in another framing."""
-        return Cursor(self.log, self.log.mark(), self, lambda missed: b"missed %d|" % missed, RENDERER)
+FRAMINGS = pytest.mark.parametrize("framing", [FRAMING, OTHER_FRAMING], ids=["own", "other"])
 
 
-RENDERER = Renderer(FRAMING, OTHER_FRAMING, b"missed 1|")
+def heard(cursor: Seat, tick: int = NEVER) -> list[bytes]:
+    """What the next reads give, up to the one that gives nothing."""
+    messages: list[bytes] = []
+    while buffers := cursor.read(tick):
+        messages += messages_of(cursor, buffers)
+    return messages
 
 
-def lose_chunk(room: Room, *cursors: Cursor[Room]) -> None:
-    """Drop the oldest chunk, having moved `cursors` behind it."""
-    chunk = room.log.chunk_at(room.log.oldest)
-    for cursor in cursors:
-        cursor.skip(chunk)
-    room.log.drop()
+def messages_of(cursor: Seat, buffers: Sequence[Buffer]) -> list[bytes]:
+    framing = cursor.rendering.framing
+    assert isinstance(framing, BytesFraming)
+    return messages_in(buffers, framing)
 
 
-def outbox_of(*cursors: Cursor[Room]) -> Outbox[Room]:
-    outbox: Outbox[Room] = Outbox()
-    for cursor in cursors:
-        outbox.add(cursor)
-    return outbox
+@FRAMINGS
+def test_a_cursor_reads_what_is_flushed_after_it_and_no_more(framing: BytesFraming) -> None:
+    source = Source(retention=AMPLE)
+    source.say(b"before")
+    cursor = source.cursor(framing=framing)
+    source.say(b"a")
+    source.say(b"b", flush=False)
+    assert heard(cursor) == [b"a"]
+    assert not cursor.waiting
+    source.flush()
+    assert cursor.waiting
+    assert heard(cursor) == [b"b"]
+    assert not cursor.waiting
 
 
-def drain(outbox: Outbox[Room]) -> list[bytes]:
-    """All that may be read now, as lines; the long ones by their first byte."""
-    wire = b""
-    while buffers := outbox.read():
-        wire += b"".join(buffers)
-    return [line if len(line) < SMALL_CHUNK else line[:1] for line in wire.splitlines()]
+@FRAMINGS
+def test_a_cursor_reads_at_most_a_chunk_at_once(framing: BytesFraming) -> None:
+    source = Source()
+    cursor = source.cursor(framing=framing)
+    source.say(b"a", b"b")
+    source.say(b"c")
+    assert messages_of(cursor, cursor.read(NEVER)) == [b"a", b"b"]
+    assert messages_of(cursor, cursor.read(NEVER)) == [b"c"]
 
 
-def leave(cursor: Cursor[Room]) -> None:
-    cursor.end = cursor.log.mark().seq
+@FRAMINGS
+def test_a_cursor_reads_on_in_a_chunk_that_has_grown(framing: BytesFraming) -> None:
+    source = Source(retention=AMPLE)
+    cursor = source.cursor(framing=framing)
+    for message in (b"a", b"b", b"c"):
+        source.say(message)
+        assert source.log.chunk_at(cursor.at).start.seq == 0
+        assert heard(cursor) == [message]
 
 
-def test_a_cursor_reads_what_is_flushed_after_it_and_no_more() -> None:
-    room = Room(b"")
-    room.say(b"before")
-    outbox = outbox_of(room.reader())
-    room.say(b"a")
-    room.say(b"b", flush=False)
-    assert drain(outbox) == [b"a"]
-    room.log.flush()
-    assert drain(outbox) == [b"b"]
-    assert drain(outbox) == []
-
-
-def test_a_cursor_reads_at_most_a_chunk_at_once() -> None:
-    room = Room(b"")
-    cursor = room.reader()
-    room.fill_chunk()
-    room.say(b"a")
-    assert len(b"".join(cursor.read(stop=2))) == SMALL_CHUNK + 1
-    assert cursor.read(stop=2) == [b"a\n"]
-
-
-def test_a_chunk_without_anything_for_the_reader_is_passed_over() -> None:
-    room = Room(b"")
-    cursor = room.reader()
-    room.say(b"x" * SMALL_CHUNK, exclude=cursor)
-    room.say(b"a")
-    assert cursor.read(stop=2) == [b"a\n"]
-
-
-def test_a_reader_that_is_excluded_from_all_reads_nothing_and_is_at_the_head() -> None:
-    room = Room(b"")
-    cursor = room.reader()
-    room.say(b"a", exclude=cursor)
-    assert cursor.read(stop=1) == []
+@FRAMINGS
+def test_a_cursor_does_not_read_what_its_connection_is_excluded_from(framing: BytesFraming) -> None:
+    source = Source()
+    cursor = source.cursor(ME, framing=framing)
+    source.say(b"its own", excluded=ME)
+    source.say(b"a", excluded=OTHER)
+    source.say(b"its own", excluded=ME)
+    assert messages_of(cursor, cursor.read(NEVER)) == [b"a"]
+    assert cursor.read(NEVER) == []
     assert cursor.lag == Lag(0, 0)
 
 
-def test_lag_is_the_head_minus_the_cursor() -> None:
-    red, green = Room(b"red "), Room(b"green ")
-    outbox = outbox_of(red.reader(), green.reader())
-    red.say(b"a")
-    green.say(b"a")
-    green.say(b"b", flush=False)
-    red_size, green_size = BATCH_COST + len(b"red a\n"), BATCH_COST + len(b"green a\n")
-    assert [cursor.lag for cursor in outbox.cursors] == [Lag(1, red_size), Lag(2, 2 * green_size)]
-    assert outbox.lag == Lag(3, red_size + 2 * green_size)
-    drain(outbox)
-    assert outbox.lag == Lag(1, green_size)
+def test_a_rejoin_at_an_earlier_message_stays_excluded() -> None:
+    source = Source()
+    source.say(b"a", b"its own", excluded=ME)
+    source.say(b"b")
+    assert heard(source.cursor(ME, since=1)) == [b"b"]
+    assert heard(source.cursor(OTHER, since=1)) == [b"its own", b"b"]
 
 
-def test_a_leaving_reader_reads_what_the_room_had_and_no_more() -> None:
-    room = Room(b"")
-    cursor = room.reader()
-    outbox = outbox_of(cursor)
-    room.say(b"a", flush=False)
+@FRAMINGS
+def test_a_cursor_may_join_in_the_middle_of_a_batch(framing: BytesFraming) -> None:
+    source = Source()
+    source.say(b"a", b"b", b"c")
+    source.say(b"d")
+    for since in range(5):
+        assert heard(source.cursor(framing=framing, since=since)) == [b"a", b"b", b"c", b"d"][since:]
+
+
+@FRAMINGS
+def test_a_cursor_reads_what_was_broadcast_before_a_tick_and_no_more(framing: BytesFraming) -> None:
+    source = Source(retention=AMPLE)
+    cursor = source.cursor(framing=framing)
+    source.say(b"a")
+    tick = source.clock.place()
+    source.say(b"b")
+    assert heard(cursor, tick) == [b"a"]
+    assert cursor.waiting
+    assert cursor.tick == tick
+    assert heard(cursor, tick + 1) == [b"b"]
+
+
+def test_the_tick_of_a_cursor_is_that_of_what_it_reads_next_or_of_its_joining() -> None:
+    source = Source(retention=AMPLE)
+    ticks = []
+    for message in (b"a", b"b", b"c"):
+        ticks.append(source.clock.place())
+        source.say(message)
+    late = source.cursor(since=0)
+    joined = late.joined
+    assert joined > ticks[-1]
+    assert late.tick == joined
+    source.clock.place()
+    source.say(b"d")
+    heard(late, joined + 1)
+    assert late.tick == source.log.batch_at(late.at).tick == joined + 1
+
+
+def test_the_tick_of_a_cursor_that_retention_has_passed_is_that_of_its_joining() -> None:
+    source = Source()
+    cursor = source.cursor()
+    source.say(b"a")
+    source.clock.place()
+    source.say(b"b")
+    assert source.drop()
+    assert cursor.tick == cursor.joined
+    heard(cursor)
+    # At the oldest message it is one like any other.
+    source.say(b"c")
+    assert source.drop()
+    assert cursor.at == source.log.oldest
+    assert cursor.tick == source.log.batch_at(cursor.at).tick > cursor.joined
+
+
+def test_lag_is_the_head_minus_the_cursor_and_counts_what_is_pending() -> None:
+    source = Source()
+    cursor = source.cursor()
+    assert cursor.lag == Lag(0, 0)
+    source.say(b"a", b"b")
+    source.say(b"c", flush=False)
+    assert cursor.lag == Lag(3, offset_of([b"a", b"b"], [b"c"]))
+    heard(cursor)
+    assert cursor.lag == Lag(1, offset_of([b"c"]))
+
+
+# Leaving.
+
+
+@FRAMINGS
+def test_a_leaving_reader_reads_what_the_room_had_and_no_more(framing: BytesFraming) -> None:
+    source = Source()
+    cursor = source.cursor(framing=framing)
+    source.say(b"a")
+    source.say(b"b", flush=False)
     leave(cursor)
-    room.say(b"b")
+    source.say(b"c", flush=False)
+    assert cursor.lag.messages == 2
+    assert heard(cursor) == [b"a"]
     assert not cursor.finished
-    assert not outbox.idle
-    assert cursor.read(stop=2) == [b"a\n"]
-    assert cursor.read(stop=2) == []
+    assert not cursor.waiting
+    source.flush()
+    assert cursor.waiting
+    assert heard(cursor) == [b"b"]
     assert cursor.finished
-    assert outbox.idle
+    assert not cursor.waiting
 
 
-def test_a_reader_that_does_not_leave_is_never_finished() -> None:
-    assert not Room(b"").reader().finished
-
-
-def test_a_skipped_reader_is_told_how_many_messages_it_missed() -> None:
-    room = Room(b"")
-    cursor = room.reader()
-    room.say(b"a")
-    room.say(b"b", exclude=cursor)
-    room.say(b"c")
-    room.fill_chunk()
-    room.say(b"d")
-    lose_chunk(room, cursor)
-    lose_chunk(room, cursor)
-    assert drain(outbox_of(cursor)) == [b"missed 3", b"d"]
-
-
-def test_a_reader_that_missed_only_what_was_not_for_it_is_told_nothing() -> None:
-    room = Room(b"")
-    cursor = room.reader()
-    room.say(b"x" * SMALL_CHUNK, exclude=cursor)
-    room.say(b"a")
-    lose_chunk(room, cursor)
-    assert drain(outbox_of(cursor)) == [b"a"]
-
-
-def test_a_reader_without_a_notice_reads_on_where_the_log_starts() -> None:
-    room = Room(b"")
-    cursor = room.reader(notice=False)
-    room.fill_chunk()
-    room.say(b"a")
-    lose_chunk(room, cursor)
-    assert cursor.read(stop=2) == [b"a\n"]
-
-
-def test_a_leaving_reader_is_told_of_what_it_missed_before_it_left_and_no_more() -> None:
-    room = Room(b"")
-    cursor = room.reader()
-    outbox = outbox_of(cursor)
-    room.say(b"a")
-    leave(cursor)
-    room.say(b"b")
-    room.fill_chunk()
-    lose_chunk(room, cursor)
+def test_a_reader_that_leaves_when_it_has_read_everything_is_finished_at_once() -> None:
+    source = Source()
+    cursor = source.cursor()
     assert not cursor.finished
-    assert not outbox.idle
-    assert drain(outbox) == [b"missed 1"]
-    assert cursor.finished
-    assert outbox.idle
-
-
-def test_a_private_message_comes_behind_what_the_rooms_had() -> None:
-    red, green = Room(b"red "), Room(b"green ")
-    outbox = outbox_of(red.reader(), green.reader())
-    red.say(b"a", flush=False)
-    outbox.send(b"private\n")
-    red.say(b"b")
-    green.say(b"c")
-    assert outbox.has_private
-    heard = drain(outbox)
-    assert heard[:2] == [b"red a", b"private"]
-    assert sorted(heard[2:]) == [b"green c", b"red b"]
-    assert not outbox.has_private
-
-
-def test_a_private_message_waits_for_a_flush_of_what_is_before_it() -> None:
-    room = Room(b"")
-    outbox = outbox_of(room.reader())
-    room.say(b"a", flush=False)
-    outbox.send(b"private\n")
-    assert drain(outbox) == []
-    assert not outbox.idle
-    room.log.flush()
-    assert drain(outbox) == [b"a", b"private"]
-
-
-def test_private_messages_in_a_row_are_read_at_once() -> None:
-    room = Room(b"")
-    outbox = outbox_of(room.reader())
-    outbox.send(b"one\n")
-    outbox.send(b"two\n")
-    room.say(b"a")
-    outbox.send(b"three\n")
-    assert outbox.read() == [b"one\n", b"two\n"]
-    assert drain(outbox) == [b"a", b"three"]
-
-
-def test_private_messages_that_wait_are_counted() -> None:
-    outbox = outbox_of()
-    outbox.send(b"one\n")
-    outbox.send(b"three\n")
-    assert outbox.private_size == 10 + 2 * SPLICE_COST
-    outbox.read()
-    assert outbox.private_size == 0
-
-
-def test_what_was_missed_after_a_private_message_is_told_after_it() -> None:
-    room = Room(b"")
-    cursor = room.reader()
-    outbox = outbox_of(cursor)
-    outbox.send(b"private\n")
-    room.fill_chunk()
-    room.say(b"a")
-    lose_chunk(room, cursor)
-    assert drain(outbox) == [b"private", b"missed 1", b"a"]
-
-
-def test_what_was_missed_before_a_private_message_is_told_before_it() -> None:
-    room = Room(b"")
-    cursor = room.reader()
-    outbox = outbox_of(cursor)
-    room.fill_chunk()
     leave(cursor)
-    room.say(b"a")
-    lose_chunk(room, cursor)
-    outbox.send(b"private\n")
-    assert drain(outbox) == [b"missed 1", b"private"]
-
-
-def test_the_rooms_take_turns() -> None:
-    red, green = Room(b"r"), Room(b"g")
-    outbox = outbox_of(red.reader(), green.reader())
-    for room in (red, red, green, green):
-        room.fill_chunk()
-    assert drain(outbox) == [b"r", b"g", b"r", b"g"]
-
-
-def test_a_client_that_leaves_a_room_and_returns_hears_it_in_order() -> None:
-    room = Room(b"")
-    cursor = room.reader()
-    outbox = outbox_of(cursor)
-    for name in (b"a", b"b", b"c"):
-        room.say(name * SMALL_CHUNK)
-    leave(cursor)
-    room.say(b"while away" * SMALL_CHUNK)
-    outbox.add(room.reader())
-    for name in (b"d", b"e"):
-        room.say(name * SMALL_CHUNK)
-    assert drain(outbox) == [b"a", b"b", b"c", b"d", b"e"]
-
-
-def test_a_client_that_returns_waits_for_what_it_had_left_to_hear() -> None:
-    room = Room(b"")
-    cursor = room.reader()
-    outbox = outbox_of(cursor)
-    room.say(b"a", flush=False)
-    leave(cursor)
-    outbox.add(Cursor(room.log, room.log.oldest, room, lambda missed: b""), before=b"before\n")
-    assert drain(outbox) == []
-    room.log.flush()
-    assert drain(outbox) == [b"a", b"before", b"a"]
-
-
-def test_what_keeps_a_place_without_a_message_is_nothing_to_write() -> None:
-    room = Room(b"")
-    cursor = room.reader()
-    outbox = outbox_of(cursor)
-    room.say(b"a", flush=False)
-    outbox.send(b"private\n")
-    leave(cursor)
-    # What it hears from now on has to wait for what it had left to hear.
-    outbox.add(room.reader())
-    room.log.flush()
-    buffers = [outbox.read() for _ in range(3)]
-    # Transports of asyncio, from Python 3.12 on, never get rid of an empty buffer at the end of several.
-    assert buffers == [[b"a\n"], [b"private\n"], []]
-
-
-def test_what_keeps_a_place_by_itself_does_not_hold_up_what_is_behind_it() -> None:
-    room = Room(b"")
-    outbox = outbox_of()
-    for text in (b"a", b"b"):
-        cursor = room.reader()
-        outbox.add(cursor)
-        room.say(text)
-        leave(cursor)
-    outbox.add(room.reader())
-    room.say(b"c")
-    assert drain(outbox) == [b"a", b"b", b"c"]
-    assert outbox.private_size == 0
-
-
-def test_an_outbox_is_idle_when_nothing_waits_and_exhausted_when_no_room_is_read() -> None:
-    room = Room(b"")
-    cursor = room.reader()
-    outbox = outbox_of(cursor)
-    assert outbox.idle
-    assert not outbox.exhausted
-    room.say(b"a", flush=False)
-    assert not outbox.idle
-    room.log.flush()
-    drain(outbox)
-    assert outbox.idle
-    outbox.remove(cursor)
-    assert outbox.exhausted
-    outbox.send(b"private\n")
-    assert not outbox.idle
-    assert not outbox.exhausted
-
-
-def test_a_cleared_outbox_has_nothing_left() -> None:
-    room = Room(b"")
-    outbox = outbox_of(room.reader())
-    room.say(b"a")
-    outbox.send(b"private\n")
-    outbox.clear()
-    assert outbox.read() == []
-    assert outbox.exhausted
-    assert outbox.private_size == 0
-
-
-# A reader in another framing than the log's.
-
-
-def drain_other(outbox: Outbox[Room]) -> list[bytes]:
-    """The same as `drain` in the other framing."""
-    wire = b""
-    while buffers := outbox.read():
-        wire += b"".join(buffers)
-    messages = OTHER_FRAMING.decoder(2 * SMALL_CHUNK).feed(wire)
-    assert OTHER_FRAMING.encode(messages) == wire
-    return [message if len(message) < SMALL_CHUNK else message[:1] for message in messages]
-
-
-def test_a_reader_in_another_framing_reads_the_same_messages() -> None:
-    room = Room(b"")
-    here, there = outbox_of(room.reader()), outbox_of(room.other_reader())
-    room.say(b"a")
-    room.say(b"b", flush=False)
-    assert drain(here) == drain_other(there) == [b"a"]
-    room.log.flush()
-    assert drain(here) == drain_other(there) == [b"b"]
-    assert drain_other(there) == []
-    for name in (b"c", b"d"):
-        room.say(name * SMALL_CHUNK)
-    room.say(b"e")
-    assert drain(here) == drain_other(there) == [b"c", b"d", b"e"]
-    assert here.lag == there.lag == Lag(0, 0)
-
-
-def test_a_reader_in_another_framing_reads_at_most_a_chunk_at_once() -> None:
-    room = Room(b"")
-    cursor = room.other_reader()
-    room.fill_chunk()
-    room.say(b"a")
-    assert b"".join(cursor.read(stop=2)) == b"x" * SMALL_CHUNK + b"|"
-    assert cursor.at.seq == 1
-    assert cursor.read(stop=2) == [b"a|"]
-
-
-def test_a_reader_in_another_framing_does_not_read_what_it_is_excluded_from() -> None:
-    room = Room(b"")
-    cursor = room.other_reader()
-    outbox = outbox_of(cursor)
-    room.say(b"a")
-    room.say(b"its own", exclude=cursor)
-    room.say(b"b")
-    room.say(b"x" * SMALL_CHUNK, exclude=cursor)
-    room.say(b"c")
-    assert drain_other(outbox) == [b"a", b"b", b"c"]
-    room.say(b"its own", exclude=cursor)
-    assert outbox.read() == []
-    assert cursor.lag == Lag(0, 0)
-
-
-def test_a_reader_in_another_framing_reads_on_in_a_chunk_that_has_grown() -> None:
-    room = Room(b"")
-    cursor = room.other_reader()
-    outbox = outbox_of(cursor)
-    for name in (b"a", b"b", b"c"):
-        room.say(name)
-        assert room.log.chunk_at(room.log.oldest).end.seq == room.log.head.seq
-        assert drain_other(outbox) == [name]
-    room.say(b"d")
-    room.say(b"its own", exclude=cursor)
-    room.say(b"e")
-    assert drain_other(outbox) == [b"d", b"e"]
-
-
-def test_a_reader_in_another_framing_may_stop_within_a_chunk() -> None:
-    room = Room(b"")
-    cursor = room.other_reader()
-    for name in (b"a", b"b", b"c"):
-        room.say(name)
-        room.log.mark()
-    assert b"".join(cursor.read(stop=2)) == b"a|b|"
-    assert b"".join(cursor.read(stop=3)) == b"c|"
-
-
-def test_a_skipped_reader_in_another_framing_is_told_in_its_own_and_reads_on() -> None:
-    room = Room(b"")
-    cursor = room.other_reader()
-    room.say(b"a")
-    room.say(b"its own", exclude=cursor)
-    room.fill_chunk()
-    room.say(b"b")
-    lose_chunk(room, cursor)
-    lose_chunk(room, cursor)
-    assert drain_other(outbox_of(cursor)) == [b"missed 2", b"b"]
-
-
-def test_a_message_that_the_readers_framing_cannot_carry_is_told_as_missed_in_its_place() -> None:
-    room = Room(b"")
-    here, there = outbox_of(room.reader()), outbox_of(room.other_reader())
-    for text in (b"a", b"b|c", b"d"):
-        room.say(text)
-    assert drain(here) == [b"a", b"b|c", b"d"]
-    assert drain_other(there) == [b"a", b"missed 1", b"d"]
-
-
-def test_a_reader_whose_framing_carries_nothing_of_a_chunk_and_is_told_nothing_reads_nothing_of_it() -> None:
-    room = Room(b"")
-    silent = Renderer(FRAMING, OTHER_FRAMING, b"")
-    cursor = Cursor(room.log, room.log.mark(), room, lambda _missed: b"", silent)
-    room.say(b"b|c")
-    room.say(b"|" * SMALL_CHUNK)
-    assert cursor.read(stop=2) == []
-    assert cursor.lag == Lag(0, 0)
-    room.say(b"d")
-    assert cursor.read(stop=3) == [b"d|"]
-
-
-def test_a_leaving_reader_in_another_framing_reads_what_the_room_had_and_no_more() -> None:
-    room = Room(b"")
-    cursor = room.other_reader()
-    outbox = outbox_of(cursor)
-    room.say(b"a", flush=False)
-    leave(cursor)
-    room.say(b"b")
-    assert drain_other(outbox) == [b"a"]
     assert cursor.finished
 
 
-def test_private_messages_keep_their_place_in_another_framing() -> None:
-    room = Room(b"")
-    outbox = outbox_of(room.other_reader())
-    room.say(b"a", flush=False)
-    outbox.send(b"private|")
-    room.say(b"b")
-    assert drain_other(outbox) == [b"a", b"private", b"b"]
+# Retention.
+
+
+def test_a_reader_that_retention_has_passed_is_told_how_many_it_missed_and_reads_on() -> None:
+    source = Source()
+    cursor = source.cursor()
+    source.say(b"a", b"b")
+    source.say(b"c")
+    source.say(b"d")
+    source.say(b"e")
+    for _ in range(2):
+        assert source.drop()
+    assert cursor.waiting
+    assert heard(cursor) == [b"3 missed", b"d", b"e"]
+
+
+def test_a_reader_in_another_framing_is_told_in_its_own() -> None:
+    source = Source()
+    cursor = source.cursor(framing=OTHER_FRAMING)
+    source.say(b"a")
+    source.say(b"b")
+    source.drop()
+    assert cursor.read(NEVER) == [b"1 missed|"]
+    assert cursor.read(NEVER) == [b"b|"]
+
+
+def test_a_reader_that_is_told_nothing_reads_on_where_the_log_starts() -> None:
+    source = Source()
+    cursor = source.cursor(notice=None)
+    source.say(b"a")
+    source.say(b"b")
+    source.drop()
+    assert cursor.read(NEVER) == [b"b\n"]
+
+
+def test_a_reader_whose_framing_cannot_tell_it_what_it_missed_is_an_error_once() -> None:
+    def fails(message: bytes) -> None:
+        if b"missed" in message:
+            raise ValueError
+
+    source = Source()
+    cursor = source.cursor(framing=Failing(fails))
+    source.say(b"a")
+    source.say(b"b")
+    source.drop()
+    with pytest.raises(CannotTell, match="1 messages are missing"):
+        cursor.read(NEVER)
+
+
+def test_what_excludes_the_reader_is_not_missed() -> None:
+    source = Source()
+    cursor, other = source.cursor(ME), source.cursor(OTHER)
+    for message, excluded in ((b"a", ME), (b"b", OTHER), (b"c", 0), (b"d", ME), (b"e", 0)):
+        source.say(message, excluded=excluded)
+    for _ in range(4):
+        assert source.drop()
+    assert heard(cursor) == [b"2 missed", b"e"]
+    assert heard(other) == [b"3 missed", b"e"]
+
+
+def test_a_reader_that_missed_only_what_excludes_it_is_told_nothing() -> None:
+    source = Source()
+    cursor = source.cursor()
+    source.say(b"its own", excluded=ME)
+    source.say(b"a")
+    source.drop()
+    assert heard(cursor) == [b"a"]
+
+
+def test_what_was_missed_is_told_once_and_what_is_missed_later_by_itself() -> None:
+    source = Source()
+    cursor = source.cursor()
+    for message in (b"a", b"b", b"c"):
+        source.say(message, excluded=ME if message == b"a" else 0)
+    source.drop()
+    source.drop()
+    assert messages_of(cursor, cursor.read(NEVER)) == [b"1 missed"]
+    source.say(b"d")
+    source.drop()
+    assert heard(cursor) == [b"1 missed", b"d"]
+    assert heard(cursor) == []
+
+
+def test_a_chunk_that_the_reader_has_read_is_not_passed_over() -> None:
+    source = Source()
+    cursor = source.cursor()
+    source.say(b"its own", excluded=ME)
+    source.say(b"a")
+    chunk = source.log.chunk_at(cursor.at)
+    heard(cursor)
+    cursor.pass_over(chunk)
+    assert cursor.passed == 0
+
+
+def test_a_leaving_reader_misses_what_was_said_before_it_left_and_no_more() -> None:
+    source = Source()
+    cursor = source.cursor()
+    source.say(b"a")
+    source.say(b"its own", excluded=ME)
+    leave(cursor)
+    source.say(b"b", excluded=ME)
+    source.say(b"c")
+    source.say(b"d")
+    while source.drop():
+        pass
+    assert cursor.waiting
+    assert not cursor.finished
+    assert heard(cursor) == [b"1 missed"]
+    assert cursor.finished
+    assert not cursor.waiting
+
+
+# What the framing of the reader cannot carry.
+
+
+def test_a_message_that_the_framing_cannot_carry_is_told_as_missed_in_its_place() -> None:
+    source = Source()
+    cursor = source.cursor(framing=OTHER_FRAMING)
+    source.say(b"a", b"b|c", b"d")
+    source.say(b"|")
+    assert heard(cursor) == [b"a", b"1 missed", b"d", b"1 missed"]
+
+
+def test_chunks_of_which_the_reader_gets_nothing_are_passed_over_in_one_read() -> None:
+    source = Source()
+    cursor = source.cursor(ME, framing=OTHER_FRAMING, notice=None)
+    source.say(b"b|c")
+    source.say(b"its own", excluded=ME)
+    source.say(b"|")
+    source.say(b"d")
+    assert cursor.read(NEVER) == [b"d|"]
+    source.say(b"|")
+    assert cursor.read(NEVER) == []
+    assert cursor.lag == Lag(0, 0)
+
+
+# Against a naive model.
+
+steps = st.one_of(
+    st.tuples(st.just("say"), st.integers(1, 3), st.sampled_from((0, ME, OTHER)), st.booleans()),
+    st.tuples(st.just("place")),
+    st.tuples(st.just("flush")),
+    st.tuples(st.just("drop")),
+    st.tuples(st.just("join"), st.sampled_from(TOKENS), st.sampled_from((FRAMING, OTHER_FRAMING)), st.integers(0, 9)),
+    st.tuples(st.just("leave"), st.integers(0, 9)),
+    st.tuples(st.just("read"), st.integers(0, 9), st.integers(0, 6)),
+)
+
+
+@given(st.lists(steps, max_size=40), st.sampled_from((0, 4000)))
+@settings(max_examples=300, deadline=None)
+def test_whatever_happens_a_reader_gets_what_is_due_or_is_told_how_much_it_is_not(
+    script: list[Any], retention: int
+) -> None:
+    source = Source(retention=retention)
+    said: list[tuple[bytes, int, int]] = []
+    """Each message, whom it excludes, and its tick."""
+
+    def due(cursor: Seat, start: int, stop: int, tick: int = NEVER) -> list[bytes]:
+        return [message for message, excluded, at in said[start:stop] if excluded != cursor.token and at < tick]
+
+    def read(cursor: Seat, tick: int) -> None:
+        before, oldest = cursor.at.seq, source.log.oldest.seq
+        stop = source.log.readable.seq if cursor.end is None else min(cursor.end, source.log.readable.seq)
+        assert cursor.stop == stop
+        assert cursor.waiting is (before < stop)
+        buffers = cursor.read(tick)
+        messages = messages_of(cursor, buffers)
+        missed = len(due(cursor, before, min(oldest, stop)))
+        if missed:
+            assert messages == [b"%d missed" % missed]
+            assert cursor.at.seq == oldest
+            return
+        start = max(before, oldest)
+        assert messages == due(cursor, start, cursor.at.seq, tick)
+        assert start <= cursor.at.seq <= max(start, stop)
+        if not messages:
+            assert not due(cursor, start, stop, tick)
+        lag = max(0, (len(said) if cursor.end is None else cursor.end) - cursor.at.seq)
+        assert cursor.finished is (cursor.end is not None and not lag)
+
+    for step in script:
+        match step:
+            case "say", count, excluded, flush:
+                messages = [b"%d" % (len(said) + index) for index in range(count)]
+                said += [(message, excluded, source.clock.now) for message in messages]
+                source.say(*messages, excluded=excluded, flush=flush)
+            case ("place",):
+                source.clock.place()
+            case ("flush",):
+                source.flush()
+            case ("drop",):
+                source.drop()
+            case "join", token, framing, back:
+                since = max(source.log.oldest.seq, len(said) - back)
+                source.cursor(token, framing=framing, since=since)
+            case "leave", index if index < len(source.cursors) and source.cursors[index].end is None:
+                leave(source.cursors[index])
+            case "read", index, back if index < len(source.cursors):
+                read(source.cursors[index], source.clock.now + 1 - back)
+    source.flush()
+    for cursor in source.cursors:
+        while cursor.waiting:
+            read(cursor, NEVER)
+        assert cursor.at.seq >= cursor.stop

@@ -388,3 +388,13 @@ async def test_a_flush_in_slices_keeps_the_order_for_all_whatever_happens_betwee
         assert await heard(private) == [f"{letter}{number}" for number in numbers for letter in "apb"]
         assert await heard(slow) == [f"{letter}{number}" for number in numbers for letter in "abs"]
         assert await heard(leaving) == both[:102]
+
+
+async def test_history_is_that_of_the_moment_it_was_asked_for() -> None:
+    async with serving(idle, settings=hubbub.Settings(retention=4 * KIB)) as (server, _):
+        await server.broadcast("before")
+        start = server.root.oldest
+        history = server.root.history(since=start)
+        while server.root.holds(start):
+            await server.broadcast("x" * 4 * KIB)
+        assert [entry.message async for entry in history] == ["before"]

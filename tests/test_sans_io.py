@@ -16,6 +16,7 @@ CORE = [
     "address",
     "admission",
     "cursor",
+    "declaration",
     "endings",
     "exceptions",
     "log",

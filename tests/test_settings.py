@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, fields
 from math import inf, nan
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from hubbub.settings import KIB, MIB, Settings
+from hubbub.declaration import COUNT, RATE, SECONDS, SIZE, TEXT
+from hubbub.settings import DECLARATIONS, KIB, MIB, Settings
 
 LEAST = {
     "retention": 4 * KIB,
@@ -46,26 +48,34 @@ ABOVE_ZERO = [
     "message_rate",
     "idle_time",
 ]
-OPTIONAL = [
-    "pace",
-    "clients_limit",
-    "clients_per_address",
-    "clients_per_subnet",
-    "connect_rate",
-    "message_rate",
-    "byte_rate",
-    "idle_time",
-]
+TEXTS = ["when_slow", "notice", "farewell"]
 
 
-def settings_with(name: str, value: float) -> Settings:
+def settings_with(name: str, value: Any) -> Settings:
     option: dict[str, Any] = {name: value}
     return Settings(**option)
 
 
-def test_every_figure_has_a_limit() -> None:
-    figures = {field.name for field in fields(Settings) if field.name not in {"when_slow", "notice", "farewell"}}
-    assert figures == {*LEAST, *ABOVE_ZERO}
+def test_every_setting_is_tested_here() -> None:
+    assert {*LEAST, *ABOVE_ZERO, *TEXTS} == DECLARATIONS.keys() == {field.name for field in fields(Settings)}
+
+
+@pytest.mark.parametrize("name", DECLARATIONS)
+def test_a_setting_may_be_none_where_its_annotation_says_so(name: str) -> None:
+    declaration = DECLARATIONS[name]
+    types = get_args(get_type_hints(Settings)[name])
+    assert (declaration.none is not None) == (NoneType in types)
+    if declaration.none is not None:
+        assert getattr(settings_with(name, None), name) is None
+
+
+@pytest.mark.parametrize("name", DECLARATIONS)
+def test_a_setting_says_what_it_means_in_sentences(name: str) -> None:
+    declaration = DECLARATIONS[name]
+    assert declaration.meaning[0].isupper()
+    assert declaration.meaning.endswith(".")
+    unit = {SIZE: "ytes", SECONDS: "Seconds ", RATE: " per second", COUNT: "", TEXT: ""}[declaration.kind]
+    assert unit in declaration.meaning
 
 
 @pytest.mark.parametrize(("name", "least"), LEAST.items())
@@ -90,16 +100,39 @@ def test_a_time_that_is_waited_for_is_more_than_zero(name: str, value: float) ->
         settings_with(name, value)
 
 
-@pytest.mark.parametrize("name", [*LEAST, *ABOVE_ZERO])
-def test_no_figure_is_nan(name: str) -> None:
-    with pytest.raises(ValueError, match=f"^{name} is nan"):
+@pytest.mark.parametrize("name", ABOVE_ZERO)
+def test_a_time_or_a_rate_is_not_nan(name: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name} is nan; it must be more than 0$"):
         settings_with(name, nan)
 
 
-@pytest.mark.parametrize("name", OPTIONAL)
-def test_what_need_not_be_limited_may_be_none(name: str) -> None:
-    option: dict[str, Any] = {name: None}
-    assert getattr(Settings(**option), name) is None
+@pytest.mark.parametrize("name", ["drain_time", "linger_time", "spread_time"])
+def test_a_time_that_may_be_zero_is_not_nan_either(name: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name} is nan; it must be at least 0$"):
+        settings_with(name, nan)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("retention", "16M", "retention is '16M'; it must be a whole number of bytes"),
+        ("retention", 1e6, "retention is 1000000.0; it must be a whole number of bytes"),
+        ("retention", None, "retention is None; it must be a whole number of bytes"),
+        ("byte_rate", nan, "byte_rate is nan; it must be a whole number of bytes or None"),
+        ("backlog", True, "backlog is True; it must be a whole number"),
+        ("connect_rate", "fast", "connect_rate is 'fast'; it must be a number or None"),
+        ("patience", None, "patience is None; it must be a number of seconds"),
+        ("farewell", b"bye", "farewell is b'bye'; it must be a string or None"),
+    ],
+)
+def test_a_value_of_another_type_is_named_with_its_setting(name: str, value: Any, message: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        settings_with(name, value)
+    assert str(caught.value) == message
+
+
+def test_a_whole_number_is_a_time_or_a_rate_too() -> None:
+    assert (Settings(patience=3).patience, Settings(connect_rate=3).connect_rate) == (3, 3)
 
 
 def test_the_time_over_which_ends_are_spread_is_a_part_of_the_drain_time() -> None:

@@ -1,4 +1,4 @@
-"""Noticing who stands still."""
+"""What has stood still for too long."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ looks = st.lists(st.tuples(st.floats(0, 6), st.dictionaries(st.sampled_from("abc
 
 
 def unchanged_since(history: list[tuple[float, dict[str, int]]], key: str) -> float:
-    """When a key was first seen in the state that it has had ever since; the naive way."""
+    """When a key was first seen in the state that it still has, found the naive way."""
     since, state = history[-1][0], history[-1][1][key]
     for when, states in reversed(history):
         if states.get(key) != state:
@@ -23,7 +23,7 @@ def unchanged_since(history: list[tuple[float, dict[str, int]]], key: str) -> fl
 
 
 @given(looks)
-def test_those_are_named_who_were_seen_in_one_state_for_the_time_or_longer(
+def test_keys_seen_in_one_state_for_the_time_or_longer_are_found(
     looks: list[tuple[float, dict[str, int]]],
 ) -> None:
     standstill: Standstill[str] = Standstill(TIME)
@@ -36,7 +36,7 @@ def test_those_are_named_who_were_seen_in_one_state_for_the_time_or_longer(
         assert set(standstill.look(states.items(), now)) == expected
 
 
-def test_it_remembers_nobody_who_is_gone() -> None:
+def test_an_absent_key_is_forgotten() -> None:
     standstill: Standstill[str] = Standstill(TIME)
     standstill.look([("a", 1)], 0.0)
     standstill.look([], 5.0)

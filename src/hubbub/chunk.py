@@ -98,12 +98,17 @@ class Chunk:
         return self.batches[-1].end
 
     @property
+    def data(self) -> bytes:
+        """The bytes of all batches in the log's own framing; joined at the first call after an addition."""
+        if len(self._pieces) != 1:
+            self._pieces = [b"".join(self._pieces)]
+        return self._pieces[0]
+
+    @property
     def wire(self) -> Wire:
-        """The bytes in the log's own framing; joined at the first call after an addition."""
+        """The same, with the end of each batch."""
         if self._wire is None:
-            data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-            self._pieces = [data]
-            self._wire = Wire(data, list(accumulate(batch.size for batch in self.batches)))
+            self._wire = Wire(self.data, list(accumulate(batch.size for batch in self.batches)))
         return self._wire
 
     def begin(self, batch: Batch) -> None:
@@ -158,6 +163,10 @@ class Chunk:
             rest = b"" if batch.excluded == token else rendering.rest(self, first, at.seq - batch.start.seq)
             return [rest] if rest else [], batch.end
         return self._cut(rendering.wire_of(self), first, last, self.excluded.get(token, ())), batches[last - 1].end
+
+    def without(self, wire: Wire, token: int) -> list[Buffer]:
+        """The bytes of all batches but those that exclude the connection with that token."""
+        return self._cut(wire, 0, len(self.batches), self.excluded.get(token, ()))
 
     def count_excluded(self, token: int, start: int, stop: int) -> int:
         """How many messages from `start` up to `stop` exclude the connection with that token."""

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Generic, cast
+from typing import TYPE_CHECKING, Any, Generic
 
 from . import policies
+from .address import Address
 from .endings import Ending, EndingCode
 from .exceptions import ConnectionClosed
 from .framing import M
+from .outbox import SPLICE_COST
 from .reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from .address import Address
     from .cursor import Lag
     from .hub import Hub
     from .link import Link
@@ -40,7 +41,7 @@ class Client(Generic[M]):
         connected_at: when it connected, in seconds since 1970.
     """
 
-    __slots__ = ("__weakref__", "_address", "_name", "_reader", "_state", "connected_at", "room", "server")
+    __slots__ = ("__weakref__", "_host", "_name", "_port", "_reader", "_state", "connected_at", "room", "server")
 
     def __init__(
         self,
@@ -55,13 +56,13 @@ class Client(Generic[M]):
         self.server = server
         self.room = room
         self.connected_at = time.time()
-        self._address = address
-        self._name = str(address)
+        self._host, self._port = address
+        self._name: str | None = None
         self._state: dict[str, Any] | None = None
         self._reader = Reader(self, link, pump, supervisor)
 
     def __str__(self) -> str:
-        return self._name
+        return self.name
 
     def __repr__(self) -> str:
         return f"<Client {self.name}{f' ({self.ending})' if self.ending else ''}>"
@@ -80,17 +81,20 @@ class Client(Generic[M]):
     @property
     def name(self) -> str:
         """Its address and port, as in "127.0.0.1:54052"; `str` gives it too."""
+        # Made on first use: an idle client has no need of it.
+        if self._name is None:
+            self._name = str(Address(self._host, self._port))
         return self._name
 
     @property
     def address(self) -> str:
         """Its IP address, which a trusted proxy may have told; "unix" where it came through a Unix socket."""
-        return self._address.host
+        return self._host
 
     @property
     def port(self) -> int:
         """Its port; through a Unix socket, a number of its own."""
-        return self._address.port
+        return self._port
 
     @property
     def certificate_name(self) -> str | None:
@@ -145,7 +149,7 @@ class Client(Generic[M]):
     @property
     def rooms(self) -> frozenset[Room[M]]:
         """The rooms it is in."""
-        return frozenset(cast("Room[M]", fan_out.room) for fan_out in self._reader.rooms)
+        return frozenset(cursor.owner.room for cursor in self._reader.cursors)
 
     @property
     def lag(self) -> Lag:
@@ -195,7 +199,8 @@ class Client(Generic[M]):
         """Send it private messages as `send` does, at the price of one."""
         reader = self._reader
         wire = reader.framing.encode(messages)
-        if reader.full:
+        # As `full` says, but this is for each message.
+        if reader.outbox.private_size + SPLICE_COST * reader.leaving >= reader.link.settings.outbox_limit:
             await reader.wait_for_space()
         if reader.ending is not None:
             raise ConnectionClosed(self.name, reader.ending)
@@ -248,7 +253,7 @@ class Client(Generic[M]):
             room = self.server.room(room, keep=False)
         if room.closed or room.fan_out.pump is not reader.pumped_by:
             raise ValueError(f"room {room} is not one of this server's rooms, or was closed")
-        if room.fan_out not in reader.rooms:
+        if self not in room:
             try:
                 reader.join(room.fan_out, since)
             finally:
@@ -264,8 +269,8 @@ class Client(Generic[M]):
         The client has left at once. Then this waits as `join` does; it may be cancelled.
         """
         reader = self._reader
-        if room.fan_out in reader.rooms:
-            reader.leave(room.fan_out)
+        if (cursor := room.fan_out.members.get(reader.token)) is not None:
+            reader.leave(cursor)
         if reader.full:
             await reader.wait_for_space()
 

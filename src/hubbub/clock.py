@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Final
+
+NEVER: Final = sys.maxsize
+"""A tick that does not come."""
+
 
 class Clock:
     """Counts the places between the messages of all rooms of a server, so that one number orders them all.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from .chunk import Buffer, Chunk, Mark
@@ -10,7 +10,17 @@ if TYPE_CHECKING:
     from .rendering import Rendering
 
 Owner = TypeVar("Owner")
-Reader = TypeVar("Reader")
+Reader = TypeVar("Reader", bound="Connected")
+
+
+class Connected(Protocol):
+    """What a cursor needs of its reader.
+
+    Attributes:
+        token: the token of its connection.
+    """
+
+    token: int
 
 
 class Lag(NamedTuple):
@@ -27,10 +37,8 @@ class Cursor(Generic[Owner, Reader]):
     is told how many it missed. So a reader that takes nothing costs nothing, however much it misses.
 
     Args:
-        log: the log it reads.
         rendering: how it reads.
-        reader: what reads it, for the owner's use.
-        token: the token of its connection; see `Batch.excluded`.
+        reader: what reads it.
         at: where it starts.
         joined: the tick at which it joined.
         owner: what keeps the log, for the caller's use.
@@ -39,48 +47,53 @@ class Cursor(Generic[Owner, Reader]):
         at: the next message it will read.
         end: the `seq` before which it will stop, once the reader is leaving.
         ready: whether the next flush may write to its reader.
+        index: where it is among the cursors of its reader, for the reader's use.
         chunk: the chunk that it stands in while it is behind, for the owner's use.
         passed: how many messages that exclude it were dropped since it last read.
     """
 
     __slots__ = (
-        "_missed",
         "at",
         "chunk",
         "end",
+        "index",
         "joined",
-        "log",
         "owner",
         "passed",
         "reader",
         "ready",
         "rendering",
-        "token",
     )
 
     def __init__(
         self,
-        log: Log[Any],
         rendering: Rendering[Any],
         reader: Reader,
         *,
-        token: int,
         at: Mark,
         joined: int,
         owner: Owner,
     ) -> None:
-        self.log = log
         self.rendering = rendering
         self.reader = reader
-        self.token = token
         self.at = at
         self.joined = joined
         self.owner = owner
         self.end: int | None = None
+        self.index = 0
         self.chunk: Chunk | None = None
         self.ready = False
         self.passed = 0
-        self._missed = 0
+
+    @property
+    def log(self) -> Log[Any]:
+        """The log it reads."""
+        return self.rendering.log
+
+    @property
+    def token(self) -> int:
+        """The token of its connection; see `Batch.excluded`."""
+        return self.reader.token
 
     @property
     def lag(self) -> Lag:
@@ -96,17 +109,17 @@ class Cursor(Generic[Owner, Reader]):
     @property
     def waiting(self) -> bool:
         """Whether there is something for it to read now, if only a notice."""
-        return self._missed > 0 or self.at.seq < self.stop
+        return self.at.seq < self.stop
 
     @property
     def finished(self) -> bool:
         """Whether it is leaving and has read all that it was to read."""
-        return self.end is not None and not self._missed and self.at.seq >= self.end
+        return self.end is not None and self.at.seq >= self.end
 
     @property
     def tick(self) -> int:
         """The tick of what it reads next, or of its joining, if that was later; it must be waiting."""
-        if self._missed or self.at.seq < self.log.oldest.seq:
+        if self.at.seq < self.log.oldest.seq:
             return self.joined
         return max(self.joined, self.log.batch_at(self.at).tick)
 
@@ -116,12 +129,8 @@ class Cursor(Generic[Owner, Reader]):
         Raises:
             CannotTell: the reader missed messages, and its framing cannot say so.
         """
-        if self.at.seq < self.log.oldest.seq:
-            self._skip()
-        if self._missed:
-            missed, self._missed = self._missed, 0
-            if notice := self.rendering.notice(missed):
-                return [notice]
+        if (missed := self._skip()) and (notice := self.rendering.notice(missed)):
+            return [notice]
         while self.at.seq < (stop := self.stop):
             before = self.at
             chunk = self.log.chunk_at(before)
@@ -135,9 +144,13 @@ class Cursor(Generic[Owner, Reader]):
         if self.at.seq < chunk.end.seq:
             self.passed += chunk.count_excluded(self.token, self.at.seq, self.end or chunk.end.seq)
 
-    def _skip(self) -> None:
+    def _skip(self) -> int:
+        """Go to the oldest message, if retention has passed the cursor; how many messages the reader missed."""
         oldest = self.log.oldest
+        if self.at.seq >= oldest.seq:
+            return 0
         lost = oldest.seq if self.end is None else min(self.end, oldest.seq)
-        self._missed += max(0, lost - self.at.seq - self.passed)
+        missed = max(0, lost - self.at.seq - self.passed)
         self.passed = 0
         self.at = oldest
+        return missed

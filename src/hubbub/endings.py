@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum, unique
 
+from .text import printable
+
 
 @unique
 class EndingCode(StrEnum):
@@ -64,13 +66,15 @@ class EndingCode(StrEnum):
 class Ending:
     """Why one connection ended.
 
+    Its text is always one line. The reason may quote the peer, so control characters and line ends in it are escaped.
+
     Attributes:
         code: the kind of ending, for counters and decisions.
-        reason: one line for people.
+        reason: why, for people.
     """
 
     code: EndingCode
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.code}: {self.reason}"
+        return f"{self.code}: {printable(self.reason)}"

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from .cursor import Cursor
 from .framing import M
-from .outbox import NEVER
 from .pulse import Pulse
 from .rendering import Rendering
 
@@ -91,9 +90,10 @@ class FanOut(Generic[M]):
         at = log.mark() if since is None else log.locate(since)
         clock = self.pump.clock
         rendering = self.rendering_in(reader.framing)
-        cursor: Seat = Cursor(log, rendering, reader, token=reader.token, at=at, joined=clock.place(), owner=self)
-        # What is sent to it in private from now on comes behind what it is to read first.
-        clock.stamped = True
+        cursor: Seat = Cursor(rendering, reader, at=at, joined=clock.place(), owner=self)
+        if since is not None:
+            # What is sent to it in private from now on comes behind what it is to read first.
+            clock.stamped = True
         self.members[reader.token] = cursor
         if self.place(cursor):
             reader.fall_behind(cursor)
@@ -150,13 +150,14 @@ class FanOut(Generic[M]):
         """How the log looks in a framing."""
         rendering = self._renderings.get(framing)
         if rendering is None:
-            rendering = self._renderings[framing] = Rendering(self._log.framing, framing, self.room.settings.notice)
+            rendering = self._renderings[framing] = Rendering(self._log, framing, self.room.settings.notice)
         return rendering
 
-    def blocks(self, cursor: Seat, tick: int) -> bool:
-        """Whether a message from before `tick` is still to be flushed, for the reader at `cursor`."""
-        pending = self._log.pending_tick
-        return (pending is not None and pending < tick) or (cursor.ready and cursor.at.seq < self._log.readable.seq)
+    def horizon(self, cursor: Seat) -> int:
+        """The tick up to which everything was flushed for the reader at `cursor`."""
+        if cursor.ready and cursor.at.seq < self._log.readable.seq:
+            return self._log.batch_at(cursor.at).tick
+        return self._log.pending_tick
 
     # The flush.
 
@@ -191,7 +192,7 @@ class FanOut(Generic[M]):
 
     def _write(self, chunk: Chunk, rendering: Rendering[M], cursors: list[Seat]) -> None:
         try:
-            data = rendering.wire_of(chunk).data
+            data = rendering.data_of(chunk)
         except Exception as error:
             self._fail(cursors, error)
             return
@@ -208,10 +209,8 @@ class FanOut(Generic[M]):
                 continue
             try:
                 if excluded and cursor.token in excluded:
-                    buffers, cursor.at = chunk.read(rendering, start, end.seq, NEVER, cursor.token)
-                    # The very mark: the next flush compares by identity.
                     cursor.at = end
-                    if buffers:
+                    if buffers := chunk.without(rendering.wire_of(chunk), cursor.token):
                         reader.write(buffers)
                 else:
                     cursor.at = end

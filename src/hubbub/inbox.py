@@ -45,6 +45,12 @@ class Receiver(Protocol[M]):  # type: ignore[misc] # M is invariant elsewhere
 class Inbox(ABC, Generic[M]):
     """The receiving half of a connection.
 
+    Args:
+        owner: is told of messages.
+        framing: how they are cut from the stream.
+        settings: the limits.
+        loop: the event loop.
+
     Attributes:
         framing: how messages are cut from the stream.
         settings: the limits.
@@ -59,6 +65,7 @@ class Inbox(ABC, Generic[M]):
         "_inbox",
         "_inbox_size",
         "_messages",
+        "_owner",
         "_receiver",
         "_spent",
         "_throttle",
@@ -70,7 +77,10 @@ class Inbox(ABC, Generic[M]):
         "settings",
     )
 
-    def __init__(self, framing: Framing[M], settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, owner: Receiver[M], framing: Framing[M], settings: Settings, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._owner = owner
         self.framing = framing
         self.settings = settings
         self.loop = loop
@@ -90,11 +100,6 @@ class Inbox(ABC, Generic[M]):
     @abstractmethod
     def lost(self) -> bool:
         """Whether there is no connection: not any more, or not yet."""
-
-    @property
-    @abstractmethod
-    def receiver(self) -> Receiver[M]:
-        """What is told of messages."""
 
     @abstractmethod
     def pause_reading(self) -> None:
@@ -132,20 +137,31 @@ class Inbox(ABC, Generic[M]):
         Raises:
             RuntimeError: another task is receiving from the same connection.
         """
-        messages: Sequence[M]
-        if messages := list(self._messages):
-            return messages
+        if self._messages is not _NOTHING:
+            rest, self._messages = list(self._messages), _NOTHING
+            if rest:
+                return rest
+            # While it waits, it would be kept.
+            del rest
+        messages: Sequence[M] = ()
         # A task that was cancelled a moment ago receives no more, although it has not run yet.
         if self._receiver is not None and not self._receiver.cancelled():
             raise RuntimeError("two tasks receive from the same connection; let one do it and share what it gets")
         throttle = self._throttle
         if throttle is not None and throttle.held:
             return await self._give_out(throttle)
-        while not (messages := self._decode()) and not self._spent:
-            if self.at_end or self.lost:
-                # The next look is the last.
+        while not self._spent:
+            if self._inbox or self.at_end or self.lost:
+                if messages := self._decode():
+                    break
                 continue
-            await self._wait()
+            # As `_wait` does, but this is for each message.
+            receiver = self._receiver = self.loop.create_future()
+            try:
+                await receiver
+            finally:
+                if self._receiver is receiver:
+                    self._receiver = None
         if throttle is not None:
             throttle.receive(messages, self.bytes_received, self.loop.time())
             return await self._give_out(throttle)
@@ -200,7 +216,7 @@ class Inbox(ABC, Generic[M]):
     async def _give_out(self, throttle: Throttle) -> Sequence[M]:
         """Some of the messages that are held, when it is their time. It may be cancelled, and then loses nothing."""
         if throttle.delay(self.loop.time()) > 0:
-            self.receiver.on_slowed()
+            self._owner.on_slowed()
         while throttle.held and (delay := throttle.delay(self.loop.time())) > 0:
             timer = self.loop.call_later(delay, self._wake_receiver)
             try:
@@ -214,9 +230,7 @@ class Inbox(ABC, Generic[M]):
             self._receiver.set_result(None)
 
     def _decode(self) -> Sequence[M]:
-        """The messages in what has arrived."""
-        if self._spent:
-            return []
+        """The messages in what has arrived, or at the end."""
         failure = None
         try:
             messages = self._decoder.feed(self._take_inbox()) if self._inbox else self._decode_end()
@@ -225,11 +239,11 @@ class Inbox(ABC, Generic[M]):
             messages, failure = error.messages, error
         if messages:
             self.messages_received += len(messages)
-            self.receiver.on_received(messages)
+            self._owner.on_received(messages)
         if replies := self._decoder.take_replies():
-            self.receiver.on_replies(replies)
+            self._owner.on_replies(replies)
         if failure:
-            self.receiver.on_failed(failure)
+            self._owner.on_failed(failure)
         return messages
 
     def _decode_end(self) -> Sequence[M]:

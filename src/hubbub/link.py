@@ -46,17 +46,18 @@ class Link(Inbox[M], asyncio.Protocol):
         moved_at: when the socket was last seen to take something, or to stop taking, on the loop's clock.
     """
 
-    __slots__ = ("_closed", "_linger", "_owner", "_unsent", "moved_at", "state", "transport", "writable")
+    _owner: Owner[M]
+
+    __slots__ = ("_closed", "_linger", "_unsent", "moved_at", "state", "transport", "writable")
 
     def __init__(
         self, owner: Owner[M], framing: Framing[M], settings: Settings, loop: asyncio.AbstractEventLoop
     ) -> None:
-        super().__init__(framing, settings, loop)
+        super().__init__(owner, framing, settings, loop)
         self.state = State.OPENING
         self.transport: asyncio.Transport
         self.writable = False
         self.moved_at = 0.0
-        self._owner = owner
         # Made when somebody first waits: few connections ever need one.
         self._closed: Pulse | None = None
         self._linger: asyncio.TimerHandle | None = None
@@ -65,10 +66,6 @@ class Link(Inbox[M], asyncio.Protocol):
     @property
     def lost(self) -> bool:
         return self.state is State.CLOSED or self.state is State.OPENING
-
-    @property
-    def receiver(self) -> Receiver[M]:
-        return self._owner
 
     def hand_to(self, owner: Owner[M], throttle: Throttle | None = None) -> None:
         """Tell another owner from now on; `throttle` holds what is received to a rate."""

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple
 
 from .chunk import BATCH_COST, Batch, Chunk, Mark
+from .clock import NEVER
 from .exceptions import PositionLost
 from .framing import M
 from .position import Position, new_term
@@ -64,8 +65,9 @@ class Log(Generic[M]):
         self.readable = Mark(0, 0)
         self.pending_size = 0
         self.pending_appends = 0
-        # The terms of this log, each with the seq it began at. In memory there is one.
-        self._terms = {new_term(): 0}
+        self._term = new_term()
+        # Every term of this log, with the seq it began at. In memory there is one.
+        self._terms = {self._term: 0}
         # Whether messages that come one after the other can share a batch, and be found in it again.
         self._joins = framing.self_delimiting
         self._retention = retention
@@ -89,13 +91,12 @@ class Log(Generic[M]):
 
     def position(self, seq: int) -> Position:
         """The position of the place after `seq` messages."""
-        term = next(term for term, first in reversed(self._terms.items()) if first <= seq)
-        return Position(term, seq)
+        return Position(self._term, seq)
 
     @property
-    def pending_tick(self) -> int | None:
-        """The tick of the first batch that waits for a flush; None where nothing waits."""
-        return self._pending.batches[0].tick if self._pending.batches else None
+    def pending_tick(self) -> int:
+        """The tick of the first batch that waits for a flush; NEVER where nothing waits."""
+        return self._pending.batches[0].tick if self._pending.batches else NEVER
 
     def append(
         self, wire: bytes, count: int, *, time: float, sender: str = "", token: int = 0, excluded: int = 0
@@ -120,7 +121,8 @@ class Log(Generic[M]):
             or batch.sender != sender
             or not self._joins
         ):
-            batch = Batch(self.head, clock.now, time, sender, token, excluded)
+            start = self.readable if batch is None else batch.end
+            batch = Batch(start, clock.now, time, sender, token, excluded)
             clock.stamped = True
             pending.begin(batch)
             self.pending_size += BATCH_COST
@@ -132,6 +134,8 @@ class Log(Generic[M]):
     def flush(self) -> Chunk:
         """Make what is pending readable, and return it; it stays a chunk of its own until `compact`."""
         chunk = self._pending
+        if not chunk.batches:
+            return chunk
         self.readable = self.head
         self._pending = Chunk()
         self.pending_size = 0
@@ -181,23 +185,22 @@ class Log(Generic[M]):
     def batches_since(self, seq: int) -> Iterator[tuple[Batch, bytes]]:
         """The batches from the one that holds message `seq` on, the pending ones too, each with its bytes.
 
-        Retention takes away none of them meanwhile.
+        Retention takes none of them away after the call.
         """
-        for chunk in [*self._chunks, self._pending]:
-            if chunk.batches and seq < chunk.end.seq:
-                for index, batch in enumerate(list(chunk.batches)):
-                    if seq < batch.end.seq:
-                        yield batch, chunk.bytes_of(index)
-                        seq = batch.end.seq
+        return _batches_since(seq, [*self._chunks, self._pending])
 
     def entries_since(self, seq: int) -> Iterator[Entry[M]]:
-        """The messages from `seq` up to the head as it is now, with what is known of each; decoded batch by batch."""
-        stop = self.mark().seq
-        for batch, wire in self.batches_since(seq):
+        """The messages from `seq` up to the head, with what is known of each; decoded batch by batch.
+
+        They are those of the moment of the call, however much later they are read.
+        """
+        return self._entries_of(self.batches_since(seq), seq, self.mark().seq)
+
+    def _entries_of(self, batches: Iterator[tuple[Batch, bytes]], seq: int, stop: int) -> Iterator[Entry[M]]:
+        for batch, wire in batches:
             if batch.start.seq >= stop:
                 return
-            # A batch is of one term.
-            term = self.position(batch.end.seq).term
+            term = self._term
             messages = self.framing.decoder(len(wire)).feed(wire)
             for at, message in enumerate(messages, start=batch.start.seq + 1):
                 if at > seq:
@@ -208,6 +211,16 @@ class Log(Generic[M]):
             return False
         # Chunks are dropped whole, so that one which counts much would take more with it than retention has passed.
         return later.end.offset - chunk.start.offset <= self._retention // 8
+
+
+def _batches_since(seq: int, chunks: list[Chunk]) -> Iterator[tuple[Batch, bytes]]:
+    for chunk in chunks:
+        if chunk.batches and seq < chunk.end.seq:
+            # Meanwhile the chunk may take in the next one, which is among `chunks` too.
+            for index, batch in enumerate(list(chunk.batches)):
+                if seq < batch.end.seq:
+                    yield batch, chunk.bytes_of(index)
+                    seq = batch.end.seq
 
 
 def _start_seq(run: Batch | Chunk) -> int:

@@ -8,9 +8,10 @@ the client's rooms.
 
 from __future__ import annotations
 
-import sys
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Final
+
+from .clock import NEVER
 
 if TYPE_CHECKING:
     from .chunk import Buffer
@@ -19,20 +20,8 @@ if TYPE_CHECKING:
 SPLICE_COST: Final = 256
 """What a private message, or a room that is being left, counts beside its bytes: about what its bookkeeping takes."""
 
-NEVER: Final = sys.maxsize
-"""A tick that does not come."""
-
 # Shared, and never appended to: most outboxes are empty most of the time.
 _EMPTY: Final[list[Any]] = []
-
-
-class _Splice:
-    __slots__ = ("size", "tick", "wires")
-
-    def __init__(self, tick: int) -> None:
-        self.tick = tick
-        self.wires: list[Buffer] = []
-        self.size = 0
 
 
 class Outbox:
@@ -47,7 +36,7 @@ class Outbox:
     def __init__(self) -> None:
         self.private_size = 0
         self._behind: list[tuple[int, int, Cursor[Any, Any]]] = _EMPTY
-        self._splices: list[_Splice] = _EMPTY
+        self._splices: list[tuple[int, bytes]] = _EMPTY
         self._order = 0
 
     @property
@@ -72,22 +61,19 @@ class Outbox:
         heappush(self._behind, (cursor.tick, self._order, cursor))
 
     def send(self, tick: int, wire: bytes) -> None:
-        """Place a private message at `tick`; an empty one only keeps what comes later behind what came before."""
-        splices = self._splices
-        if not splices or splices[-1].tick != tick:
-            if splices is _EMPTY:
-                splices = self._splices = []
-            splices.append(_Splice(tick))
-        splice = splices[-1]
-        if wire:
-            splice.wires.append(wire)
-        splice.size += len(wire) + SPLICE_COST
+        """Place a private message at `tick`, which is no earlier than that of the one before.
+
+        An empty one only keeps what comes later behind what came before.
+        """
+        if self._splices is _EMPTY:
+            self._splices = []
+        self._splices.append((tick, wire))
         self.private_size += len(wire) + SPLICE_COST
 
     @property
     def tick(self) -> int:
         """The tick of the next private message: what was broadcast before it is to be read first."""
-        return self._splices[0].tick if self._splices else NEVER
+        return self._splices[0][0] if self._splices else NEVER
 
     def take_cursor(self) -> Cursor[Any, Any] | None:
         """The cursor to read next, up to `tick`; it is to be added again if it waits then. None: there is none."""
@@ -95,13 +81,21 @@ class Outbox:
             return heappop(self._behind)[2]
         return None
 
-    def take_private(self) -> list[Buffer]:
-        """The private messages to send next; only where there are any, and no cursor is to be read first."""
-        splice = self._splices.pop(0)
-        if not self._splices:
+    def take_private(self, horizon: int) -> list[Buffer]:
+        """The private messages to send next: those before the next cursor and not behind `horizon`, a tick."""
+        if self._behind:
+            horizon = min(horizon, self._behind[0][0])
+        wires: list[Buffer] = []
+        for tick, wire in self._splices:
+            if tick > horizon:
+                break
+            wires.append(wire)
+            self.private_size -= len(wire) + SPLICE_COST
+        if len(wires) == len(self._splices):
             self._splices = _EMPTY
-        self.private_size -= splice.size
-        return splice.wires
+        else:
+            del self._splices[: len(wires)]
+        return wires
 
     def clear(self) -> None:
         """Drop everything."""

@@ -72,12 +72,18 @@ class Member(Protocol):
     def fail(self, error: Exception) -> None:
         """It cannot be written to: end it."""
 
-    def leave(self, fan_out: Any) -> None:
-        """Leave a room, having read what it has now."""
+    def leave(self, cursor: Cursor[Any, Any]) -> None:
+        """Leave the room of a cursor, having read what it has now."""
 
 
 class Flushing(Protocol):
-    """What the pump needs of a fan-out."""
+    """What the pump needs of a fan-out.
+
+    Attributes:
+        members: the cursors of those who are in the room, by the token of their connection.
+    """
+
+    members: dict[int, Any]
 
     @property
     def busy(self) -> bool:
@@ -86,12 +92,18 @@ class Flushing(Protocol):
     def flush(self, limit: int) -> int:
         """Write at most `limit` times; how often it did."""
 
-    def blocks(self, cursor: Cursor[Any, Any], tick: int) -> bool:
-        """Whether a message from before `tick` is still to be flushed, for the reader at `cursor`."""
+    def horizon(self, cursor: Cursor[Any, Any]) -> int:
+        """The tick up to which everything was flushed for the reader at `cursor`."""
 
 
 class Pumped(Protocol):
-    """What the pump needs of a reader."""
+    """What the pump needs of a reader.
+
+    Attributes:
+        marked: whether it is to be pumped; kept by the pump.
+    """
+
+    marked: bool
 
     def pump(self) -> int:
         """Write what may be written; how often it read its outbox."""

@@ -7,10 +7,10 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from .clock import Clock
+from .clock import NEVER, Clock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from .cursor import Cursor
     from .ports import Flushing, Pumped
@@ -31,15 +31,16 @@ class Pump:
     Attributes:
         clock: orders the messages of all rooms.
         busy: the rooms that have something to flush.
+        turn: the number of this turn of the loop, as far as anything was delivered in it.
     """
 
     def __init__(self, slice_size: int) -> None:
         self.clock = Clock()
         self.busy: dict[Flushing, None] = {}
+        self.turn = 1
         self._slice_size = slice_size
         self._rooms: deque[Flushing] = deque()
         self._readers: deque[Pumped] = deque()
-        self._marked: set[Pumped] = set()
         self._scheduled = False
 
     def flush_soon(self, room: Flushing) -> None:
@@ -51,17 +52,22 @@ class Pump:
 
     def pump_soon(self, reader: Pumped) -> None:
         """Pump a reader in the next turn, behind the rooms."""
-        if reader not in self._marked:
-            self._marked.add(reader)
+        if not reader.marked:
+            reader.marked = True
             self._readers.append(reader)
             self._schedule()
 
-    def may_pass(self, tick: int, rooms: Mapping[Any, Cursor[Any, Any]]) -> bool:
-        """Whether all from before `tick` was flushed for a client, of whose cursors there is one for each room."""
+    def turn_soon(self) -> int:
+        """The number of this turn, which ends although nothing may have to be delivered in the next."""
+        self._schedule()
+        return self.turn
+
+    def horizon(self, token: int, cursors: Sequence[Cursor[Any, Any]]) -> int:
+        """The tick up to which all was flushed for a client with that token, and a cursor in each of its rooms."""
         busy = self.busy
-        if len(busy) < len(rooms):
-            return not any(room in rooms and room.blocks(rooms[room], tick) for room in busy)
-        return not any(room in busy and room.blocks(cursor, tick) for room, cursor in rooms.items())
+        if len(busy) < len(cursors):
+            cursors = [room.members[token] for room in busy if token in room.members]
+        return min((cursor.owner.horizon(cursor) for cursor in cursors if cursor.owner in busy), default=NEVER)
 
     def _schedule(self) -> None:
         if not self._scheduled:
@@ -70,6 +76,7 @@ class Pump:
 
     def _run(self) -> None:
         self._scheduled = False
+        self.turn += 1
         self._flush_rooms()
         self._pump_readers()
         if self._rooms or self._readers:
@@ -96,7 +103,7 @@ class Pump:
         # Those that are marked meanwhile have their turn in the next.
         for _ in range(len(self._readers)):
             reader = self._readers.popleft()
-            self._marked.discard(reader)
+            reader.marked = False
             try:
                 left -= 1 + reader.pump()
             except Exception as error:

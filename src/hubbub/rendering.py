@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .chunk import Batch, Chunk
     from .cursor import Cursor
     from .framing import Framing
+    from .log import Log
 
 logger = logging.getLogger("hubbub")
 
@@ -29,30 +30,36 @@ class Rendering(Generic[M]):
     A message that the framing cannot carry, or whose encoding raises, is missed by these readers, and they are told.
 
     Args:
-        source: the framing of the log.
+        log: the log.
         framing: that of the readers.
         notice: the text that tells how many messages are missing, with the field `missed`; None: nothing is told.
 
     Attributes:
+        log: as above.
         framing: as above.
         ready: the cursors that have read all there is, which the next flush writes to.
     """
 
-    __slots__ = ("_notice", "_source", "framing", "ready")
+    __slots__ = ("_notice", "_own", "framing", "log", "ready")
 
-    def __init__(self, source: Framing[M], framing: Framing[M], notice: str | None) -> None:
-        self._source = source
+    def __init__(self, log: Log[M], framing: Framing[M], notice: str | None) -> None:
+        self.log = log
+        self._own = framing == log.framing
         self.framing = framing
         self._notice = notice
         self.ready: dict[Cursor[Any, Any], None] = {}
 
-    def wire_of(self, chunk: Chunk) -> Wire:
+    def data_of(self, chunk: Chunk) -> bytes:
         """The bytes of a chunk.
 
         Raises:
             CannotTell: some of its messages are missing.
         """
-        if self.framing == self._source:
+        return chunk.data if self._own else self.wire_of(chunk).data
+
+    def wire_of(self, chunk: Chunk) -> Wire:
+        """The same, with the end of each batch."""
+        if self._own:
             return chunk.wire
         wire = chunk.renderings.get(self)
         if wire is None:
@@ -89,14 +96,18 @@ class Rendering(Generic[M]):
         """
         if self._notice is None:
             return b""
-        wire = self.framing.encode_text(self._notice.format(missed=missed))
+        try:
+            wire = self.framing.encode_text(self._notice.format(missed=missed))
+        except Exception:
+            logger.exception("the notice cannot be encoded by %s", self.framing)
+            wire = b""
         if not wire:
             raise CannotTell(f"{missed} messages are missing, and the framing {self.framing} cannot say so")
         return wire
 
     def _messages(self, chunk: Chunk, index: int) -> Sequence[M]:
         wire = chunk.bytes_of(index)
-        return self._source.decoder(len(wire)).feed(wire)
+        return self.log.framing.decoder(len(wire)).feed(wire)
 
     def _render_singly(self, messages: Sequence[M]) -> bytes:
         parts: list[bytes] = []

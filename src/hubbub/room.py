@@ -14,7 +14,7 @@ from .log import Log
 from .pace import Pace
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from .client import Client
     from .framing import Framing
@@ -84,8 +84,8 @@ class Room(Generic[M]):
     def __bool__(self) -> bool:
         return True
 
-    def __contains__(self, client: object) -> bool:
-        return any(cursor.reader.client is client for cursor in self.fan_out.members.values())
+    def __contains__(self, client: Client[M]) -> bool:
+        return client.token in self.fan_out.members
 
     @property
     def clients(self) -> frozenset[Client[M]]:
@@ -138,7 +138,7 @@ class Room(Generic[M]):
             if last < 0:
                 raise ValueError(f"last is {last}; it must be at least 0")
             start = max(start, log.head.seq - last)
-        return self._entries(start)
+        return self._in_slices(log.entries_since(start))
 
     async def broadcast(
         self, message: M, *, exclude: Client[M] | None = None, sender: Client[M] | str | None = None
@@ -198,7 +198,7 @@ class Room(Generic[M]):
         self._on_close(self)
         self._closed = True
         for cursor in list(self.fan_out.members.values()):
-            cursor.reader.leave(self.fan_out)
+            cursor.reader.leave(cursor)
 
     def close_if_unused(self) -> None:
         """End the room, if nobody is in it and it is not to be kept."""
@@ -210,9 +210,13 @@ class Room(Generic[M]):
         if not wire:
             # No message, or one of no bytes in a framing without delimiters: nothing that a reader could notice.
             return log.position(log.head.seq)
-        sender = exclude if sender is None else sender
-        name = str(sender or "")
-        token = 0 if sender is None or isinstance(sender, str) else sender.token
+        name, token = "", 0
+        if sender is None:
+            sender = exclude
+        if isinstance(sender, str):
+            name = sender
+        elif sender is not None:
+            name, token = str(sender), sender.token
         excluded = 0 if exclude is None else exclude.token
         seq = log.append(wire, count, time=time.time(), sender=name, token=token, excluded=excluded)
         fan_out = self.fan_out
@@ -250,8 +254,8 @@ class Room(Generic[M]):
     def _is_held(self) -> bool:
         return self.fan_out.holding and self._pace.delay(asyncio.get_running_loop().time()) > 0
 
-    async def _entries(self, start: int) -> AsyncIterator[Entry[M]]:
-        for number, entry in enumerate(self._log.entries_since(start), start=1):
+    async def _in_slices(self, entries: Iterator[Entry[M]]) -> AsyncIterator[Entry[M]]:
+        for number, entry in enumerate(entries, start=1):
             yield entry
             if number % HISTORY_SLICE == 0:
                 await asyncio.sleep(0)

@@ -15,7 +15,7 @@ from .arrival import Arrival, Refused
 from .client import Client, Handler
 from .deadlines import Deadlines
 from .endings import Ending, EndingCode
-from .exceptions import ConnectionClosed
+from .failures import LEFT, ending_of
 from .framing import M
 from .hub import ROOT_ROOM
 from .observe import Observer, tell
@@ -42,7 +42,6 @@ OPENING_TURNS: Final = 4
 FORGET_INTERVAL: Final = 1.0
 """Seconds between two looks for addresses whose burst of connections is whole again."""
 
-_LEFT = Ending(EndingCode.LEFT, "the client closed the connection")
 _FINISHED = Ending(EndingCode.FINISHED, "the handler returned")
 _SHUTDOWN = Ending(EndingCode.SHUTDOWN, "the server closed")
 _CANCELLED = Ending(EndingCode.FAILED, "the handler was cancelled")
@@ -80,8 +79,10 @@ class Sessions(Generic[M]):
         self._arrivals: dict[Arrival[M], asyncio.Task[None]] = {}
         self._readers: dict[Reader[M], asyncio.Task[None]] = {}
         self._paused: set[Reader[M]] = set()
-        # The handlers that run although their client has ended, each with the end of its time.
-        self._graces: dict[Reader[M], asyncio.TimerHandle | None] = {}
+        # Those whose handler has ended, and whose connection has not.
+        self._handled: set[Reader[M]] = set()
+        # The end of the time of each handler whose client has ended.
+        self._graces: dict[Reader[M], asyncio.TimerHandle] = {}
         self._closing = False
         self._hurried = False
         self._admission = Admission(self._settings)
@@ -111,7 +112,7 @@ class Sessions(Generic[M]):
             self._turn_away(connection, origin, listener, ending)
             return
         self._admission.total += 1
-        self._arrivals[arrival] = loop.create_task(self._serve(arrival))
+        self._arrivals[arrival] = loop.create_task(self._serve(arrival), name="hubbub client")
 
     def refuse(self, connection: socket.socket, peername: Any, listener: Listener[M], ending: Ending) -> None:
         """Close a connection that was just accepted, and say why."""
@@ -139,7 +140,7 @@ class Sessions(Generic[M]):
     def ended(self, reader: Reader[M], ending: Ending) -> None:
         """A client has ended: give its handler some time to end as well."""
         self.endings[ending.code] += 1
-        if reader in self._graces and not self._closing:
+        if reader not in self._handled and not self._closing:
             time = self._settings.cancel_time
             self._graces[reader] = reader.link.loop.call_later(time, self._cancel_handler, reader)
         slow = ending.code in (EndingCode.SLOW, EndingCode.STALLED)
@@ -174,18 +175,15 @@ class Sessions(Generic[M]):
                 task.cancel()
             # From now on all handlers have the same time.
             self._closing = True
-            for grace in self._graces.values():
-                if grace is not None:
-                    grace.cancel()
+            while self._graces:
+                self._graces.popitem()[1].cancel()
             await self._part()
             left = start + self._settings.drain_time - asyncio.get_running_loop().time()
             await self._wait_until(lambda: self._hurried or not self._connections, max(0.0, left))
             for reader in self._readers:
                 reader.link.abort()
             # Their clients have been served: handlers may now finish what they have to do.
-            await self._wait_until(
-                lambda: self._hurried or self._graces.keys() <= self._of(caller), self._settings.cancel_time
-            )
+            await self._wait_until(lambda: self._hurried or self._handled_but(caller), self._settings.cancel_time)
         finally:
             self._deadlines.stop()
             self._forget_bursts.stop()
@@ -207,9 +205,9 @@ class Sessions(Generic[M]):
         self._hurried = True
         self._changed.fire()
 
-    def _of(self, task: asyncio.Task[Any] | None) -> set[Reader[M]]:
-        """The reader whose handler runs in a task, if there is one."""
-        return {reader for reader, own in self._readers.items() if own is task}
+    def _handled_but(self, caller: asyncio.Task[Any] | None) -> bool:
+        """Whether all handlers have ended but the one that runs in the task `caller`."""
+        return all(task is caller for reader, task in self._readers.items() if reader not in self._handled)
 
     async def _part(self) -> None:
         """End every client, one after the other over the time for that, so that not all come back at once."""
@@ -245,14 +243,14 @@ class Sessions(Generic[M]):
         del arrival
         ending = _CANCELLED
         try:
-            self._graces[reader] = None
             if reader.ending is None:
                 await self._handler(reader.client)
-            ending = _LEFT if reader.link.at_end else _FINISHED
+            ending = LEFT if reader.link.at_end else _FINISHED
         except Exception as error:
-            ending = self._blame(error, reader.client)
+            ending = ending_of(error, reader.client)
         finally:
-            if (grace := self._graces.pop(reader)) is not None:
+            self._handled.add(reader)
+            if grace := self._graces.pop(reader, None):
                 grace.cancel()
             self._changed.fire()
             if ending is _CANCELLED and self._closing:
@@ -329,6 +327,7 @@ class Sessions(Generic[M]):
 
     def _forget(self, reader: Reader[M]) -> None:
         self._readers.pop(reader, None)
+        self._handled.discard(reader)
         if not reader.link.lost:
             reader.link.abort()
         self._release(reader.client.address, counted=True)
@@ -343,24 +342,8 @@ class Sessions(Generic[M]):
         # The other end of a Unix socket has no name.
         return Address.of(peername) if isinstance(peername, tuple) else Address("unix", self.accepted)
 
-    def _blame(self, error: Exception, client: Client[M]) -> Ending:
-        """The ending of a client whose handler raised."""
-        # A handler need not catch that a client has gone, nor need its task groups.
-        gone: Exception | None = error
-        rest: Exception | None = None
-        if isinstance(error, ExceptionGroup):
-            gone, rest = error.split(ConnectionClosed)
-        elif not isinstance(error, ConnectionClosed):
-            rest = error
-        if rest is not None:
-            logger.error("the handler of %s raised", client, exc_info=error)
-            return Ending(EndingCode.FAILED, f"the handler raised {type(error).__name__}: {error}")
-        if client.ending is not None:
-            return _LEFT
-        return Ending(EndingCode.FINISHED, f"the handler ended: {_first(gone)}")
-
     def _cancel_handler(self, reader: Reader[M]) -> None:
-        self._graces[reader] = None
+        del self._graces[reader]
         time = self._settings.cancel_time
         logger.warning("the handler of %s is cancelled: its client ended %g s ago", reader.client, time)
         self._readers[reader].cancel()
@@ -379,10 +362,3 @@ class Sessions(Generic[M]):
                 await self._changed.wait()
         finally:
             timer.cancel()
-
-
-def _first(error: BaseException | None) -> BaseException | None:
-    """The first of the exceptions in a group, or the exception itself."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -1,4 +1,4 @@
-"""Who has stood still for how long, seen by looking now and then."""
+"""Finds what has stood still for too long, by looking now and then."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ K = TypeVar("K", bound="Hashable")
 
 
 class Standstill(Generic[K]):
-    """Notices what stays the same from look to look, so that nothing has to be noted in between.
+    """Compares the states of keys from look to look, so that nothing has to be noted when a state changes.
 
     Args:
-        time: how long something may stay the same, in seconds.
+        time: how long a state may stay the same, in seconds.
     """
 
     def __init__(self, time: float) -> None:
@@ -22,7 +22,7 @@ class Standstill(Generic[K]):
         self._since: dict[K, tuple[int, float]] = {}
 
     def look(self, states: Iterable[tuple[K, int]], now: float) -> list[K]:
-        """Those whose state has been the same for `time` or longer; who is not among `states` starts anew."""
+        """The keys whose state has been the same for `time` or longer. A key absent from `states` is forgotten."""
         before = self._since
         self._since = {}
         still: list[K] = []

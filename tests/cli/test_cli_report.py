@@ -8,21 +8,25 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 
-from hubbub import Address
+from hubbub import Address, Observer
+from hubbub.cli.report import CONTINUED, SAID_LIMIT, QuietReporter, reporting
+from hubbub.cli.writer import QUEUE_LIMIT
 
 from bench.peer import free_port
 from certificates import CLIENT_NAME, SERVER_NAME, Certificates, make_certificates
 from programs import (
     HUBBUB,
     WAIT_TIME,
+    Output,
     ServerProgram,
     address_in,
     assert_relays,
@@ -37,7 +41,56 @@ import hubbub
 async def handler(client: hubbub.Client) -> None:
     async for message in client:
         raise ValueError(message)
+
+async def decoding_handler(client: hubbub.Client) -> None:
+    async for message in client:
+        raise ValueError(message.decode())
 """
+
+
+class Speaker:
+    """As much of a client as a report needs."""
+
+    name = "192.0.2.1:40000"
+    address = "192.0.2.1"
+    certificate_name = None
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class LazyMessages(Sequence[str]):
+    """Messages that are decoded when they are looked at.
+
+    Attributes:
+        decoded: how many were.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._numbers = range(count)
+        self.decoded = 0
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: Any) -> Any:
+        numbers = self._numbers[index]
+        self.decoded += len(numbers) if isinstance(numbers, range) else 1
+        return [f"message {number}" for number in numbers] if isinstance(numbers, range) else f"message {numbers}"
+
+
+@contextmanager
+def piped_standard_output() -> Iterator[int]:
+    """A pipe that is standard output meanwhile; the end at which it is read."""
+    reading, writing = os.pipe()
+    before = os.dup(1)
+    os.dup2(writing, 1)
+    os.close(writing)
+    try:
+        yield reading
+    finally:
+        os.dup2(before, 1)
+        os.close(before)
 
 
 def test_the_output_is_that_of_the_tutorial() -> None:
@@ -131,6 +184,39 @@ def test_what_was_counted_is_told_when_there_is_time_again() -> None:
         server.output.expect(rb"not shown\.\n%s said: one more\n" % peer.name.encode())
 
 
+def test_only_messages_that_are_shown_are_decoded(capfd: pytest.CaptureFixture[str]) -> None:
+    speaker: Any = Speaker()
+    some, more, none = LazyMessages(SAID_LIMIT - 1), LazyMessages(1_000_000), LazyMessages(1_000_000)
+    with reporting("text", quiet=False, verbose=False) as reporter:
+        for messages in (some, more, none):
+            reporter.received(speaker, messages)
+    assert (some.decoded, more.decoded, none.decoded) == (SAID_LIMIT - 1, 1, 0)
+    assert capfd.readouterr().out.count(" said: message ") == SAID_LIMIT
+
+
+def test_messages_cost_a_quiet_server_nothing() -> None:
+    # A server does not tell an observer of messages that does not override this.
+    assert QuietReporter.received is Observer.received
+
+
+def test_as_json_the_number_of_dropped_lines_is_an_object_too() -> None:
+    speaker: Any = Speaker()
+    with piped_standard_output() as reading, reporting("json", quiet=False, verbose=False) as reporter:
+        # More than its queue and the pipe hold.
+        for _ in range(QUEUE_LIMIT + 2_000):
+            reporter.connected(speaker)
+        output = Output(reading)
+
+        def is_reported() -> bool:
+            reporter.connected(speaker)
+            return b'"dropped"' in output.unread
+
+        wait_until(is_reported, "report of dropped lines")
+        events = [parse(line) for line in output.expect(rb'.*"event": "dropped"[^\n]*\n')[0].splitlines()]
+    assert events[-1]["event"] == "dropped"
+    assert int(str(events[-1]["count"])) >= 1
+
+
 def test_quiet_prints_only_where_the_server_listens() -> None:
     with hubbub_serve("relay", "--quiet") as server:
         assert_relays(server.endpoint)
@@ -187,8 +273,40 @@ def test_a_handler_that_raises_is_logged_with_what_the_client_said_escaped(tmp_p
         reason = r"failed: the handler raised ValueError: \x1b[2J"
         assert server.output.line().decode() == f"{peer.name} disconnected ({reason}).\n"
         assert server.errors.line().decode() == f"the handler of {peer.name} raised\n"
-        assert server.errors.line() == b"Traceback (most recent call last):\n"
-        server.errors.expect(rb"    raise ValueError\(message\)\nValueError: \\x1b\[2J\n")
+        assert server.errors.line().decode() == f"{CONTINUED}Traceback (most recent call last):\n"
+        server.errors.expect(rb"    raise ValueError\(message\)\n    ValueError: \\x1b\[2J\n")
+
+
+FORGED = b"x\nERROR forged\n127.0.0.1:1 disconnected."
+
+
+def test_a_client_cannot_forge_lines_through_the_exception_of_a_handler(tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text(HANDLER)
+    with hubbub_serve("module:decoding_handler", "--framing", "nul", "--verbose", cwd=tmp_path) as server:
+        with server.new_peer() as peer:
+            peer.send(FORGED + b"\0")
+            quoted = r"x\nERROR forged\n127.0.0.1:1 disconnected."
+            assert server.output.line().decode() == f"{peer.name} said: {quoted}\n"
+            reason = f"failed: the handler raised ValueError: {quoted}"
+            assert server.output.line().decode() == f"{peer.name} disconnected ({reason}).\n"
+        assert server.stop() == ""
+        lines = server.errors.rest().decode().splitlines()
+    # Each record is a line, and what belongs to it is indented.
+    records = [line for line in lines if not line.startswith(CONTINUED)]
+    assert records == [f"the handler of {peer.name} raised", f"{peer.name} ended: {reason}"]
+    assert [f"{CONTINUED}{line}" in lines for line in ("ERROR forged", "127.0.0.1:1 disconnected.")] == [True, True]
+
+
+def test_as_json_a_log_record_is_one_line_whatever_a_client_has_sent(tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text(HANDLER)
+    options = ("--framing", "nul", "--log-format", "json")
+    with hubbub_serve("module:decoding_handler", *options, cwd=tmp_path) as server:
+        with server.peer() as peer:
+            peer.send(FORGED + b"\0")
+            server.output.expect(rb'"event": "disconnected".*?\n')
+        assert server.stop() == ""
+        (line,) = server.errors.rest().splitlines()
+    assert str(parse(line)["message"]).endswith(f"ValueError: {FORGED.decode()}")
 
 
 def test_a_full_pipe_that_nobody_reads_does_not_stop_the_server() -> None:
@@ -228,10 +346,10 @@ def test_standard_streams_that_are_closed_do_not_stop_the_server(closed: str) ->
         server.stop()
 
 
-# Who was not let in.
+# Connections that were not let in.
 
 
-def test_who_is_not_let_in_is_told_with_the_reason() -> None:
+def test_a_connection_that_is_not_let_in_is_shown_with_the_reason() -> None:
     with hubbub_serve("--deny", "127.0.0.0/8") as server, server.peer() as peer:
         assert peer.rest() == b"127.0.0.1 may not connect here\n"
         reason = "denied: 127.0.0.1 may not connect here"
@@ -290,7 +408,7 @@ def test_verbose_logs_each_that_is_not_let_in() -> None:
         assert server.stop() == ""
 
 
-# What is told of each.
+# What is reported of each client.
 
 
 @contextmanager
