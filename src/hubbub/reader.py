@@ -200,7 +200,7 @@ class Reader(Generic[M]):
             self.cursors[cursor.index] = last
             last.index = cursor.index
         cursor.owner.leave(cursor)
-        if not cursor.finished:
+        if not (cursor.finished or self.ending):
             # What it hears from now on, as from a room of the same name, comes behind what this one still has for it.
             self._place(b"")
 
