@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubbub.chunk import Buffer
+from hubbub.chunk import Buffer, CannotTell
+from hubbub.clock import NEVER
 from hubbub.cursor import Lag
 from hubbub.framing import BytesFraming
-from hubbub.outbox import NEVER
-from hubbub.rendering import CannotTell
 
 from logs import AMPLE, FRAMING, OTHER_FRAMING, TOKENS, Failing, Seat, Source, leave, messages_in, offset_of
 

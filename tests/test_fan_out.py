@@ -13,6 +13,7 @@ from hubbub.framing import ByteLines
 from hubbub.room import Room
 from hubbub.settings import Settings
 
+from logs import Failing
 from stepping import FakeHub, FakeTransport, SteppedLoop, left_over, new_loop
 
 KIB = 1024
@@ -74,3 +75,22 @@ def test_a_client_with_two_places_in_a_chunk_is_ended_once_when_retention_passes
     assert not left_over(hub.root)
     assert hub.root.clients == {other}
     assert [record.message for record in caplog.records] == []
+
+
+def test_a_message_that_a_framing_can_neither_carry_nor_tell_of_ends_only_those_it_is_for(loop: SteppedLoop) -> None:
+    def fails(message: bytes) -> None:
+        if message != b"fine":
+            raise ValueError(message)
+
+    hub, framing = hub_of(loop), Failing(fails)
+    (excluded, its), (other, _), (late, later) = [joined(loop, hub.root, hub=hub, framing=framing) for _ in range(3)]
+    loop.do(late.leave(hub.root))
+    loop.do(hub.root.broadcast(b"not so", exclude=excluded))
+    loop.do(late.join(hub.root, since=hub.root.head))
+    loop.do(hub.root.broadcast(b"fine"))
+    loop.settle()
+    assert other.ending
+    assert other.ending.code is EndingCode.UNDELIVERABLE
+    assert [client.ending for client in (excluded, late)] == [None, None]
+    assert [bytes(transport.taken) for transport in (its, later)] == [b"fine|", b"fine|"]
+    assert not left_over(hub.root)

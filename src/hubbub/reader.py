@@ -8,6 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Generic
 
 from . import policies
+from .chunk import CannotTell
 from .clock import NEVER
 from .cursor import Lag
 from .endings import Ending, EndingCode
@@ -17,7 +18,6 @@ from .link import describe
 from .outbox import SPLICE_COST, Outbox
 from .position import new_token
 from .pulse import Pulse
-from .rendering import CannotTell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
