@@ -77,10 +77,12 @@ def test_what_is_added_later_is_read_too() -> None:
     chunk = chunk_of(said(b"a"))
     assert chunk.wire.data == b"a\n"
     chunk.add(b"b\n", 1)
-    assert chunk.wire == (b"a\nb\n", [4])
+    assert chunk.wire.data == b"a\nb\n"
+    assert chunk.wire.ends == [4]
     chunk.begin(Batch(chunk.end, 9, 0.0, "", 0, 0))
     chunk.add(b"c\n", 1)
-    assert chunk.wire == (b"a\nb\nc\n", [4, 6])
+    assert chunk.wire.data == b"a\nb\nc\n"
+    assert chunk.wire.ends == [4, 6]
 
 
 @pytest.mark.parametrize("rendering", [OWN, OTHER], ids=["own", "other"])

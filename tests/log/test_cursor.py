@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubbub.framing import BytesFraming
-from hubbub.log.chunk import Buffer
+from hubbub.log.chunk import Buffer, CannotTell
 from hubbub.log.cursor import Lag
 from hubbub.log.outbox import NEVER
-from hubbub.log.rendering import CannotTell
 
 from support.logs import AMPLE, FRAMING, OTHER_FRAMING, TOKENS, Failing, Seat, Source, leave, messages_in, offset_of
 

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubbub.framing import ByteLines, BytesFraming, Delimited, LengthPrefixed, Lines, Raw
-from hubbub.log.chunk import Chunk
-from hubbub.log.rendering import CannotTell
+from hubbub.log.chunk import CannotTell, Chunk
 
 from support.logs import FRAMING, OTHER_FRAMING, Failing, Said, Source, broadcasts, rendering_of
 
@@ -182,12 +181,11 @@ def test_a_framing_that_cannot_carry_the_notice_either_is_an_error_that_says_so(
     rendering = rendering_of(FRAMING, framing, NOTICE)
     chunk = chunk_of(messages)
     with pytest.raises(CannotTell, match="1 messages are missing"):
-        rendering.wire_of(chunk)
+        rendering.data_of(chunk)
     with pytest.raises(CannotTell):
         rendering.rest(chunk, 0, 0)
     with pytest.raises(CannotTell, match=r"7 messages are missing, and the framing .*Failing.* cannot say so"):
         rendering.notice(7)
-    assert not chunk.renderings
 
 
 def test_a_notice_tells_how_many_are_missing_in_the_framing_of_the_reader() -> None:

@@ -180,18 +180,19 @@ class FanOut(Generic[M]):
         return written
 
     def _write(self, chunk: Chunk, rendering: Rendering[M], cursors: list[Seat]) -> None:
+        data: bytes | None
         try:
             data = rendering.data_of(chunk)
-        except Exception as error:
-            self._fail(cursors, error)
-            return
+        except Exception:
+            # It does not concern those who are excluded from what is missing. The pump reads for each, and sees.
+            data = None
         start, end, excluded = self._start, self._log.readable, chunk.excluded
         for cursor in cursors:
             # Between two slices a reader may have read on by itself, or left.
             if cursor.at is not start or not cursor.ready:
                 continue
             reader = cursor.reader
-            if not reader.direct:
+            if data is None or not reader.direct:
                 self._unready(cursor)
                 self.place(cursor)
                 reader.fall_behind(cursor)
@@ -207,11 +208,6 @@ class FanOut(Generic[M]):
                         reader.transport.write(data)
             except Exception as error:
                 reader.fail(error)
-
-    def _fail(self, cursors: list[Seat], error: Exception) -> None:
-        for cursor in cursors:
-            if cursor.ready:
-                cursor.reader.fail(error)
 
     def _finish(self) -> None:
         self._chunk = None
@@ -252,4 +248,6 @@ class FanOut(Generic[M]):
             self._stragglers.merge(*merged)
         while (chunk := self._log.drop_overdue()) is not None:
             for cursor in self._stragglers.set_adrift(chunk):
-                cursor.reader.overrun(cursor)
+                # A reader may have several cursors here, and the first may have ended it.
+                if not cursor.reader.dropped:
+                    cursor.reader.overrun(cursor)

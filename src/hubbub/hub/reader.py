@@ -7,10 +7,10 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Generic
 
 from ..framing import M
+from ..log.chunk import CannotTell
 from ..log.clock import NEVER
 from ..log.cursor import Lag
 from ..log.outbox import SPLICE_COST, Outbox
-from ..log.rendering import CannotTell
 from ..values.ending import Ending, EndingCode
 from ..values.errors import IncompleteMessage, MessageTooLong
 from ..values.position import new_token
@@ -167,9 +167,7 @@ class Reader(Generic[M]):
             except Exception as error:
                 self.fail(error)
         else:
-            self.direct = False
-            self.outbox.send(pump.clock.place(), wire)
-            pump.pump_soon(self)
+            self._place(wire)
 
     def join(self, fan_out: FanOut[M], since: Position | None = None) -> None:
         """Read a room, from the position `since` or from now on.
@@ -191,6 +189,9 @@ class Reader(Generic[M]):
             self.cursors[cursor.index] = last
             last.index = cursor.index
         cursor.owner.leave(cursor)
+        if not (cursor.finished or self.ending):
+            # What it hears from now on, as from a room of the same name, comes behind what this one still has for it.
+            self._place(b"")
 
     def pump(self) -> int:
         """Write until the transport is full, nothing is left that may be written, or enough is written for one turn.
@@ -216,7 +217,7 @@ class Reader(Generic[M]):
             reads += 1
             buffers += more
             size += sum(map(len, more))
-        if buffers:
+        if size:
             if size <= JOIN_SIZE:
                 link.transport.write(b"".join(buffers))
             else:
@@ -303,6 +304,11 @@ class Reader(Generic[M]):
         if self.unsettled:
             return 0
         return self.pumped_by.horizon(self.token, self.cursors) if self.pumped_by.busy else NEVER
+
+    def _place(self, wire: bytes) -> None:
+        self.direct = False
+        self.outbox.send(self.pumped_by.clock.place(), wire)
+        self.pumped_by.pump_soon(self)
 
     def _drop(self) -> None:
         self.dropped = True

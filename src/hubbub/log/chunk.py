@@ -5,12 +5,20 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, Final, NamedTuple, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Buffer = bytes | memoryview
 
 BATCH_COST: Final = 256
 """What a batch counts beside its bytes: about what its bookkeeping takes."""
+
+
+class CannotTell(Exception):
+    """Messages are missing from a rendering, and its framing cannot say so."""
 
 
 class Mark(NamedTuple):
@@ -56,10 +64,12 @@ class Wire(NamedTuple):
     Attributes:
         data: the bytes of all batches.
         ends: where those of each batch end.
+        gaps: the batches of which messages are missing without a notice, as indexes, each with the words for that.
     """
 
     data: bytes
     ends: list[int]
+    gaps: Mapping[int, str] = MappingProxyType({})
 
     def start(self, index: int) -> int:
         """Where the bytes of a batch start."""
@@ -156,6 +166,9 @@ class Chunk:
 
         Returns:
             The bytes, and where the reader is then.
+
+        Raises:
+            CannotTell: messages are missing that are for this reader.
         """
         batches = self.batches
         first = bisect_right(batches, at.seq, key=_start_seq) - 1
@@ -187,6 +200,9 @@ class Chunk:
 
     def _cut(self, wire: Wire, first: int, last: int, excluded: list[int] | tuple[()]) -> list[Buffer]:
         """The bytes of some batches, without copies: all of them in one piece unless some are excluded."""
+        for index, reason in wire.gaps.items():
+            if first <= index < last and index not in excluded:
+                raise CannotTell(reason)
         if not excluded and first == 0 and last == len(self.batches):
             return [wire.data] if wire.data else []
         whole = memoryview(wire.data)

@@ -61,7 +61,10 @@ class Outbox:
         heappush(self._behind, (cursor.tick, self._order, cursor))
 
     def send(self, tick: int, wire: bytes) -> None:
-        """Place a private message at `tick`, which is no earlier than that of the one before."""
+        """Place a private message at `tick`, which is no earlier than that of the one before.
+
+        An empty one only keeps what comes later behind what came before.
+        """
         if self._splices is _EMPTY:
             self._splices = []
         self._splices.append((tick, wire))

@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Generic
 
 from ..framing import M
-from .chunk import Wire
+from .chunk import CannotTell, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from .log import Log
 
 logger = logging.getLogger("hubbub")
-
-
-class CannotTell(Exception):
-    """Messages are missing from a rendering, and its framing cannot say so."""
 
 
 class Rendering(Generic[M]):
@@ -54,16 +50,28 @@ class Rendering(Generic[M]):
         Raises:
             CannotTell: some of its messages are missing.
         """
-        return chunk.data if self._own else self.wire_of(chunk).data
+        if self._own:
+            return chunk.data
+        wire = self.wire_of(chunk)
+        for reason in wire.gaps.values():
+            raise CannotTell(reason)
+        return wire.data
 
     def wire_of(self, chunk: Chunk) -> Wire:
-        """The same, with the end of each batch."""
+        """The same, with the end of each batch, and with gaps where messages are missing."""
         if self._own:
             return chunk.wire
         wire = chunk.renderings.get(self)
         if wire is None:
-            parts = [self.render(batch, self._messages(chunk, index)) for index, batch in enumerate(chunk.batches)]
-            wire = chunk.renderings[self] = Wire(b"".join(parts), list(accumulate(map(len, parts))))
+            parts: list[bytes] = []
+            gaps: dict[int, str] = {}
+            for index, batch in enumerate(chunk.batches):
+                try:
+                    part = self.render(batch, self._messages(chunk, index))
+                except CannotTell as error:
+                    part, gaps[index] = b"", str(error)
+                parts.append(part)
+            wire = chunk.renderings[self] = Wire(b"".join(parts), list(accumulate(map(len, parts))), gaps)
         return wire
 
     def rest(self, chunk: Chunk, index: int, start: int) -> bytes:
