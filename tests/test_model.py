@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-import hubbub.reader
+from hubbub import reader as reader_module
 from hubbub.cursor import Lag
 from hubbub.endings import Ending, EndingCode
 from hubbub.exceptions import ConnectionClosed, PositionLost, RoomClosed
