@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from hubbub.client import Client
-from hubbub.endings import Ending, EndingCode
 from hubbub.framing import BytesFraming, Decoder, Delimited
-from hubbub.room import Room
+from hubbub.hub.client import Client
+from hubbub.hub.room import Room
+from hubbub.values.ending import Ending, EndingCode
 
-from stepping import FakeTransport, Told
+from support.stepping import FakeTransport, Told
 
 KIB = 1024
 NOTICE = "{missed} missed"

@@ -18,18 +18,18 @@ from hypothesis.stateful import (
     rule,
 )
 
-from hubbub import reader as reader_module
-from hubbub.cursor import Lag
-from hubbub.endings import Ending, EndingCode
-from hubbub.exceptions import ConnectionClosed, PositionLost, RoomClosed
 from hubbub.framing import ByteLines, Delimited, Framing, LengthPrefixed, Raw
-from hubbub.outbox import SPLICE_COST
-from hubbub.position import Position
-from hubbub.room import Room
-from hubbub.settings import Settings
+from hubbub.hub import reader as reader_module
+from hubbub.hub.room import Room
+from hubbub.log.cursor import Lag
+from hubbub.log.outbox import SPLICE_COST
+from hubbub.values.ending import Ending, EndingCode
+from hubbub.values.errors import ConnectionClosed, PositionLost, RoomClosed
+from hubbub.values.position import Position
+from hubbub.values.settings import Settings
 
-from naive import KIB, NOTICE, Due, Listener, Picky, Said, Watch
-from stepping import FakeHub, left_over, new_loop
+from support.naive import KIB, NOTICE, Due, Listener, Picky, Said, Watch
+from support.stepping import FakeHub, left_over, new_loop
 
 OUTBOX_LIMIT = 3 * SPLICE_COST
 LONGEST_PRIVATE = 64
@@ -86,7 +86,7 @@ class Rooms(RuleBasedStateMachine):
         framings: list[Framing[bytes]],
     ) -> None:
         for name, value in (("PUMP_READS", reads), ("JOIN_SIZE", piece)):
-            patched = patch.object(hubbub.reader, name, value)
+            patched = patch.object(reader_module, name, value)
             patched.start()
             self._undo.append(patched.stop)
         limits = Settings(

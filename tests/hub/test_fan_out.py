@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-from hubbub.client import Client
-from hubbub.endings import EndingCode
-from hubbub.framing import ByteLines
-from hubbub.room import Room
-from hubbub.settings import Settings
-
 from logs import Failing
-from stepping import FakeHub, FakeTransport, SteppedLoop, left_over, new_loop
+
+from hubbub.framing import ByteLines
+from hubbub.hub.client import Client
+from hubbub.hub.room import Room
+from hubbub.values.ending import EndingCode
+from hubbub.values.settings import Settings
+
+from support.stepping import FakeHub, FakeTransport, SteppedLoop, left_over, new_loop
 
 KIB = 1024
 

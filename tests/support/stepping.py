@@ -14,15 +14,15 @@ from heapq import heappop, heappush
 from math import inf
 from typing import Any, Self, TypeVar, cast
 
-from hubbub.address import Address
-from hubbub.client import Client
-from hubbub.endings import Ending
 from hubbub.framing import Framing
-from hubbub.hub import Hub
-from hubbub.link import Link
-from hubbub.reader import Reader
-from hubbub.room import Room
-from hubbub.settings import Settings
+from hubbub.hub.client import Client
+from hubbub.hub.hub import Hub
+from hubbub.hub.reader import Reader
+from hubbub.hub.room import Room
+from hubbub.values.address import Address
+from hubbub.values.ending import Ending
+from hubbub.values.settings import Settings
+from hubbub.wire.link import Link
 
 MOST_TURNS = 100_000
 """After so many turns a loop that is still busy is stuck."""
