@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from logs import Failing
 
 from hubbub.framing import ByteLines
 from hubbub.hub.client import Client
@@ -14,6 +13,7 @@ from hubbub.hub.room import Room
 from hubbub.values.ending import EndingCode
 from hubbub.values.settings import Settings
 
+from support.logs import Failing
 from support.stepping import FakeHub, FakeTransport, SteppedLoop, left_over, new_loop
 
 KIB = 1024

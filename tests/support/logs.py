@@ -51,7 +51,7 @@ def broadcasts(messages: Iterable[bytes] = (b"", b"a", b"bc", b"def")) -> st.Sea
 Seat: TypeAlias = "Cursor[Source, Connection]"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Connection:
     """What a cursor needs of its reader."""
 

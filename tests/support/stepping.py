@@ -308,6 +308,10 @@ class FakeHub(Hub[Any]):
     def clients(self) -> frozenset[Client[Any]]:
         return frozenset(client for client in self._connected if client.ending is None)
 
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        return ()
+
     async def close(self) -> None:
         for client in self.clients:
             await client.close()
@@ -342,4 +346,5 @@ def new_loop() -> SteppedLoop:
 def left_over(room: Room[Any]) -> list[Any]:
     """What the fan-out of a room keeps that is not ready: nothing, once all of its readers have taken everything."""
     fan_out = room.fan_out
-    return [kept for kept in (fan_out._moving, fan_out._still, fan_out._adrift, fan_out._unsettled) if kept]
+    there = fan_out._stragglers
+    return [kept for kept in (there._moving, there._still, there._adrift, fan_out._unsettled) if kept]
