@@ -92,8 +92,8 @@ def test_your_own_handler_takes_every_framing(here: Path) -> None:
             ["shouting.nosuch:handler"],
             "there is no module 'shouting.nosuch' here or installed; check the name before the colon",
         ),
-        (["shouting:nosuch"], "module 'shouting' has no 'nosuch'; check the name behind the colon"),
-        (["shouting:shout.nosuch"], "module 'shouting' has no 'shout.nosuch'; check the name behind the colon"),
+        (["shouting:nosuch"], "module 'shouting' has no 'nosuch'; check the name after the colon"),
+        (["shouting:shout.nosuch"], "module 'shouting' has no 'shout.nosuch'; check the name after the colon"),
         (["shouting:no_coroutine"], "shouting:no_coroutine is not a coroutine function; define it with 'async def'"),
         (["shouting:Nested"], "shouting:Nested is not a coroutine function; define it with 'async def'"),
         (

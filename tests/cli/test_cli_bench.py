@@ -111,8 +111,8 @@ def test_the_help_names_every_option_and_its_variable() -> None:
         (["--size", "many"], "Error: Invalid value for '--size'"),
         (["--size", "39"], "hubbub: size is 39; it must be 40 to 1048576 bytes"),
         (["--time", "nan"], "hubbub: time is nan; it must be more than 0 and at most 86400 seconds"),
-        (["--plot", "a.svg"], "hubbub: --plot draws latency, which only a --rate gives; add one"),
-        (["--rate", "1", "--plot", "a.png"], "hubbub: --plot draws SVG only; name the file a.svg"),
+        (["--plot", "a.svg"], "hubbub: --plot draws the latency, which is measured only at a rate; add --rate"),
+        (["--rate", "1", "--plot", "a.png"], "hubbub: --plot writes SVG only; name the file a.svg"),
         (["--rate", "1", "--plot", "no/a.svg"], "hubbub: there is no directory no; choose another file for --plot"),
     ],
 )
@@ -245,7 +245,7 @@ def test_the_limit_of_open_files_is_raised_where_it_may_be(relay: str) -> None:
 
 def test_a_limit_of_open_files_that_is_too_low_is_said_with_status_2(relay: str) -> None:
     finished = finish("sh", "-c", 'ulimit -n 80; exec "$0" "$@"', *BENCH, relay, "--readers", "60")
-    message = "hubbub: 125 open files are needed, and 80 allowed; raise the limit (ulimit -Hn 125)\n"
+    message = "hubbub: 125 open files are needed, but only 80 are allowed; raise the limit (ulimit -Hn 125)\n"
     assert finished == Finished(status=2, output="", errors=message)
 
 

@@ -1,4 +1,4 @@
-"""`hubbub check`: what is good, what is not, and that it listens nowhere."""
+"""`hubbub check`: which files are good, which are not, and that it does not listen."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def check(text: str) -> Result:
         ),
     ],
 )
-def test_a_good_file_is_said_to_be_good(directory: Path, text: str, what: str) -> None:
+def test_a_good_file_is_reported_as_good(directory: Path, text: str, what: str) -> None:
     result = check(text)
     assert (result.exit_code, result.output) == (0, f"hubbub.toml is good: {what}\n")
 
@@ -49,8 +49,8 @@ def test_a_good_file_is_said_to_be_good(directory: Path, text: str, what: str) -
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("port = \n", "hubbub.toml is no TOML: Invalid value (at line 1, column 8)"),
-        ("prot = 1\n", "hubbub.toml, line 1: there is no setting 'prot'; do you mean 'port'?"),
+        ("port = \n", "hubbub.toml is not valid TOML: Invalid value (at line 1, column 8)"),
+        ("prot = 1\n", "hubbub.toml, line 1: there is no setting 'prot'; did you mean 'port'?"),
         ("\nport = -1\n", "hubbub.toml, line 2: port: -1 is not in the range 0<=x<=65535."),
         (
             "\napp = 'no'\n",
@@ -66,7 +66,7 @@ def test_a_good_file_is_said_to_be_good(directory: Path, text: str, what: str) -
         ),
         (
             "listen = ['tcp://h:1']\ntls-client-ca = 'ca.pem'\n",
-            "hubbub.toml, line 2: no listener speaks TLS, and --tls-... is for it; give --tls-cert, and ",
+            "hubbub.toml, line 2: no listener speaks TLS, so --tls-... has no effect; give --tls-cert, and ",
         ),
         (
             "listen = ['tls://h:1?tls-cert=missing']\n",
@@ -129,7 +129,7 @@ def test_times_that_do_not_go_together_are_refused(directory: Path) -> None:
     assert result.stderr == "hubbub: hubbub.toml, line 2: spread_time is 3.0; it must be at most 2.0\n"
 
 
-def test_a_file_that_is_missing_is_said_to_be_so(directory: Path) -> None:
+def test_a_missing_file_is_an_error(directory: Path) -> None:
     result = CliRunner().invoke(main, ["check", "missing.toml"])
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == "hubbub: cannot read missing.toml: No such file or directory\n"

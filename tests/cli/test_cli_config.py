@@ -1,4 +1,4 @@
-"""The configuration file of `hubbub serve`: what it may say, what beats it, and what is said of its mistakes."""
+"""The configuration file of `hubbub serve`: its keys, what overrides them, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from hubbub.cli import main
 from hubbub.cli.config import find_line
+from hubbub.cli.failure import Failure
 from hubbub.cli.serve import serve
 
 from certificates import make_certificates
@@ -53,7 +54,7 @@ GOOD: dict[str, tuple[str, Any]] = {
     "spread-time": ("4", 4.0),
     "farewell": ('"bye"', "bye"),
 }
-"""Of each key a good value, and what it means."""
+"""A good value for each key, and what it means."""
 
 
 @pytest.fixture
@@ -75,9 +76,9 @@ def options(config: Path, *arguments: str) -> dict[str, Any]:
 
 
 def error(config: Path, text: str) -> str:
-    """What is said of a file that is wrong, without the name of the command and of the file."""
+    """The error that a wrong file causes, without the name of the command and of the file."""
     config.write_text(text)
-    # That does not serve, should the file be good.
+    # `check` does not serve, even if the file is good.
     result = CliRunner().invoke(main, ["check", str(config)])
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1), result.output
     return result.stderr.removeprefix("hubbub: ").removeprefix(f"{config}, ").removesuffix("\n")
@@ -155,48 +156,50 @@ def test_a_list_of_options_takes_the_place_of_that_of_the_file(config: Path) -> 
 # What is wrong.
 
 
-def test_a_file_that_cannot_be_read_is_said_to_be_so(config: Path) -> None:
+def test_a_file_that_cannot_be_read_is_an_error(config: Path) -> None:
     missing = CliRunner().invoke(main, ["serve", "--config", "missing.toml"])
     assert (missing.exit_code, missing.stderr) == (2, "hubbub: cannot read missing.toml: No such file or directory\n")
     directory = CliRunner().invoke(main, ["serve", "--config", "."])
     assert (directory.exit_code, directory.stderr) == (2, "hubbub: cannot read .: Is a directory\n")
 
 
-def test_a_file_that_is_no_toml_is_said_to_be_so_with_the_place(config: Path) -> None:
-    assert error(config, "port = 1\nhost = \n") == f"{config} is no TOML: Invalid value (at line 2, column 8)"
-    assert error(config, "port = 1\nport = 2\n").startswith(f"{config} is no TOML: Cannot overwrite a value (at line 2")
-    assert error(config, f"allow = {'[' * 10_000}\n").startswith(f"{config} is no TOML: ")
+def test_a_file_that_is_not_valid_toml_is_reported_with_the_place(config: Path) -> None:
+    assert error(config, "port = 1\nhost = \n") == f"{config} is not valid TOML: Invalid value (at line 2, column 8)"
+    assert error(config, "port = 1\nport = 2\n").startswith(
+        f"{config} is not valid TOML: Cannot overwrite a value (at line 2"
+    )
+    assert error(config, f"allow = {'[' * 10_000}\n").startswith(f"{config} is not valid TOML: ")
     config.write_bytes(b"port = 1 # \xff\n")
     result = CliRunner().invoke(main, ["check", str(config)])
-    assert result.stderr.startswith(f"hubbub: {config} is no TOML: 'utf-8' codec can't decode byte 0xff")
+    assert result.stderr.startswith(f"hubbub: {config} is not valid TOML: 'utf-8' codec can't decode byte 0xff")
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("prot = 5000", "there is no setting 'prot'; do you mean 'port'?"),
-        ("clients_limit = 5", "there is no setting 'clients_limit'; do you mean 'clients-limit'?"),
+        ("prot = 5000", "there is no setting 'prot'; did you mean 'port'?"),
+        ("clients_limit = 5", "there is no setting 'clients_limit'; did you mean 'clients-limit'?"),
         ("x = 5", "there is no setting 'x'"),
         ("[limits]\nport = 1", "there is no setting 'limits'"),
         ("limits.port = 1", "there is no setting 'limits'"),
-        ("quiet = 1", "quiet is 1, not true or false"),
-        ("quiet = 'yes'", "quiet is 'yes', not true or false"),
-        ("allow = '192.0.2.1'", "allow is '192.0.2.1', not a list of strings"),
-        ("allow = [1, 2]", "allow is [1, 2], not a list of strings"),
-        ("port = true", "port is true, not a string or a number"),
-        ("port = [5000]", "port is [5000], not a string or a number"),
-        ("port = {number = 1}", "port is {'number': 1}, not a string or a number"),
+        ("quiet = 1", "quiet is 1; it must be true or false"),
+        ("quiet = 'yes'", "quiet is 'yes'; it must be true or false"),
+        ("allow = '192.0.2.1'", "allow is '192.0.2.1'; it must be a list of strings"),
+        ("allow = [1, 2]", "allow is [1, 2]; it must be a list of strings"),
+        ("port = true", "port is true; it must be a string or a number"),
+        ("port = [5000]", "port is [5000]; it must be a string or a number"),
+        ("port = {number = 1}", "port is {'number': 1}; it must be a string or a number"),
         ("port = 65536", "port: 65536 is not in the range 0<=x<=65535."),
         ("port = 'http'", "port: 'http' is not a valid integer range."),
         ("framing = 'line'", "framing: 'line' is not one of 'lines', 'crlf-lines', "),
         ("tls-cert = 'missing.pem'", "tls-cert: File 'missing.pem' does not exist."),
-        ("retention = '12X'", "retention: '12X' is no size; write bytes, as in 65536, 64K or 16MiB"),
-        ("retention = 8192.5", "retention: '8192.5' is no size; write bytes, as in 65536, 64K or 16MiB"),
+        ("retention = '12X'", "retention: '12X' is not a size; write bytes, as in 65536, 64K or 16MiB"),
+        ("retention = 8192.5", "retention: '8192.5' is not a size; write bytes, as in 65536, 64K or 16MiB"),
         ("port = inf", "port: 'inf' is not a valid integer range"),
         ("retention = 1000", "retention is 1000; it must be at least 4096"),
         ("byte-rate = 0", "byte_rate is 0; it must be at least 1"),
         ("patience = nan", "patience is nan; it must be more than 0"),
-        ("patience = 0", "patience: 0.0 is not in the range x>0."),
+        ("patience = 0", "patience is 0.0; it must be more than 0"),
         ("notice = '{x}'", "notice is '{x}'; {missed} is the only field it may have"),
         ("deny = ['192.0.2.300']", "deny: '192.0.2.300' does not appear to be an IPv4 or IPv6 network"),
         (
@@ -205,21 +208,21 @@ def test_a_file_that_is_no_toml_is_said_to_be_so_with_the_place(config: Path) ->
         ),
     ],
 )
-def test_what_is_wrong_is_said_with_its_line(config: Path, line: str, message: str) -> None:
+def test_an_error_is_reported_with_its_line(config: Path, line: str, message: str) -> None:
     text = f'# a comment\n\nhost = "127.0.0.1"  # another one\n{line}\n\n'
     assert error(config, text).startswith(f"line 4: {message}")
 
 
-def test_of_a_list_the_line_of_the_wrong_part_is_said(config: Path) -> None:
+def test_an_error_in_a_list_is_reported_with_the_line_of_the_part(config: Path) -> None:
     text = 'allow = [\n  "192.0.2.0/24",\n  # two lines below\n\n  "192.0.2.1/99",\n]\n'
     assert error(config, text).startswith("line 5: allow: '192.0.2.1/99' does not appear")
 
 
-def test_of_a_list_the_line_of_an_empty_part_is_said(config: Path) -> None:
+def test_an_empty_part_of_a_list_is_reported_with_its_line(config: Path) -> None:
     assert error(config, 'port = 1\nallow = [\n  "10.0.0.0/8",\n  "",\n]\n').startswith("line 4: allow: ")
 
 
-def test_of_a_part_that_is_written_with_an_escape_the_first_line_is_said(config: Path) -> None:
+def test_a_part_that_is_written_with_an_escape_is_reported_with_the_line_of_the_key(config: Path) -> None:
     assert error(config, 'port = 1\nallow = [\n  "\\u0078",\n]\n').startswith("line 2: allow: 'x' does not appear")
 
 
@@ -230,8 +233,15 @@ def test_of_a_part_that_is_written_with_an_escape_the_first_line_is_said(config:
         ("tls-cert = 5", "tls-cert: File '5' does not exist"),
     ],
 )
-def test_a_number_of_the_wrong_kind_is_said_with_its_line(config: Path, line: str, message: str) -> None:
+def test_a_number_of_the_wrong_kind_is_reported_with_its_line(config: Path, line: str, message: str) -> None:
     assert error(config, f"\n{line}\n").startswith(f"line 2: {message}")
+
+
+def test_a_value_that_an_option_overrides_is_checked_too(config: Path) -> None:
+    config.write_text("\npatience = nan\n")
+    with pytest.raises(Failure) as caught:
+        options(config, "--patience", "1")
+    assert caught.value.message == f"{config}, line 2: patience is nan; it must be more than 0"
 
 
 @pytest.mark.parametrize("text", ["drain-time = 60\nspread-time = 30\n", "spread-time = 30\ndrain-time = 60\n"])

@@ -159,7 +159,7 @@ def test_a_server_that_does_not_answer_is_one_line_and_status_1() -> None:
 def test_what_is_no_endpoint_is_said_with_status_2(endpoint: str) -> None:
     finished = finish(*CONNECT, endpoint)
     assert (finished.status, finished.output) == (2, "")
-    assert f"Error: Invalid value for '[[HOST:]PORT]': '{endpoint.removesuffix(':5000')}' is no " in finished.errors
+    assert f"Error: Invalid value for '[[HOST:]PORT]': '{endpoint.removesuffix(':5000')}' is not " in finished.errors
 
 
 def test_it_connects_over_ipv6() -> None:

@@ -1,4 +1,4 @@
-"""Where `hubbub serve` listens, as it is written on the command line, and who meets there."""
+"""Where `hubbub serve` listens, how users write it, and which clients meet there."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from programs import (
 )
 
 PASS_3 = 'exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@"'
-"""Starts a program as systemd does that has a socket for it, which is standard input here."""
+"""Starts a program like systemd with a socket for it, which is standard input here."""
 
 PASS_3_AND_4 = 'exec 3<&0 4<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=2 exec "$0" "$@"'
 
@@ -104,9 +104,7 @@ def test_an_empty_value_undoes_an_option_for_one_listener(certificates: Certific
 
 @pytest.mark.parametrize("key", ["tls-key", "tls-client-ca"])
 def test_what_is_for_tls_is_no_part_of_a_place_without(key: str) -> None:
-    with pytest.raises(
-        Failure, match="tls-key and tls-client-ca are for TLS; write tls://, or give tls-cert there, too"
-    ):
+    with pytest.raises(Failure, match="tls-key and tls-client-ca need TLS; write tls://, or add tls-cert"):
         make_listeners([parse(f"tcp://h:1?{key}=x")], {})
 
 
@@ -127,26 +125,38 @@ def test_what_was_taken_apart_stays_so() -> None:
         ("tcp://h:http", "Port could not be cast to integer value as 'http'"),
         ("tcp://[::1", "Invalid IPv6 URL"),
         ("unix://", "write it as unix:///run/hubbub.sock"),
-        ("tcp://h:1?frame=nul", "there is no 'frame' for a listener; do you mean 'framing'?"),
+        ("tcp://h:1?frame=nul", "a listener has no 'frame'; did you mean 'framing'?"),
         (
             "tcp://h:1?xyz=1",
-            "there is no 'xyz' for a listener; there are framing, tls-cert, tls-key, tls-client-ca, allow, deny, "
+            "a listener has no 'xyz'; choose one of framing, tls-cert, tls-key, tls-client-ca, allow, deny, "
             "proxy-from, secret-file, mode",
         ),
-        ("tcp://h:1?framing=line", "there is no framing 'line'; do you mean 'lines'?"),
+        ("tcp://h:1?framing=line", "there is no framing 'line'; did you mean 'lines'?"),
         ("tcp://h:1?framing", "bad query field: 'framing'"),
-        ("tcp://h:1?deny=::1&deny=::2", "a key stands there twice; several networks have a comma between them"),
-        ("tcp://h:1?mode=600", "a mode is for unix://, as in mode=660"),
-        ("unix:///x?mode=1777", "a mode is for unix://, as in mode=660"),
-        ("unix:///x?mode=rw", "a mode is for unix://, as in mode=660"),
-        ("unix:///x?mode=8", "a mode is for unix://, as in mode=660"),
+        ("tcp://h:1?deny=::1&deny=::2", "a key occurs twice; separate several networks by commas"),
+        (
+            "tcp://h:1?mode=600",
+            "mode is three octal digits, and for unix:// only, as in unix:///run/hubbub.sock?mode=660",
+        ),
+        (
+            "unix:///x?mode=1777",
+            "mode is three octal digits, and for unix:// only, as in unix:///run/hubbub.sock?mode=660",
+        ),
+        (
+            "unix:///x?mode=rw",
+            "mode is three octal digits, and for unix:// only, as in unix:///run/hubbub.sock?mode=660",
+        ),
+        (
+            "unix:///x?mode=8",
+            "mode is three octal digits, and for unix:// only, as in unix:///run/hubbub.sock?mode=660",
+        ),
         ("fd://x", "write it as fd://3 or fd://systemd"),
         ("fd://", "write it as fd://3 or fd://systemd"),
         ("fd://-1", "write it as fd://3 or fd://systemd"),
         ("fd://9999999", "write it as fd://3 or fd://systemd"),
     ],
 )
-def test_what_is_no_place_is_said_to_be_so(text: str, message: str) -> None:
+def test_a_place_that_is_not_valid_is_an_error_that_says_why(text: str, message: str) -> None:
     with pytest.raises(click.BadParameter) as caught:
         ListenUrlType().convert(text, None, None)
     assert caught.value.message == f"{text!r}: {message}"
@@ -273,7 +283,7 @@ def test_sockets_that_are_not_passed_to_this_process_are_not_taken(passed: socke
     command = ("sh", "-c", f'{variables} exec "$0" "$@"', *HUBBUB, "serve", "--listen", "fd://systemd")
     with ServerProgram(*command, stdin=passed.fileno()) as server:
         assert server.wait() == 2
-        server.errors.expect(rb"systemd has passed no sockets to this process; is there a \.socket unit\?\n$")
+        server.errors.expect(rb"systemd passed no sockets to this process; check the \.socket unit\n$")
 
 
 def test_a_descriptor_that_is_no_socket_is_one_line() -> None:

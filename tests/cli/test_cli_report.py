@@ -346,10 +346,10 @@ def test_standard_streams_that_are_closed_do_not_stop_the_server(closed: str) ->
         server.stop()
 
 
-# Who was not let in.
+# Connections that were not let in.
 
 
-def test_who_is_not_let_in_is_told_with_the_reason() -> None:
+def test_a_connection_that_is_not_let_in_is_shown_with_the_reason() -> None:
     with hubbub_serve("--deny", "127.0.0.0/8") as server, server.peer() as peer:
         assert peer.rest() == b"127.0.0.1 may not connect here\n"
         reason = "denied: 127.0.0.1 may not connect here"
@@ -408,7 +408,7 @@ def test_verbose_logs_each_that_is_not_let_in() -> None:
         assert server.stop() == ""
 
 
-# What is told of each.
+# What is reported of each client.
 
 
 @contextmanager

@@ -22,8 +22,8 @@ from click.testing import CliRunner
 
 from hubbub import Address, Settings
 from hubbub.cli import main
+from hubbub.cli.options import SETTINGS
 from hubbub.cli.serve import serve
-from hubbub.cli.settings_options import SETTINGS
 
 from bench.peer import free_port
 from certificates import CLIENT_NAME, SERVER_NAME, Certificates, make_certificates
@@ -165,7 +165,7 @@ def assert_chosen(server: ServerProgram, port: int) -> None:
 
 
 def test_none_of_the_settings_that_are_options_is_left_out_here() -> None:
-    assert CHOSEN.keys() == SETTINGS | {"framing"}
+    assert CHOSEN.keys() == SETTINGS.keys() | {"framing"}
     # None is chosen as it would be anyway.
     assert not CHOSEN.items() & dataclasses.asdict(Settings()).items()
 
@@ -191,7 +191,30 @@ def test_the_help_names_every_option_and_its_variable() -> None:
             assert parameter.opts[-1] in words
         assert parameter.envvar in words
     # The apps stand below each other.
-    assert "\n    relay           every message goes to all others unchanged: for feeds\n" in result.stdout
+    assert "\n    relay           messages go to all others unchanged: for feeds\n" in result.stdout
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_option_of_a_setting_is_made_of_its_declaration(name: str) -> None:
+    (parameter,) = (one for one in serve.params if one.name == name)
+    assert isinstance(parameter, click.Option)
+    assert (parameter.opts, parameter.envvar) == ([f"--{name.replace('_', '-')}"], f"HUBBUB_{name.upper()}")
+    declaration, context = SETTINGS[name], click.Context(serve)
+    assert (parameter.help or "").startswith(declaration.meaning)
+    # The default is shown as it may be written.
+    default, shown = getattr(Settings(), name), parameter.get_default(context)
+    assert isinstance(shown, str)
+    assert parameter.type.convert(shown, parameter, context) == default
+    if declaration.none is not None:
+        assert (parameter.metavar or "").endswith("|none")
+        assert f" none: {declaration.none}." in (parameter.help or "")
+        assert parameter.type.convert("none", parameter, context) is None
+
+
+def test_defaults_are_shown_as_a_user_writes_them() -> None:
+    shown = {parameter.name: parameter.default for parameter in serve.params}
+    names = ("retention", "patience", "connect_rate", "clients_limit", "idle_time", "when_slow")
+    assert [shown[name] for name in names] == ["16MiB", "30", "100", "10000", "none", "disconnect"]
 
 
 @pytest.mark.parametrize("command", [["--help"], ["-h"], ["serve", "-h"], ["connect", "--help"]])
@@ -240,7 +263,7 @@ def tell(server: ServerProgram, data: bytes) -> bytes:
         return peer.rest()
 
 
-def test_who_says_the_secret_is_let_in(tmp_path: Path) -> None:
+def test_a_client_that_knows_the_secret_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("open sesame\n")
     with hubbub_serve("echo", "--secret-file", str(tmp_path / "secret")) as server:
         assert tell(server, b"open sesame\nHey\n") == b"We got your message: Hey\n"
@@ -256,7 +279,7 @@ def test_who_says_the_secret_is_let_in(tmp_path: Path) -> None:
         (["--allow", "127.0.0.1", "--deny", "::/0", "--deny", "127.0.0.1"], b"127.0.0.1 may not connect here\n"),
     ],
 )
-def test_who_may_not_connect_is_told_so(options: list[str], answer: bytes) -> None:
+def test_a_client_that_may_not_connect_is_told_so(options: list[str], answer: bytes) -> None:
     with hubbub_serve("echo", *options) as server, server.peer() as peer:
         if answer.startswith(b"We"):
             peer.send(b"Hey\n")
@@ -267,7 +290,7 @@ def test_who_may_not_connect_is_told_so(options: list[str], answer: bytes) -> No
 @pytest.mark.parametrize(
     "options", [["--allow", "localhost"], ["--deny", "192.0.2.1/24"], ["--proxy-from", "@missing"]]
 )
-def test_what_is_no_network_is_named_with_its_option(options: list[str]) -> None:
+def test_a_network_that_is_not_valid_is_an_error_that_names_the_option(options: list[str]) -> None:
     result = CliRunner().invoke(main, ["serve", *options])
     assert (result.exit_code, result.stdout) == (2, "")
     assert f"Error: Invalid value for '{options[0]}'" in result.stderr
@@ -290,7 +313,7 @@ def test_with_a_certificate_it_speaks_tls(certificates: Certificates) -> None:
         assert shown_certificate(server) == certificates.server.read_text()
 
 
-def test_who_has_no_certificate_of_the_authority_is_not_let_in(certificates: Certificates) -> None:
+def test_a_client_without_a_certificate_of_the_authority_is_not_accepted(certificates: Certificates) -> None:
     options = ["--tls-cert", str(certificates.server), "--tls-key", str(certificates.server_key)]
     with hubbub_serve("echo", *options, "--tls-client-ca", str(certificates.client_ca)) as server:
         with tls_peer(server, certificates, certificates.client) as peer:
@@ -309,7 +332,7 @@ def tls_peer(server: ServerProgram, certificates: Certificates, certificate: Pat
 
 
 def shown_certificate(server: ServerProgram) -> str:
-    """The certificate that the server shows to who connects now."""
+    """The certificate that the server shows to a new client."""
     return ssl.get_server_certificate(server.endpoint, timeout=WAIT_TIME)
 
 
@@ -387,7 +410,7 @@ def test_where_nothing_has_changed_that_is_said(options: tuple[str, ...]) -> Non
 
 
 def assert_serves(endpoint: Address) -> None:
-    """See that who connects is heard of."""
+    """See that the server announces a new client."""
     with Peer(endpoint) as first, Peer(endpoint) as second:
         assert first.line() == f"{second.name} connected.\n".encode()
 
@@ -481,6 +504,8 @@ def test_a_privileged_port_is_one_line_that_says_what_to_do() -> None:
         (["--notice", "{x}"], "notice is '{x}'; {missed} is the only field it may have"),
         (["--notice", "{"], "notice is '{'; {missed} is the only field it may have"),
         (["--patience", "nan"], "patience is nan; it must be more than 0"),
+        (["--patience", "0"], "patience is 0.0; it must be more than 0"),
+        (["--clients-limit", "0"], "clients_limit is 0; it must be at least 1"),
         (
             ["--notice", "two\nlines"],
             r"notice is 'two\nlines', and the framing cannot carry it: a line cannot contain a line end (LF)",
@@ -498,9 +523,8 @@ def test_a_setting_out_of_range_is_one_line_that_says_what_it_may_be(options: li
         (["--port", "99999"], "99999 is not in the range 0<=x<=65535."),
         (["--port", "-1"], "-1 is not in the range 0<=x<=65535."),
         (["--port", "http"], "'http' is not a valid integer range."),
-        (["--retention", "12X"], "'12X' is no size; write bytes, as in 65536, 64K or 16MiB"),
-        (["--pace", "fast"], "'fast' is no size; write bytes, as in 65536, 64K or 16MiB"),
-        (["--patience", "0"], "0.0 is not in the range x>0."),
+        (["--retention", "12X"], "'12X' is not a size; write bytes, as in 65536, 64K or 16MiB"),
+        (["--pace", "fast"], "'fast' is not a size; write bytes, as in 65536, 64K or 16MiB"),
         (["--framing", "frames"], "'frames' is not one of 'lines', "),
         (["--when-slow", "wait"], "'wait' is not one of 'disconnect', 'skip'."),
         (["--log-format", "xml"], "'xml' is not one of 'text', 'json'."),
@@ -520,7 +544,7 @@ def test_a_bad_value_is_named_with_its_option_and_what_it_may_be(options: list[s
 def test_what_is_for_tls_does_not_serve_plain_text_to_everybody(option: str, certificates: Certificates) -> None:
     assert_one_line(
         [option, str(certificates.client_ca)],
-        "no listener speaks TLS, and --tls-... is for it; give --tls-cert, and write tls:// in --listen",
+        "no listener speaks TLS, so --tls-... has no effect; give --tls-cert, and write tls:// in --listen",
     )
 
 
@@ -543,7 +567,9 @@ def test_where_too_few_files_may_be_open_it_is_logged() -> None:
     command = ("sh", "-c", 'ulimit -n 100; exec "$0" "$@"', *HUBBUB, "serve", "--port", "0", "--clients-limit", "500")
     with serving_program(*command) as server:
         server.stop()
-        expected = "only 100 files may be open, and clients_limit needs more; raise that (ulimit -n, LimitNOFILE=)\n"
+        expected = (
+            "only 100 files may be open, and clients_limit needs more; raise the limit (ulimit -n, LimitNOFILE=)\n"
+        )
         assert server.errors.rest().decode() == expected
 
 

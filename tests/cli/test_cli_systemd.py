@@ -1,4 +1,4 @@
-"""What `hubbub serve` tells systemd: on a real datagram socket, as systemd has one (sd_notify(3))."""
+"""What `hubbub serve` tells systemd, on a real datagram socket as systemd has one (sd_notify(3))."""
 
 from __future__ import annotations
 

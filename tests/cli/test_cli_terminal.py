@@ -25,7 +25,7 @@ def talking() -> Iterator[tuple[TerminalProgram, socket.socket, str]]:
             connection, _ = listening.accept()
             with connection:
                 connection.settimeout(WAIT_TIME)
-                connected = f"Connected to {name}. Ctrl-D ends."
+                connected = f"Connected to {name}. Ctrl-D ends the connection."
                 terminal.wait_for_screen(connected, ">")
                 yield terminal, connection, connected
 
@@ -41,7 +41,7 @@ def assert_ended(terminal: TerminalProgram, typed: str, *lines: str) -> None:
 
 def test_what_is_typed_is_sent_and_what_arrives_is_printed() -> None:
     with hubbub_serve("echo") as server, TerminalProgram(*HUBBUB, "connect", str(server.endpoint)) as terminal:
-        connected = f"Connected to {server.endpoint}. Ctrl-D ends."
+        connected = f"Connected to {server.endpoint}. Ctrl-D ends the connection."
         terminal.wait_for_screen(connected, ">")
         terminal.send(b"Hey\r")
         terminal.wait_for_screen(connected, "> Hey", "We got your message: Hey", ">")
@@ -115,7 +115,7 @@ def test_a_line_that_is_too_long_ends_it_with_its_reason() -> None:
         assert connection.recv(1) == b""
         connection.close()
         reason = "message longer than 65536 bytes"
-        assert_ended(terminal, ">", connected, f"{name} sent what cannot be shown: {reason}.")
+        assert_ended(terminal, ">", connected, f"{name} sent data that is not a message: {reason}.")
 
 
 def test_a_refused_connection_is_one_line_and_status_1() -> None:

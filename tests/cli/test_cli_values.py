@@ -1,4 +1,4 @@
-"""What options and arguments may be."""
+"""The types of options and arguments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import click
 import pytest
 
 from hubbub import Address
-from hubbub.cli.values import FRAMINGS, Endpoint, Optional, Size, format_size
+from hubbub.cli.values import FRAMINGS, Endpoint, OrNone, Size, format_size
 
 
 @pytest.mark.parametrize(
@@ -27,9 +27,11 @@ def test_a_size_may_have_a_unit(text: str, size: int) -> None:
     assert Size()(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "K", "-1", "1.5M", "12X", "1 2", "none"])
-def test_anything_else_is_no_size(text: str) -> None:
-    with pytest.raises(click.BadParameter, match="is no size; write bytes, as in 65536, 64K or 16MiB"):
+@pytest.mark.parametrize(
+    "text", ["", "K", "-1", "1.5M", "12X", "1 2", "none", pytest.param("9" * 5_000, id="thousands of digits")]
+)
+def test_anything_else_is_not_a_size(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is not a size; write bytes, as in 65536, 64K or 16MiB"):
         Size()(text)
 
 
@@ -43,10 +45,11 @@ def test_a_size_is_shown_with_the_largest_unit_that_fits() -> None:
 
 
 def test_a_word_may_stand_for_none() -> None:
-    assert Optional(Size(), "none")("none") is None
-    assert Optional(Size(), "none")("1K") == 1024
-    with pytest.raises(click.BadParameter, match="'nothing' is no size"):
-        Optional(Size(), "none")("nothing")
+    assert OrNone(Size(), "none")("none") is None
+    assert OrNone(Size(), "none")("1K") == 1024
+    assert OrNone(click.STRING, "none", "")("") is None
+    with pytest.raises(click.BadParameter, match="'nothing' is not a size"):
+        OrNone(Size(), "none")("nothing")
 
 
 @pytest.mark.parametrize(
@@ -64,15 +67,32 @@ def test_an_endpoint_is_a_port_with_or_without_a_host(text: str, address: Addres
     assert Endpoint()(text) == address
 
 
-@pytest.mark.parametrize("text", ["", "localhost", "localhost:", "0", "65536", "99999", "::1", "::1:5000", "-1", "5e3"])
-def test_anything_else_is_no_endpoint(text: str) -> None:
-    with pytest.raises(click.BadParameter, match=r"is no endpoint; write it as 5000, localhost:5000 or \[::1\]:5000"):
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "localhost",
+        "localhost:",
+        "0",
+        "65536",
+        "99999",
+        "::1",
+        "::1:5000",
+        "-1",
+        "5e3",
+        pytest.param("9" * 5_000, id="thousands of digits"),
+    ],
+)
+def test_anything_else_is_not_an_endpoint(text: str) -> None:
+    with pytest.raises(
+        click.BadParameter, match=r"is not an endpoint; write it as 5000, localhost:5000 or \[::1\]:5000"
+    ):
         Endpoint()(text)
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 64])
 def test_an_endpoint_has_a_possible_host(host: str) -> None:
-    with pytest.raises(click.BadParameter, match=f"'{host}' is no possible name of a host"):
+    with pytest.raises(click.BadParameter, match=f"'{host}' is not a valid host name"):
         Endpoint()(f"{host}:5000")
 
 

@@ -1,4 +1,4 @@
-"""What options and arguments may be."""
+"""The types of options and arguments."""
 
 from __future__ import annotations
 
@@ -25,9 +25,13 @@ FRAMINGS: Final[dict[str, Framing[Any]]] = {
     "raw": Raw(),
 }
 
-_SIZE = re.compile(r"(\d+)\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
+NONE: Final = "none"
+"""What a user writes for None."""
+
+# Python refuses to read numbers of thousands of digits.
+_SIZE = re.compile(r"(\d{1,18})\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
 _SHIFTS = {"": 0, "k": 10, "m": 20, "g": 30}
-_ENDPOINT = re.compile(r"(?:(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]*)):)?(?P<port>\d+)")
+_ENDPOINT = re.compile(r"(?:(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]*)):)?(?P<port>\d{1,5})")
 
 
 class Size(click.ParamType[int]):
@@ -40,7 +44,7 @@ class Size(click.ParamType[int]):
             return value
         match = _SIZE.fullmatch(str(value).strip())
         if match is None:
-            self.fail(f"{value!r} is no size; write bytes, as in 65536, 64K or 16MiB", param, ctx)
+            self.fail(f"{value!r} is not a size; write bytes, as in 65536, 64K or 16MiB", param, ctx)
         return int(match[1]) << _SHIFTS[match[2].lower()]
 
 
@@ -65,17 +69,17 @@ class Endpoint(click.ParamType[Address]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
         match = _ENDPOINT.fullmatch(value)
         if match is None or not 0 < int(match["port"]) < 65536:
-            self.fail(f"{value!r} is no endpoint; write it as 5000, localhost:5000 or [::1]:5000", param, ctx)
+            self.fail(f"{value!r} is not an endpoint; write it as 5000, localhost:5000 or [::1]:5000", param, ctx)
         host = match["v6"] or match["host"] or DEFAULT_HOST
         try:
             host.encode("idna")
         except UnicodeError:
-            self.fail(f"{host!r} is no possible name of a host; check it", param, ctx)
+            self.fail(f"{host!r} is not a valid host name; check it", param, ctx)
         return Address(host, int(match["port"]))
 
 
 def format_size(size: int) -> str:
-    """A size as `Size` takes it."""
+    """A size in the form that `Size` reads."""
     for letter, shift in (("G", 30), ("M", 20), ("K", 10)):
         if size and size % (1 << shift) == 0:
             return f"{size >> shift}{letter}iB"
@@ -85,20 +89,20 @@ def format_size(size: int) -> str:
 T = TypeVar("T")
 
 
-class Optional(click.ParamType["T | None"], Generic[T]):
-    """What another type takes, or a word that stands for None.
+class OrNone(click.ParamType["T | None"], Generic[T]):
+    """What another type reads, or a word that stands for None.
 
     Args:
         type: the other type.
-        word: the word.
+        words: the words that stand for None.
     """
 
-    def __init__(self, type: click.ParamType[T], word: str) -> None:  # noqa: A002 - as click has it
-        self.name = f"{type.name}|{word}"
+    def __init__(self, type: click.ParamType[T], *words: str) -> None:  # noqa: A002 - as click has it
+        self.name = f"{type.name}|{words[0]}"
         self._type = type
-        self._word = word
+        self._words = words
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> T | None:
-        if value == self._word:
+        if value in self._words:
             return None
         return self._type.convert(value, param, ctx)
