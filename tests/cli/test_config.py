@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from hubbub.cli import main
 from hubbub.cli.config import find_line
+from hubbub.cli.failure import Failure
 from hubbub.cli.serve import serve
 
 from support.certificates import make_certificates
@@ -238,11 +239,9 @@ def test_a_number_of_the_wrong_kind_is_reported_with_its_line(config: Path, line
 
 def test_a_value_that_an_option_overrides_is_checked_too(config: Path) -> None:
     config.write_text("\npatience = nan\n")
-    result = CliRunner().invoke(main, ["serve", "--config", str(config), "--patience", "1"])
-    assert (result.exit_code, result.stderr) == (
-        2,
-        f"hubbub: {config}, line 2: patience is nan; it must be more than 0\n",
-    )
+    with pytest.raises(Failure) as caught:
+        options(config, "--patience", "1")
+    assert caught.value.message == f"{config}, line 2: patience is nan; it must be more than 0"
 
 
 @pytest.mark.parametrize("text", ["drain-time = 60\nspread-time = 30\n", "spread-time = 30\ndrain-time = 60\n"])

@@ -225,7 +225,8 @@ class Client(Generic[M]):
             return False
         if wire:
             reader.send(wire)
-        return True
+        # A transport that breaks just then ends the client.
+        return reader.ending is None
 
     async def join(self, room: Room[M] | str, *, since: Position | None = None) -> Room[M]:
         """Enter a room; the room. To be in it already is no error.
