@@ -10,7 +10,7 @@ import socket
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Generic
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
 from .endings import Ending, EndingCode
 from .framing import M
@@ -18,7 +18,6 @@ from .settings import READ_SIZE, SHED_SLICE
 
 if TYPE_CHECKING:
     from .listener import Listener
-    from .sessions import Sessions
     from .settings import Settings
 
 logger = logging.getLogger("hubbub")
@@ -44,6 +43,16 @@ _MORE_DESCRIPTORS: Final = "; raise the limit (ulimit -n, LimitNOFILE=), or lowe
 _ADVICE: Final = {errno.EMFILE: _MORE_DESCRIPTORS, errno.ENFILE: "; raise fs.file-max (sysctl)"}
 
 _OVERLOADED: Final = Ending(EndingCode.OVERLOADED, "the server has no descriptor left for a connection")
+
+
+class Taker(Protocol[M]):
+    """What an acceptor needs of what it gives connections to."""
+
+    def take(self, connection: socket.socket, peername: Any, listener: Listener[M]) -> None:
+        """Serve a connection that was just accepted, or refuse it."""
+
+    def refuse(self, connection: socket.socket, peername: Any, listener: Listener[M], ending: Ending) -> None:
+        """Close a connection that was just accepted, and say why."""
 
 
 class Reserve:
@@ -88,7 +97,7 @@ class Acceptor(Generic[M]):
         self,
         listening: socket.socket,
         listener: Listener[M],
-        sessions: Sessions[M],
+        sessions: Taker[M],
         reserve: Reserve,
         settings: Settings,
     ) -> None:

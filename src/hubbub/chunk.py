@@ -5,10 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-
-if TYPE_CHECKING:
-    from .rendering import Rendering
+from typing import Any, Final, NamedTuple, Protocol
 
 Buffer = bytes | memoryview
 
@@ -69,6 +66,16 @@ class Wire(NamedTuple):
         return self.ends[index - 1] if index else 0
 
 
+class Renders(Protocol):
+    """What a chunk needs of a rendering."""
+
+    def wire_of(self, chunk: Chunk) -> Wire:
+        """The bytes of a chunk."""
+
+    def rest(self, chunk: Chunk, index: int, start: int) -> bytes:
+        """The bytes of a batch from its message number `start` on."""
+
+
 class Chunk:
     """A run of batches and their bytes: what is written at once, and dropped at once.
 
@@ -85,7 +92,7 @@ class Chunk:
         self.batches: list[Batch] = []
         self.size = 0
         self.excluded: dict[int, list[int]] = {}
-        self.renderings: dict[Rendering[Any], Wire] = {}
+        self.renderings: dict[Any, Wire] = {}
         self._pieces: list[bytes] = []
         self._wire: Wire | None = None
 
@@ -137,7 +144,7 @@ class Chunk:
             self.excluded.setdefault(token, []).extend(index + shift for index in indexes)
         self.renderings.clear()
 
-    def read(self, rendering: Rendering[Any], at: Mark, stop: int, tick: int, token: int) -> tuple[list[Buffer], Mark]:
+    def read(self, rendering: Renders, at: Mark, stop: int, tick: int, token: int) -> tuple[list[Buffer], Mark]:
         """What a reader is to be written next of this chunk.
 
         Args:

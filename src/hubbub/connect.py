@@ -10,8 +10,8 @@ from .endings import Ending, EndingCode
 from .exceptions import ConnectionClosed
 from .framing import Lines, M
 from .link import Link, describe
-from .pulse import Pulse
 from .settings import DEFAULT_HOST, DEFAULT_PORT, Settings
+from .space import Space
 from .tcp import set_options
 
 if TYPE_CHECKING:
@@ -43,15 +43,12 @@ class _Dialled(Generic[M]):
         self._limit = settings.outbox_limit
         self._gathered: list[bytes] = []
         self._gathered_size = 0
-        self._space = Pulse()
-        self._turnstile = asyncio.Lock()
+        self._space = Space()
 
     async def send(self, wire: bytes) -> None:
         """Write in the loop's next turn; wait while too much waits, in the order of those who do."""
-        if self._full or self._turnstile.locked():
-            async with self._turnstile:
-                while self._full:
-                    await self._space.wait()
+        if self._full or self._space.awaited:
+            await self._space.wait(lambda: self._full)
         if self.ending is None:
             if not self._gathered:
                 self.link.loop.call_soon(self._write)
@@ -62,7 +59,7 @@ class _Dialled(Generic[M]):
         """Note why the connection ended; the first ending counts. Those who wait to send wait no longer."""
         if self.ending is None:
             self.ending = ending
-        self._space.fire()
+        self._space.tell()
 
     def finish(self) -> None:
         """End the stream behind what was sent."""
@@ -78,7 +75,7 @@ class _Dialled(Generic[M]):
             self.link.transport.write(b"".join(self._gathered))
         self._gathered.clear()
         self._gathered_size = 0
-        self._space.fire()
+        self._space.tell()
 
     # What the link tells.
 
@@ -86,7 +83,7 @@ class _Dialled(Generic[M]):
         """`send` looks at `writable`."""
 
     def on_resumed(self) -> None:
-        self._space.fire()
+        self._space.tell()
 
     def on_received(self, messages: Sequence[M]) -> None:
         """Nothing is to be done."""

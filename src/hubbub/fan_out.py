@@ -1,14 +1,11 @@
 """The readers of one room: the flush, retention, and what holds senders back.
 
-A cursor is in one of four places:
+A cursor is in one of three places:
 
 - *ready*: it has read all that is readable. The flush writes the same bytes to every ready reader of a rendering,
   without what each is excluded from. A reader that takes nothing just then, or has something else to be sent first,
   falls behind.
-- *behind*: its reader's outbox reads it, in the reader's own time. Here it is kept by the chunk that it stands in, so
-  that retention and the hold on senders look at the oldest chunks only: *moving* as long as its reader's socket has
-  taken something a moment ago, *still* otherwise.
-- *adrift*: retention has passed it, and its policy lets it stay. It costs nothing until it is read again.
+- *behind*: its reader's outbox reads it, in the reader's own time; see `Stragglers`.
 - *unsettled*: it joined, or left, while something waited for a flush, after which it is placed.
 """
 
@@ -17,12 +14,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias
 
 from .cursor import Cursor
 from .framing import M
 from .pulse import Pulse
 from .rendering import Rendering
+from .stragglers import Stragglers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,8 +35,6 @@ if TYPE_CHECKING:
     Seat: TypeAlias = "Cursor[FanOut[Any], Member]"
 
 logger = logging.getLogger("hubbub")
-
-Key = TypeVar("Key")
 
 
 class FanOut(Generic[M]):
@@ -66,9 +62,7 @@ class FanOut(Generic[M]):
         self._log = log
         self.pump = pump
         self._renderings: dict[Framing[M], Rendering[M]] = {}
-        self._moving: dict[Chunk, dict[Seat, None]] = {}
-        self._still: dict[Chunk, dict[Seat, None]] = {}
-        self._adrift: dict[int, dict[Seat, None]] = {}
+        self._stragglers: Stragglers[Seat] = Stragglers()
         self._unsettled: list[Seat] = []
         # The flush that is under way: its chunk, where that starts, and what is still to be written.
         self._chunk: Chunk | None = None
@@ -116,8 +110,7 @@ class FanOut(Generic[M]):
         if cursor.finished:
             cursor.reader.leaving -= 1
         elif cursor.waiting:
-            cursor.chunk = log.chunk_at(cursor.at)
-            self._moving.setdefault(cursor.chunk, {})[cursor] = None
+            self._stragglers.add(cursor, log.chunk_at(cursor.at))
             return True
         elif cursor.end is not None or cursor.at.seq > log.readable.seq:
             self._unsettled.append(cursor)
@@ -132,12 +125,8 @@ class FanOut(Generic[M]):
         """Take a cursor from its place: it has been read, or its reader has gone."""
         if cursor.ready:
             self._unready(cursor)
-        elif cursor.chunk is not None:
-            places = self._moving if cursor in self._moving.get(cursor.chunk, ()) else self._still
-            _remove(cursor, places, cursor.chunk)
-            cursor.chunk = None
-        elif cursor in self._adrift.get(cursor.token, ()):
-            _remove(cursor, self._adrift, cursor.token)
+        else:
+            self._stragglers.remove(cursor)
 
     def forget(self, cursor: Seat) -> None:
         """Drop a cursor whose reader has gone."""
@@ -250,61 +239,17 @@ class FanOut(Generic[M]):
 
     def check_hold(self, size: int = 0) -> None:
         """Recompute whether a lagging reader holds back senders that are about to broadcast `size` bytes."""
-        self.holding = False
         settings = self.room.settings
-        if settings.pace is None or not self._moving:
-            return
-        head = self._log.head.offset
-        limit = min(head, head + size - settings.retention // 2)
-        since = asyncio.get_running_loop().time() - settings.hold_time
-        for chunk in [chunk for chunk in self._moving if chunk.start.offset < limit]:
-            if self._holds(chunk, since):
-                self.holding = True
-                return
-
-    def _holds(self, chunk: Chunk, since: float) -> bool:
-        """Whether a reader in `chunk` has taken something; those before it that have not are still."""
-        moving = self._moving[chunk]
-        still: list[Seat] = []
-        for cursor in moving:
-            if cursor.reader.moved_at >= since:
-                break
-            still.append(cursor)
-        for cursor in still:
-            del moving[cursor]
-            self._still.setdefault(chunk, {})[cursor] = None
-        if not moving:
-            del self._moving[chunk]
-        return bool(moving)
+        self.holding = False
+        if settings.pace is not None and self._stragglers:
+            head = self._log.head.offset
+            limit = min(head, head + size - settings.retention // 2)
+            since = asyncio.get_running_loop().time() - settings.hold_time
+            self.holding = self._stragglers.hold(limit, since)
 
     def _retain(self) -> None:
         if merged := self._log.compact():
-            self._merge(*merged)
+            self._stragglers.merge(*merged)
         while (chunk := self._log.drop_overdue()) is not None:
-            self._overrun(chunk)
-
-    def _merge(self, chunk: Chunk, later: Chunk) -> None:
-        """`chunk` has taken in `later`, and so those who stand there."""
-        for places in (self._moving, self._still):
-            if moved := places.pop(later, None):
-                places.setdefault(chunk, {}).update(moved)
-                for cursor in moved:
-                    cursor.chunk = chunk
-
-    def _overrun(self, chunk: Chunk) -> None:
-        """The log has dropped `chunk`: what becomes of those who stand there?"""
-        for cursor in [*self._moving.pop(chunk, ()), *self._still.pop(chunk, ())]:
-            cursor.chunk = None
-            self._adrift.setdefault(cursor.token, {})[cursor] = None
-            cursor.reader.overrun(cursor)
-        if self._adrift:
-            for token in chunk.excluded:
-                for cursor in self._adrift.get(token, ()):
-                    cursor.pass_over(chunk)
-
-
-def _remove(cursor: Seat, places: dict[Key, dict[Seat, None]], key: Key) -> None:
-    """Take a cursor from one of many places; the last takes its place along."""
-    del places[key][cursor]
-    if not places[key]:
-        del places[key]
+            for cursor in self._stragglers.set_adrift(chunk):
+                cursor.reader.overrun(cursor)

@@ -14,8 +14,9 @@ from .room import Room
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
-    from .client import Client
+    from .address import Address
     from .framing import Framing
+    from .ports import Sender
     from .position import Position
     from .settings import Settings
 
@@ -54,8 +55,13 @@ class Hub(ABC, Generic[M]):
 
     @property
     @abstractmethod
-    def clients(self) -> frozenset[Client[M]]:
-        """The clients that are connected now."""
+    def clients(self) -> frozenset[Any]:
+        """The clients that are connected now: `Client` objects."""
+
+    @property
+    @abstractmethod
+    def addresses(self) -> tuple[Address, ...]:
+        """Where the server listens; nowhere before it has started."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -106,13 +112,13 @@ class Hub(ABC, Generic[M]):
         return room
 
     def broadcast(
-        self, message: M, *, exclude: Client[M] | None = None, sender: Client[M] | str | None = None
+        self, message: M, *, exclude: Sender | None = None, sender: Sender | str | None = None
     ) -> Coroutine[Any, Any, Position]:
         """Send `message` to every client in the root room but `exclude`; see `Room.broadcast`."""
         return self.root.broadcast(message, exclude=exclude, sender=sender)
 
     def broadcast_many(
-        self, messages: Sequence[M], *, exclude: Client[M] | None = None, sender: Client[M] | str | None = None
+        self, messages: Sequence[M], *, exclude: Sender | None = None, sender: Sender | str | None = None
     ) -> Coroutine[Any, Any, Position]:
         """Send `messages` to every client in the root room but `exclude`; see `Room.broadcast_many`."""
         return self.root.broadcast_many(messages, exclude=exclude, sender=sender)

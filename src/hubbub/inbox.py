@@ -5,6 +5,7 @@ Received bytes wait undecoded. Beyond a limit the socket is read no further, and
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
@@ -12,7 +13,6 @@ from .exceptions import FramingError
 from .framing import M
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Iterator, Sequence
 
     from .framing import Framing
@@ -94,6 +94,7 @@ class Inbox(ABC, Generic[M]):
         self._inbox: list[bytes] = _EMPTY
         self._inbox_size = 0
         self._messages: Iterator[M] = _NOTHING
+        # What the task that receives waits for, and that task.
         self._receiver: asyncio.Future[None] | None = None
 
     @property
@@ -144,8 +145,8 @@ class Inbox(ABC, Generic[M]):
             # While it waits, it would be kept.
             del rest
         messages: Sequence[M] = ()
-        # A task that was cancelled a moment ago receives no more, although it has not run yet.
-        if self._receiver is not None and not self._receiver.cancelled():
+        # A task that was cancelled a moment ago, or woken, does not wait any more, although it has not run yet.
+        if self._receiver is not None and not self._receiver.done():
             raise RuntimeError("two tasks receive from the same connection; let one do it and share what it gets")
         throttle = self._throttle
         if throttle is not None and throttle.held:

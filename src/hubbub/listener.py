@@ -15,13 +15,13 @@ from .hub import ROOT_ROOM, check_room_name
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .arrival import Arrival
     from .framing import Framing
     from .tls import Tls
 
-Authenticate = Callable[["Arrival[M]"], Coroutine[Any, Any, bool]]
-"""Says whether a connection may come in. It may talk with it, within `Settings.handshake_time`. If the connection ends
-meanwhile, the `ConnectionClosed` may pass. It must let itself be cancelled."""
+Authenticate = Callable[[Any], Coroutine[Any, Any, bool]]
+"""Says whether a connection may come in. It is given the `Arrival`, and may talk with it, within
+`Settings.handshake_time`. If the connection ends meanwhile, the `ConnectionClosed` may pass. It must let itself be
+cancelled."""
 
 SOCKET_MODE: Final = 0o660
 """The permissions of a Unix socket: its owner and its group may connect (unix(7))."""
@@ -49,7 +49,7 @@ class Listener(Generic[M]):
     tls: Tls | None = None
     access: Access = field(default_factory=Access)
     proxies: Networks = field(default_factory=Networks)
-    authenticate: Authenticate[M] | None = None
+    authenticate: Authenticate | None = None
     room: str = ROOT_ROOM
     mode: int = SOCKET_MODE
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .address import Address
     from .client import Client
     from .endings import Ending, EndingCode
-    from .server import Server
+    from .hub import Hub
 
 logger = logging.getLogger("hubbub")
 
@@ -27,7 +27,7 @@ class Observer(Generic[M]):
     Its methods run in the event loop, between everything else: they must be quick. What they raise is logged.
     """
 
-    def started(self, server: Server[M]) -> None:
+    def started(self, server: Hub[M]) -> None:
         """The server listens; `server.addresses` says where."""
 
     def connected(self, client: Client[M]) -> None:
@@ -42,10 +42,10 @@ class Observer(Generic[M]):
     def ended(self, client: Client[M]) -> None:
         """A client has ended; `client.ending` says why."""
 
-    def closing(self, server: Server[M]) -> None:
+    def closing(self, server: Hub[M]) -> None:
         """The server accepts nobody any more, and delivers what was broadcast before."""
 
-    def closed(self, server: Server[M]) -> None:
+    def closed(self, server: Hub[M]) -> None:
         """The server has closed: no connection is left."""
 
 

@@ -15,6 +15,18 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 
+class Sender(Protocol):
+    """What a room needs of a client that sends, or is excluded. `str` gives its name.
+
+    Attributes:
+        token: the token of its connection.
+    """
+
+    @property
+    def token(self) -> int:
+        """See above."""
+
+
 class Place(Protocol):
     """What a fan-out needs of its room."""
 

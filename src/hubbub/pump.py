@@ -77,10 +77,13 @@ class Pump:
     def _run(self) -> None:
         self._scheduled = False
         self.turn += 1
-        self._flush_rooms()
-        self._pump_readers()
-        if self._rooms or self._readers:
-            self._schedule()
+        try:
+            self._flush_rooms()
+            self._pump_readers()
+        finally:
+            # Whatever went wrong, those that wait for their turn have it.
+            if self._rooms or self._readers:
+                self._schedule()
 
     def _flush_rooms(self) -> None:
         left = self._slice_size

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Generic
@@ -16,14 +15,13 @@ from .framing import M
 from .link import describe
 from .outbox import SPLICE_COST, Outbox
 from .position import new_token
-from .pulse import Pulse
 from .rendering import CannotTell
+from .space import Space
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .chunk import Buffer
-    from .client import Client
     from .cursor import Cursor
     from .exceptions import FramingError
     from .fan_out import FanOut
@@ -80,7 +78,6 @@ class Reader(Generic[M]):
         "_sent_in",
         "_space",
         "_supervisor",
-        "_turnstile",
         "client",
         "cursors",
         "direct",
@@ -96,7 +93,7 @@ class Reader(Generic[M]):
         "when_slow",
     )
 
-    def __init__(self, client: Client[M], link: Link[M], pump: Pump, supervisor: Supervisor) -> None:
+    def __init__(self, client: Any, link: Link[M], pump: Pump, supervisor: Supervisor) -> None:
         self.client = client
         self.link = link
         self.token = new_token()
@@ -116,8 +113,7 @@ class Reader(Generic[M]):
         # The turn in which something was sent at once.
         self._sent_in = 0
         # Made when somebody first waits: few readers ever need one.
-        self._space: Pulse | None = None
-        self._turnstile: asyncio.Lock | None = None
+        self._space: Space | None = None
 
     @property
     def framing(self) -> Framing[M]:
@@ -158,11 +154,8 @@ class Reader(Generic[M]):
 
     async def wait_for_space(self) -> None:
         """Wait while it is `full`. Those who wait go on in the order in which they came."""
-        self._turnstile = self._turnstile or asyncio.Lock()
-        self._space = self._space or Pulse()
-        async with self._turnstile:
-            while self.full:
-                await self._space.wait()
+        self._space = self._space or Space()
+        await self._space.wait(lambda: self.full)
 
     def send(self, wire: bytes) -> None:
         """Send private bytes behind all that the rooms have now.
@@ -236,7 +229,7 @@ class Reader(Generic[M]):
         if reads == PUMP_READS or size >= PUMP_SIZE:
             self.pumped_by.pump_soon(self)
         if self._space is not None and not self.full:
-            self._space.fire()
+            self._space.tell()
         if self.ending is not None and self.exhausted:
             link.finish()
         return reads
@@ -295,7 +288,7 @@ class Reader(Generic[M]):
         if not self.link.lost:
             self.pumped_by.pump_soon(self)
         if self._space is not None:
-            self._space.fire()
+            self._space.tell()
 
     def dismiss(self, ending: Ending, words: str | None = None) -> None:
         """End the connection, and tell the client why, in `words` or those of the ending."""

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .chunk import Batch, Chunk
-    from .cursor import Cursor
     from .framing import Framing
     from .log import Log
 
@@ -47,7 +46,7 @@ class Rendering(Generic[M]):
         self._own = framing == log.framing
         self.framing = framing
         self._notice = notice
-        self.ready: dict[Cursor[Any, Any], None] = {}
+        self.ready: dict[Any, None] = {}
 
     def data_of(self, chunk: Chunk) -> bytes:
         """The bytes of a chunk.

@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final, Generic
+from typing import TYPE_CHECKING, Any, Final, Generic
 
 from . import policies
 from .exceptions import PositionLost, RoomClosed
 from .fan_out import FanOut
 from .framing import M
+from .hold import Hold
 from .log import Log
-from .pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
-    from .client import Client
     from .framing import Framing
     from .log import Entry
+    from .ports import Sender
     from .position import Position
     from .pump import Pump
     from .settings import Settings
-
-HOLD_TIME: Final = 0.01
-"""How long a held sender waits, in seconds, before it checks whether it may go on. It then sends what it may in one go:
-many tiny batches would count more in a reader's lag than the same bytes in one."""
-
-APPENDS_LIMIT: Final = 4096
-"""Broadcasts before a flush lets the event loop turn, however short they are."""
 
 HISTORY_SLICE: Final = 512
 """Messages of a history that are given out before the event loop turns."""
@@ -66,11 +59,9 @@ class Room(Generic[M]):
         self._closed = False
         self._on_close = on_close
         self._chunk_size = settings.chunk_size
-        self._large = settings.retention // 8
         self._log = Log(framing, settings.retention, pump.clock)
         self.fan_out = FanOut(self, self._log, pump)
-        self._turnstile = asyncio.Lock()
-        self._pace = Pace(settings.pace or 0, burst=settings.retention // 8)
+        self._hold = Hold(self._log, self.fan_out, settings)
 
     def __str__(self) -> str:
         return self.name
@@ -84,12 +75,12 @@ class Room(Generic[M]):
     def __bool__(self) -> bool:
         return True
 
-    def __contains__(self, client: Client[M]) -> bool:
+    def __contains__(self, client: Sender) -> bool:
         return client.token in self.fan_out.members
 
     @property
-    def clients(self) -> frozenset[Client[M]]:
-        """The clients that are in the room now."""
+    def clients(self) -> frozenset[Any]:
+        """The clients that are in the room now: `Client` objects."""
         return frozenset(cursor.reader.client for cursor in self.fan_out.members.values())
 
     @property
@@ -141,7 +132,7 @@ class Room(Generic[M]):
         return self._in_slices(log.entries_since(start))
 
     async def broadcast(
-        self, message: M, *, exclude: Client[M] | None = None, sender: Client[M] | str | None = None
+        self, message: M, *, exclude: Sender | None = None, sender: Sender | str | None = None
     ) -> Position:
         """Send `message` to every client in the room but `exclude`; the position after it.
 
@@ -161,12 +152,12 @@ class Room(Generic[M]):
             TypeError: the message is not of the framing's type.
         """
         wire = self.framing.encode((message,))
-        if self._closed or self._must_wait(len(wire)):
+        if self._closed or self._hold.must_wait(len(wire)):
             await self._wait_for_turn(len(wire))
         return self._append(wire, 1, exclude, sender)
 
     async def broadcast_many(
-        self, messages: Sequence[M], *, exclude: Client[M] | None = None, sender: Client[M] | str | None = None
+        self, messages: Sequence[M], *, exclude: Sender | None = None, sender: Sender | str | None = None
     ) -> Position:
         """Send `messages` as `broadcast` does, at the price of one; the position after the last.
 
@@ -182,7 +173,7 @@ class Room(Generic[M]):
             half = len(messages) // 2
             await self.broadcast_many(messages[:half], exclude=exclude, sender=sender)
             return await self.broadcast_many(messages[half:], exclude=exclude, sender=sender)
-        if self._closed or self._must_wait(len(wire)):
+        if self._closed or self._hold.must_wait(len(wire)):
             await self._wait_for_turn(len(wire))
         return self._append(wire, len(messages), exclude, sender)
 
@@ -197,6 +188,7 @@ class Room(Generic[M]):
         """
         self._on_close(self)
         self._closed = True
+        self._hold.release()
         for cursor in list(self.fan_out.members.values()):
             cursor.reader.leave(cursor)
 
@@ -205,7 +197,7 @@ class Room(Generic[M]):
         if not (self.keep or self.fan_out.members or self._closed):
             self.close()
 
-    def _append(self, wire: bytes, count: int, exclude: Client[M] | None, sender: Client[M] | str | None) -> Position:
+    def _append(self, wire: bytes, count: int, exclude: Sender | None, sender: Sender | str | None) -> Position:
         log = self._log
         if not wire:
             # No message, or one of no bytes in a framing without delimiters: nothing that a reader could notice.
@@ -219,40 +211,15 @@ class Room(Generic[M]):
             name, token = str(sender), sender.token
         excluded = 0 if exclude is None else exclude.token
         seq = log.append(wire, count, time=time.time(), sender=name, token=token, excluded=excluded)
-        fan_out = self.fan_out
-        if fan_out.holding:
-            self._pace.spend(len(wire), asyncio.get_running_loop().time())
-        fan_out.flush_soon()
+        self._hold.spend(len(wire))
+        self.fan_out.flush_soon()
         return log.position(seq)
 
-    def _must_wait(self, size: int) -> bool:
-        if size > self._large:
-            # It may take a reader from before half of the retention to behind all of it.
-            self.fan_out.check_hold(size)
-        return (
-            (self._log.pending_size > 0 and self._is_full(size))
-            or self._turnstile.locked()
-            or (self.fan_out.holding and self._is_held())
-        )
-
-    def _is_full(self, size: int) -> bool:
-        log = self._log
-        return 0 < log.pending_size > self._chunk_size - size or log.pending_appends >= APPENDS_LIMIT
-
     async def _wait_for_turn(self, size: int) -> None:
-        async with self._turnstile:
-            while not self._closed:
-                if self._is_full(size):
-                    await self.fan_out.flushed.wait()
-                elif self._is_held():
-                    await asyncio.sleep(HOLD_TIME)
-                    self.fan_out.check_hold(size)
-                else:
-                    return
-        raise RoomClosed(self.name)
-
-    def _is_held(self) -> bool:
-        return self.fan_out.holding and self._pace.delay(asyncio.get_running_loop().time()) > 0
+        if not self._closed:
+            await self._hold.wait(size)
+        if self._closed:
+            raise RoomClosed(self.name)
 
     async def _in_slices(self, entries: Iterator[Entry[M]]) -> AsyncIterator[Entry[M]]:
         for number, entry in enumerate(entries, start=1):

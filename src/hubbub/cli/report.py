@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..address import Address
     from ..client import Client
     from ..endings import Ending
-    from ..server import Server
+    from ..hub import Hub
 
 LogFormat = Literal["text", "json"]
 
@@ -91,12 +91,12 @@ class QuietReporter(Observer[Any]):
         self._out = out
         self._lay_out = lay_out
 
-    def started(self, server: Server[Any]) -> None:
+    def started(self, server: Hub[Any]) -> None:
         for address in server.addresses:
             self._report(f"Server started at: {address}", event="started", address=str(address))
         notify("READY=1")
 
-    def closing(self, server: Server[Any]) -> None:
+    def closing(self, server: Hub[Any]) -> None:
         notify("STOPPING=1")
 
     def _report(self, line: str, **fields: object) -> None:
@@ -153,7 +153,7 @@ class Reporter(QuietReporter):
         }
         self._report(f"{client} disconnected{why}.", event="disconnected", **fields)
 
-    def closing(self, server: Server[Any]) -> None:
+    def closing(self, server: Hub[Any]) -> None:
         super().closing(server)
         self._report_unshown(at_once=True)
 
