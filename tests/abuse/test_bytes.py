@@ -6,11 +6,11 @@ import signal
 
 import pytest
 
-from hubbub.telnet import DO, DONT, IAC, SB, SE, WILL, WONT
+from hubbub.framing.telnet import DO, DONT, IAC, SB, SE, WILL, WONT
 
-from abuse_peers import inside
-from figures import note
-from programs import Peer, ServerProgram, hubbub_serve
+from support.abuse_peers import inside
+from support.figures import note
+from support.programs import Peer, ServerProgram, hubbub_serve
 
 NEGOTIATION = bytes([IAC, WILL, 31, IAC, DO, 1])
 REFUSALS = bytes([IAC, DONT, 31, IAC, WONT, 1])

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from hubbub import FramingError
 from hubbub.framing import ByteLines, BytesFraming, Decoder, Delimited, Framing, LengthPrefixed, Lines, Raw, TextFraming
-from hubbub.telnet import DO, IAC, SB, SE
+from hubbub.framing.telnet import DO, IAC, SB, SE
 
-from feeding import AMPLE
+from support.feeding import AMPLE
 
 DELIMITING: list[Framing[Any]] = [
     Lines(),

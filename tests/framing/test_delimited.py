@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubbub.exceptions import MessageTooLong
 from hubbub.framing import Delimited
+from hubbub.values.errors import MessageTooLong
 
-from feeding import decode, decode_however_cut, pieces_of
+from support.feeding import decode, decode_however_cut, pieces_of
 
 LIMIT = 3
 DELIMITERS = [b"\0", b"\r\n", b"aa", b"aba"]

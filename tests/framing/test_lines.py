@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubbub.exceptions import MessageTooLong
 from hubbub.framing import ByteLines, Framing, Lines
-from hubbub.telnet import DO, DONT, IAC, WILL, WONT
+from hubbub.framing.telnet import DO, DONT, IAC, WILL, WONT
+from hubbub.values.errors import MessageTooLong
 
-from feeding import decode, decode_however_cut, pieces_of
+from support.feeding import decode, decode_however_cut, pieces_of
 
 LIMIT = 8
 PARTS = [b"\n", b"\r", b"\r\n", b"a", b"bc", b"def", "é€😀".encode(), b"\xe2\x82", b"\x80"]

@@ -10,20 +10,20 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
-from ..acceptor import LOG_INTERVAL
-from ..endings import EndingCode
-from ..observe import Observer
-from ..text import printable
+from ..door.acceptor import LOG_INTERVAL
+from ..server.observation import Observer
+from ..values.ending import EndingCode
+from ..values.text import printable
 from .systemd import notify
 from .writer import LineWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from ..address import Address
-    from ..client import Client
-    from ..endings import Ending
-    from ..hub import Hub
+    from ..hub.client import Client
+    from ..hub.hub import Hub
+    from ..values.address import Address
+    from ..values.ending import Ending
 
 LogFormat = Literal["text", "json"]
 

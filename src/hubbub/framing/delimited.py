@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..exceptions import MessageTooLong
+from ..values.errors import MessageTooLong
 from .base import BytesFraming, Decoder
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ..exceptions import IncompleteMessage, MessageTooLong
+from ..values.errors import IncompleteMessage, MessageTooLong
 from .base import BytesFraming, Decoder
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
-from ..exceptions import MessageTooLong
-from ..telnet import IAC, TelnetFilter
+from ..values.errors import MessageTooLong
 from .base import BytesFraming, Decoder, M, TextFraming
+from .telnet import IAC, TelnetFilter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
