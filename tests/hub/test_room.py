@@ -9,7 +9,7 @@ import time
 import pytest
 
 import hubbub
-from hubbub.hub.room import APPENDS_LIMIT
+from hubbub.hub.hold import APPENDS_LIMIT
 
 from support.helpers import Peer, dial, fall_behind, history_of, serving
 
