@@ -118,9 +118,9 @@ async def test_a_loss_after_the_clean_end_does_not_spoil_it() -> None:
         peer = await peers.get()
         await peer.send(b"one\n")
         peer.end()
-        await eventually(lambda: connection._link.at_end)
+        await eventually(lambda: connection._connected.link.at_end)
         peer.writer.transport.abort()
-        while not connection._link.lost:
+        while not connection._connected.link.lost:
             # The first of these is answered with a reset.
             with contextlib.suppress(hubbub.ConnectionClosed):
                 await connection.send("are you there?")
@@ -162,10 +162,10 @@ async def test_a_server_that_asks_on_and_reads_no_answer_is_owed_none() -> None:
         await _fill(connection, peer)
         await peer.send(bytes([IAC, DO, 24]) + b"hello\n")
         assert await connection.receive() == "hello"
-        written = connection._link._transport.get_write_buffer_size()
+        written = connection._connected.link.transport.get_write_buffer_size()
         await peer.send(bytes([IAC, DO, 24]) + b"hello\n")
         assert await connection.receive() == "hello"
-        assert connection._link._transport.get_write_buffer_size() == written
+        assert connection._connected.link.transport.get_write_buffer_size() == written
         peer.writer.transport.abort()
 
 
@@ -286,7 +286,7 @@ async def test_a_cancelled_close_ends_the_connection_at_once() -> None:
         closing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await closing
-        await eventually(lambda: connection._link.lost)
+        await eventually(lambda: connection._connected.link.lost)
 
 
 async def test_a_server_that_is_not_there() -> None:

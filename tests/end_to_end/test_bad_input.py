@@ -85,13 +85,13 @@ async def test_a_message_without_end_is_never_kept_beyond_its_limit() -> None:
     async with serving(busy, settings=settings) as (server, record), Peer.of(server) as sender:
         (client,) = await record.wait_for_clients(1)
         sender.writer.write(b"x" * 16 * 1024 * KIB)
-        reader = client._reader
+        link = client._reader.link
         await eventually(lambda: not transport_of(client).is_reading())
         # What one read of the socket gave may be over.
-        assert reader._inbox_size < settings.inbox_limit + 512 * KIB
+        assert link._inbox_size < settings.inbox_limit + 512 * KIB
         release.set()
         assert await record.wait_for_endings() == [hubbub.Ending(hubbub.EndingCode.TOO_LONG, NOTICE.decode())]
-        assert not reader._inbox
+        assert not link._inbox
 
 
 async def test_an_ending_needs_no_notice_where_the_framing_cannot_carry_it() -> None:
@@ -248,10 +248,10 @@ async def test_telnet_negotiation_is_taken_out_and_refused_wherever_it_is_split(
         (_,) = await record.wait_for_clients(1)
         for at in range(1, len(NEGOTIATION)):
             async with Peer.of(server) as sender:
-                reader = (await record.wait_for_clients(at + 1))[-1]._reader
+                link = (await record.wait_for_clients(at + 1))[-1]._reader.link
                 await sender.send(NEGOTIATION[:at])
                 # So that the rest comes in a piece of its own.
-                await eventually(lambda: not reader._inbox_size and reader._decoder._telnet is not None)  # type: ignore[attr-defined] # noqa: B023 (it is called here)
+                await eventually(lambda: not link._inbox_size and link._decoder._telnet is not None)  # type: ignore[attr-defined] # noqa: B023 (it is called here)
                 await sender.send(NEGOTIATION[at:])
                 await hears(witness, b"hello\n")
                 assert await sender.exactly(len(REFUSALS)) == REFUSALS

@@ -9,7 +9,7 @@ import time
 import pytest
 
 import hubbub
-from hubbub.hub.room import APPENDS_LIMIT
+from hubbub.hub.hold import APPENDS_LIMIT
 
 from support.helpers import Peer, dial, fall_behind, history_of, serving
 
@@ -21,19 +21,29 @@ async def idle(client: hubbub.Client) -> None:
         pass
 
 
-async def test_every_client_is_in_the_root_room() -> None:
+async def test_every_client_is_in_the_root_room_unless_its_listener_has_another() -> None:
     async with serving(idle) as (server, record), Peer.of(server):
         (client,) = await record.wait_for_clients(1)
         assert client.rooms == {server.root}
+        assert client.room is server.root
         assert server.root.clients == {client}
-        assert server.room("root") is server.root
+
+
+async def test_the_root_room_has_no_other_name() -> None:
+    async with serving(idle) as (server, record), Peer.of(server):
+        (client,) = await record.wait_for_clients(1)
+        assert str(server.root) == "root"
+        with pytest.raises(ValueError, match=r"the room 'root' is Server\.root"):
+            server.room("root")
+        with pytest.raises(ValueError, match=r"the room 'root' is Server\.root"):
+            await client.join("root")
 
 
 async def test_a_broadcast_reaches_those_who_are_in_the_room_and_nobody_else() -> None:
     async with serving(idle) as (server, record), Peer.of(server) as inside, Peer.of(server) as outside:
         clients = {client.name: client for client in await record.wait_for_clients(2)}
         news = server.room("news")
-        clients[inside.name].join(news)
+        await clients[inside.name].join(news)
         await news.broadcast("for members")
         await server.broadcast("for all")
         assert sorted([await inside.line(), await inside.line()]) == [b"for all\n", b"for members\n"]
@@ -105,7 +115,7 @@ async def test_the_excluded_client_hears_all_but_that_and_is_named_as_its_sender
         entries = await history_of(server.root)
         assert [entry.message for entry in entries] == ["one", "two", "three", "four"]
         assert [entry.sender for entry in entries] == ["", alice.name, alice.name, ""]
-        assert [entry.position.seq for entry in entries] == [0, 1, 2, 3]
+        assert [entry.position.seq for entry in entries] == [1, 2, 3, 4]
         assert all(abs(entry.time - time.time()) < 60 for entry in entries)
 
 
@@ -113,7 +123,7 @@ async def test_to_exclude_one_who_is_not_in_the_room_excludes_nobody() -> None:
     async with serving(idle) as (server, record), Peer.of(server) as alice, Peer.of(server) as bob:
         clients = {client.name: client for client in await record.wait_for_clients(2)}
         news = server.room("news")
-        clients[bob.name].join(news)
+        await clients[bob.name].join(news)
         await news.broadcast("from outside", exclude=clients[alice.name])
         assert await bob.line() == b"from outside\n"
         assert (await history_of(news))[0].sender == alice.name
@@ -123,16 +133,16 @@ async def test_history_starts_where_it_is_asked_to() -> None:
     async with serving(idle) as (server, _):
         room = server.room("news")
         assert await history_of(room) == []
-        assert room.head == room.oldest == hubbub.Position(room.head.epoch, 0)
+        assert room.head == room.oldest == hubbub.Position(room.head.term, 0)
         await room.broadcast_many(["one", "two", "three"])
         await asyncio.sleep(0)
         # What has not been flushed yet is history too.
         await room.broadcast("four")
-        since = hubbub.Position(room.head.epoch, 2)
+        since = hubbub.Position(room.head.term, 2)
         assert [entry.message for entry in await history_of(room, since=since)] == ["three", "four"]
         assert await history_of(room, since=room.head) == []
         last = (await history_of(room))[-1]
-        assert room.head == hubbub.Position(last.position.epoch, last.position.seq + 1)
+        assert room.head == last.position
 
 
 async def test_a_client_may_join_at_any_earlier_message_even_within_what_was_broadcast_together() -> None:
@@ -144,7 +154,7 @@ async def test_a_client_may_join_at_any_earlier_message_even_within_what_was_bro
             await room.broadcast_many(["1", "2", "3"])
             await asyncio.sleep(0)
             await room.broadcast_many(["4", "5"])
-            await client.join(room, since=hubbub.Position(room.head.epoch, seq))
+            await client.join(room, since=hubbub.Position(room.head.term, seq))
             await room.broadcast("6")
             await client.send("7")
             for number in range(seq, 8):
@@ -163,7 +173,7 @@ async def test_a_position_that_the_log_does_not_hold_is_lost_and_the_error_says_
             assert await peer.line() == f"{number}\n".encode()
         assert 0 < room.oldest.seq < 200
         await client.leave(room)
-        ahead = hubbub.Position(room.head.epoch, room.head.seq + 1)
+        ahead = hubbub.Position(room.head.term, room.head.seq + 1)
         for position in (first, ahead, hubbub.Position("another life", 199)):
             with pytest.raises(hubbub.PositionLost) as lost:
                 await client.join(room, since=position)
@@ -195,7 +205,7 @@ async def test_a_closed_room_is_forgotten_and_what_was_broadcast_before_still_ar
         assert await peer.line() == b"last news\n"
         another = server.room("news")
         assert another is not room
-        assert another.head.epoch != room.head.epoch
+        assert another.head.term != room.head.term
         # To close the old one again leaves its successor alone.
         room.close()
         assert server.room("news") is another
@@ -324,7 +334,7 @@ async def test_a_cancelled_broadcast_sends_nothing_and_those_behind_it_go_on() -
     async with serving(idle, settings=settings) as (server, record):
         with await dial(server, receive_buffer=4 * KIB) as plain:
             (client,) = await record.wait_for_clients(1)
-            senders: list[asyncio.Task[None]] = []
+            senders: list[asyncio.Task[hubbub.Position]] = []
             while len(senders) < 3:
                 sender = asyncio.create_task(server.broadcast(f"{'x' * 4 * KIB}"))
                 done, _ = await asyncio.wait([sender], timeout=0.1)
@@ -365,10 +375,10 @@ async def test_a_flush_in_slices_keeps_the_order_for_all_whatever_happens_betwee
             await clients[private.name].send(f"p{number}")
             await server.broadcast(f"b{number}", exclude=clients[excluded.name])
             if number == 50:
-                clients[leaving.name].leave(server.root)
+                await clients[leaving.name].leave(server.root)
                 await clients[leaving.name].send("end")
-            clients[rejoining.name].leave(server.root)
-            clients[rejoining.name].join(server.root)
+            await clients[rejoining.name].leave(server.root)
+            await clients[rejoining.name].join(server.root)
             await clients[slow.name].send(f"s{number}")
         await server.broadcast("end")
         slow.resume()

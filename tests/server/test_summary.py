@@ -31,7 +31,7 @@ async def test_figures_and_rooms() -> None:
     async with serving(idle) as (server, record), Peer.of(server) as one, Peer.of(server) as two, Peer.of(server):
         clients = {client.name: client for client in await record.wait_for_clients(3)}
         news = server.room("news")
-        clients[two.name].join(news)
+        await clients[two.name].join(news)
         for number in range(3):
             await news.broadcast(f"{number}")
         one.reset()

@@ -808,10 +808,9 @@ async def test_small_pieces_that_are_written_together_arrive_together(certificat
 async def test_a_stranger_who_is_listened_to_is_still_read_no_further_than_allowed(certificates: Certificates) -> None:
     heard: list[str] = []
 
-    async def listen(client: hubbub.Client) -> bool:
-        while messages := await client.receive_many():
-            heard.extend(messages)
-        return False
+    async def listen(arrival: hubbub.Arrival) -> bool:
+        while True:
+            heard.append(await arrival.receive())
 
     # No multiple of what is read at once.
     settings = hubbub.Settings(inbox_limit=512, unauthenticated_limit=2600, handshake_time=0.5)

@@ -9,14 +9,14 @@ from ..values.ending import Ending, EndingCode
 from ..values.errors import ConnectionClosed
 
 if TYPE_CHECKING:
-    from ..hub.client import Client
+    from ..hub.reader import Reader
 
 logger = logging.getLogger("hubbub")
 
 LEFT: Final = Ending(EndingCode.LEFT, "the client closed the connection")
 
 
-def ending_of(error: Exception, client: Client[Any]) -> Ending:
+def ending_of(error: Exception, reader: Reader[Any]) -> Ending:
     """The ending of a client whose handler raised `error`.
 
     A handler need not catch that a client has gone, its own or another one, nor need its task groups. Anything else is
@@ -29,9 +29,9 @@ def ending_of(error: Exception, client: Client[Any]) -> Ending:
     elif not isinstance(error, ConnectionClosed):
         rest = error
     if rest is not None:
-        logger.error("the handler of %s raised", client, exc_info=error)
+        logger.error("the handler of %s raised", reader.client, exc_info=error)
         return Ending(EndingCode.FAILED, f"the handler raised {type(error).__name__}: {error}")
-    if client.ending is not None:
+    if reader.ending is not None or reader.link.at_end:
         return LEFT
     return Ending(EndingCode.FINISHED, f"the handler ended: {_first(gone)}")
 

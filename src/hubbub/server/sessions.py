@@ -204,11 +204,13 @@ class Sessions(Generic[M]):
         del arrival
         ending = _CANCELLED
         try:
+            # Before that, an observer may end the client, which takes a task of its own.
+            await asyncio.sleep(0)
             if reader.ending is None:
                 await self._handler(reader.client)
             ending = LEFT if reader.link.at_end else _FINISHED
         except Exception as error:
-            ending = ending_of(error, reader.client)
+            ending = ending_of(error, reader)
         finally:
             self._handled.add(reader)
             if grace := self._graces.pop(reader, None):
