@@ -87,8 +87,8 @@ class Hub(ABC, Generic[M]):
             settings: those of a room that is made now, if they are not to be the server's.
             framing: how a room that is made now keeps its messages, if not as the server does. It must be for the same
                 type of messages.
-            keep: whether the room stays when its last client leaves. None: a room that is made now does, and one that
-                exists goes on as it is.
+            keep: whether a room that is made now stays when its last client leaves. One that exists stays if this is
+                True, and otherwise goes on as it is. None: a room that is made now stays.
 
         Raises:
             RoomLimitReached: it would be one room too many.
@@ -107,8 +107,8 @@ class Hub(ABC, Generic[M]):
             raise ValueError(f"room {name!r} exists, with other settings")
         if framing not in (None, room.framing):
             raise ValueError(f"room {name!r} exists, with the framing {room.framing}")
-        if keep is not None:
-            room.keep = keep
+        if keep:
+            room.keep = True
         return room
 
     def broadcast(
