@@ -324,7 +324,7 @@ class Reader(Generic[M]):
     def _drop(self) -> None:
         self._dropped = True
         for cursor in self.outbox.cursors:
-            cursor.owner.forget(cursor)
+            cursor.owner.displace(cursor)
         self.outbox.clear()
         self.leaving = self.unsettled = 0
 
