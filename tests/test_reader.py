@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import hubbub
-import hubbub.reader
-from hubbub.client import Client
+from hubbub import reader as reader_module
+from hubbub.hub.client import Client
 from hubbub.endings import Ending, EndingCode
 from hubbub.exceptions import ConnectionClosed
 from hubbub.framing import ByteLines, LengthPrefixed, Lines
@@ -89,7 +89,7 @@ def test_a_private_message_that_cannot_be_written_ends_its_client(loop: SteppedL
 def test_what_waits_is_written_in_one_go_without_what_excludes_the_client(
     loop: SteppedLoop, monkeypatch: pytest.MonkeyPatch, join_size: int
 ) -> None:
-    monkeypatch.setattr(hubbub.reader, "JOIN_SIZE", join_size)
+    monkeypatch.setattr(reader_module, "JOIN_SIZE", join_size)
     hub = hub_of(loop)
     client, transport = joined(loop, hub, credit=0)
     for number in range(30):
@@ -105,7 +105,7 @@ def test_what_waits_is_written_in_one_go_without_what_excludes_the_client(
 def test_what_is_too_much_for_one_turn_goes_on_in_the_next(
     loop: SteppedLoop, monkeypatch: pytest.MonkeyPatch, name: str, value: int
 ) -> None:
-    monkeypatch.setattr(hubbub.reader, name, value)
+    monkeypatch.setattr(reader_module, name, value)
     hub = hub_of(loop, retention=8 * KIB)
     _, transport = joined(loop, hub, credit=0)
     say(loop, hub, *[b"x" * 500] * 5)
