@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 import hubbub
-from hubbub import reader as reader_module
-from hubbub.hub.client import Client
-from hubbub.endings import Ending, EndingCode
-from hubbub.exceptions import ConnectionClosed
 from hubbub.framing import ByteLines, LengthPrefixed, Lines
-from hubbub.outbox import SPLICE_COST
-from hubbub.settings import Settings
+from hubbub.hub import reader as reader_module
+from hubbub.hub.client import Client
+from hubbub.log.outbox import SPLICE_COST
+from hubbub.values.ending import Ending, EndingCode
+from hubbub.values.errors import ConnectionClosed
+from hubbub.values.settings import Settings
 
-from helpers import Peer, Record, serving
-from stepping import FakeHub, FakeTransport, SteppedLoop, Told, left_over, new_loop
+from support.helpers import Peer, Record, serving
+from support.stepping import FakeHub, FakeTransport, SteppedLoop, Told, left_over, new_loop
 
 KIB = 1024
 CLOSED = Ending(EndingCode.CLOSED, "enough")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from hubbub.framing import ByteLines
-from hubbub.ports import Flushing, Member, Place, Pumped, Supervisor
-from hubbub.settings import Settings
+from hubbub.hub.ports import Flushing, Member, Place, Pumped, Supervisor
+from hubbub.values.settings import Settings
 
-from stepping import FakeHub, Told, new_loop
+from support.stepping import FakeHub, Told, new_loop
 
 
 def test_rooms_fan_outs_and_readers_are_what_the_others_need() -> None:
