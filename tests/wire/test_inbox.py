@@ -21,7 +21,7 @@ class Box(Inbox[str]):
     """An inbox of what a test says has arrived, which notes what its receiver is told."""
 
     def __init__(self, settings: hubbub.Settings | None = None, throttle: Throttle | None = None) -> None:
-        super().__init__(hubbub.Lines(), settings or hubbub.Settings(), asyncio.get_running_loop())
+        super().__init__(self, hubbub.Lines(), settings or hubbub.Settings(), asyncio.get_running_loop())
         self._throttle = throttle
         self.gone = False
         self.reading = True
@@ -30,10 +30,6 @@ class Box(Inbox[str]):
     @property
     def lost(self) -> bool:
         return self.gone
-
-    @property
-    def receiver(self) -> Box:
-        return self
 
     def pause_reading(self) -> None:
         self.reading = False
