@@ -23,7 +23,8 @@ P = ParamSpec("P")
 class Observer(Generic[M]):
     """Is told what happens in a server; derive from it and override what you want to know.
 
-    What is given as `server` is the `Server`. The methods run in the event loop, between everything else: they must be quick. What they raise is logged.
+    What is given as `server` is the `Server`. The methods run in the event loop, between everything else: they must be
+    quick. What they raise is logged.
     """
 
     def started(self, server: Any) -> None:
