@@ -26,7 +26,7 @@ TEXT_LINES = [
     (b"a \r in it\n", "a \r in it", r"a \r in it"),
     (b"CR LF\r\n", "CR LF", "CR LF"),
     (b"CR CR LF\r\r\n", "CR CR LF\r", r"CR CR LF\r"),
-    (b"CR NUL\r\0\n", "CR NUL\r\0", r"CR NUL\r\x00"),
+    (b"CR NUL\r\0", "CR NUL", "CR NUL"),
     (b"\r\n", "", ""),
     (b"\n", "", ""),
     (b"VT \x0b FF \x0c FS \x1c\n", "VT \x0b FF \x0c FS \x1c", r"VT \x0b FF \x0c FS \x1c"),

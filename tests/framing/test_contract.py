@@ -11,14 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubbub import FramingError
-from hubbub.framing import ByteLines, BytesFraming, Decoder, Delimited, Framing, LengthPrefixed, Lines, Raw, TextFraming
+from hubbub.framing import (
+    ByteLines,
+    BytesFraming,
+    Decoder,
+    Delimited,
+    Framing,
+    LengthPrefixed,
+    Lines,
+    Raw,
+    TextFraming,
+)
 from hubbub.telnet import DO, IAC, SB, SE
 
-from feeding import AMPLE
+from feeding import AMPLE, decode, pieces_of
 
-DELIMITING: list[Framing[Any]] = [
-    Lines(),
-    Lines(crlf=True),
+BYTES: list[Framing[Any]] = [
     ByteLines(),
     ByteLines(keepends=True),
     Delimited(b"\0"),
@@ -27,6 +35,7 @@ DELIMITING: list[Framing[Any]] = [
     LengthPrefixed(2, "little"),
     LengthPrefixed(4),
 ]
+DELIMITING: list[Framing[Any]] = [Lines(), Lines(crlf=True), *BYTES]
 
 all_framings = pytest.mark.parametrize("framing", [*DELIMITING, Raw()], ids=str)
 delimiting_framings = pytest.mark.parametrize("framing", DELIMITING, ids=str)
@@ -130,6 +139,82 @@ def test_a_decoder_that_does_not_know_says_that_no_message_has_begun() -> None:
     assert partials(_Words(), b"half") == [False]
     assert _Words().decoder(AMPLE).end() == []
     assert _Words().decoder(AMPLE).take_replies() == b""
+
+
+# Encoded bytes.
+
+
+@delimiting_framings
+@given(words=words)
+@settings(max_examples=50, deadline=None)
+def test_encoded_bytes_are_split_and_counted_as_the_decoder_would(framing: Framing[Any], words: list[str]) -> None:
+    wire = framing.encode([framing.from_text(word) for word in words])
+    assert framing.split(wire) == decode(framing, [wire]).messages
+    assert framing.count(wire) == len(words)
+
+
+def test_a_framing_that_defines_no_more_than_it_must_splits_and_counts_too() -> None:
+    assert _Words().split(b"two words ") == ["two", "words"]
+    assert _Words().count(b"two words ") == 2
+
+
+def received(message: bytes, framing: Framing[Any]) -> bytes:
+    """What a peer that reads in `framing` receives of `message`."""
+    match framing:
+        case ByteLines(keepends=True):
+            return message if message.endswith(b"\n") else message + b"\n"
+        case ByteLines():
+            content = message[:-1].removesuffix(b"\r") if message.endswith(b"\n") else message
+            # Before the LF that it is sent with, a CR is not part of the line either.
+            return content.removesuffix(b"\r")
+        case _:
+            return message
+
+
+def refuses(framing: Framing[Any], message: bytes) -> bool:
+    """Whether a framing cannot carry `message`."""
+    match framing:
+        case ByteLines():
+            return b"\n" in message[:-1]
+        case Delimited(delimiter):
+            return (message + delimiter).index(delimiter) < len(message)
+        case LengthPrefixed(size):
+            return len(message) >= 1 << 8 * size
+        case _:
+            return False
+
+
+@pytest.mark.parametrize("target", [*BYTES, Raw()], ids=str)
+@pytest.mark.parametrize("source", [*BYTES, Raw()], ids=str)
+@given(pieces=pieces_of([b"\n", b"\r", b"\r\n", b"\0", b"a", b"bc", b"<end>", b"\xff", b"x" * 256]))
+@settings(max_examples=40, deadline=None)
+def test_what_is_received_in_one_framing_of_bytes_another_carries_or_refuses(
+    source: Framing[Any], target: Framing[Any], pieces: list[bytes]
+) -> None:
+    if isinstance(source, LengthPrefixed):
+        pieces = [source.encode([piece[:255] for piece in pieces])]
+    messages: list[bytes] = decode(source, pieces).messages
+    if any(refuses(target, message) for message in messages):
+        with pytest.raises(ValueError, match=r"cannot contain|a message of"):
+            target.encode(messages)
+        return
+    decoded = decode(target, [target.encode(messages)]).messages
+    if target.self_delimiting:
+        assert decoded == [received(message, target) for message in messages]
+    else:
+        assert b"".join(decoded) == b"".join(messages)
+
+
+@pytest.mark.parametrize("target", [Lines(), Lines(crlf=True)], ids=str)
+@pytest.mark.parametrize("source", [Lines(), Lines(crlf=True)], ids=str)
+@given(pieces=pieces_of([b"\n", b"\r", b"\r\n", b"\0", b"a", b"bc", b"\xff", "é\u2028".encode()]))
+@settings(max_examples=40, deadline=None)
+def test_what_is_received_in_one_framing_of_text_the_other_carries(
+    source: Framing[Any], target: Lines, pieces: list[bytes]
+) -> None:
+    messages: list[str] = decode(source, pieces).messages
+    carried = messages if target.crlf else [message.removesuffix("\r") for message in messages]
+    assert decode(target, [target.encode(messages)]).messages == carried
 
 
 # What the server itself has to say.

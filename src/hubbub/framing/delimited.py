@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from ..exceptions import MessageTooLong
 from .base import BytesFraming, Decoder
+from .cutting import Cutter
+from .messages import Messages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,29 +29,32 @@ class Delimited(BytesFraming):
             raise ValueError("the delimiter is empty; it needs at least one byte")
 
     def decoder(self, limit: int) -> Decoder[bytes]:
-        return _DelimitedDecoder(self.delimiter, limit)
+        overlaps = any(self.delimiter.startswith(self.delimiter[at:]) for at in range(1, len(self.delimiter)))
+        return (_OverlapDecoder if overlaps else Cutter)(self, self.delimiter, limit)
 
     def encode(self, messages: Sequence[bytes]) -> bytes:
+        if type(messages) is Messages and messages.framing == self:
+            return messages.wire
         wire = b"".join([message + self.delimiter for message in messages])
         # Also finds a message whose end and the delimiter together hold an earlier delimiter ("ab" before "ba").
         if wire.split(self.delimiter)[:-1] != list(messages):
             raise ValueError(f"a message cannot contain its delimiter {self.delimiter!r}")
         return wire
 
+    def split(self, wire: bytes) -> list[bytes]:
+        messages = wire.split(self.delimiter)
+        if not messages[-1]:
+            messages.pop()
+        return messages
 
-class _DelimitedDecoder(Decoder[bytes]):
-    """Cuts a stream at a delimiter, and keeps at most one message's bytes between pieces."""
+    def count(self, wire: bytes) -> int:
+        return wire.count(self.delimiter)
 
-    __slots__ = ("_delimiter", "_limit", "_partial")
 
-    def __init__(self, delimiter: bytes, limit: int) -> None:
-        self._delimiter = delimiter
-        self._limit = limit
-        self._partial = bytearray()
+class _OverlapDecoder(Cutter[bytes]):
+    """For a delimiter that can overlap itself, such as "aa": only a search from the left finds the right ones."""
 
-    @property
-    def partial(self) -> bool:
-        return bool(self._partial)
+    __slots__ = ()
 
     def feed(self, data: bytes) -> Sequence[bytes]:
         overlap = len(self._delimiter) - 1
@@ -66,9 +71,3 @@ class _DelimitedDecoder(Decoder[bytes]):
         if len(self._partial) > self._limit + overlap:
             raise MessageTooLong(self._limit, messages)
         return messages
-
-    def end(self) -> Sequence[bytes]:
-        # What was let pass as a part of the delimiter was none.
-        if len(self._partial) > self._limit:
-            raise MessageTooLong(self._limit)
-        return [bytes(self._partial)] if self._partial else []
