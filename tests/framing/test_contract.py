@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 from typing import Any
 
@@ -21,6 +22,7 @@ from hubbub.framing import (
     Lines,
     Raw,
     TextFraming,
+    check_framing,
 )
 from hubbub.telnet import DO, IAC, SB, SE
 
@@ -217,14 +219,26 @@ def test_what_is_received_in_one_framing_of_text_the_other_carries(
     assert decode(target, [target.encode(messages)]).messages == carried
 
 
-# What the server itself has to say.
+# Text of the server's own.
 
 
-@delimiting_framings
-def test_what_the_server_says_is_found_again_as_one_message(framing: Framing[Any]) -> None:
-    words = "the server is full: é"
-    (message,) = framing.decoder(AMPLE).feed(framing.encode_text(words))
-    assert message in (framing.from_text(words), framing.from_text(words + "\n"))
+class _Binary(BytesFraming):
+    """The least that makes a framing of bytes."""
+
+    def __repr__(self) -> str:
+        return "Binary()"
+
+    def decoder(self, limit: int) -> Decoder[bytes]:
+        raise NotImplementedError
+
+    def encode(self, messages: Sequence[bytes]) -> bytes:
+        return b"".join(messages)
+
+
+class _Cobs(Delimited):
+    """A binary protocol whose delimiter could end text."""
+
+    textual = False
 
 
 @pytest.mark.parametrize(
@@ -234,39 +248,71 @@ def test_what_the_server_says_is_found_again_as_one_message(framing: Framing[Any
         (Lines(crlf=True), "é\r\n".encode()),
         (ByteLines(), "é\n".encode()),
         (ByteLines(keepends=True), "é\n".encode()),
+        (Delimited(b"\0"), "é\0".encode()),
         (Delimited(b"<end>"), "é<end>".encode()),
-        (LengthPrefixed(2), b"\0\2" + "é".encode()),
-        (Raw(), "é".encode()),
+        (_Words(), "é ".encode()),
     ],
     ids=str,
 )
-def test_what_the_server_says_goes_out_as_any_message_does(framing: Framing[Any], wire: bytes) -> None:
+def test_text_of_the_servers_own_is_sent_as_a_message(framing: Framing[Any], wire: bytes) -> None:
+    assert framing.textual
     assert framing.encode_text("é") == wire
+
+
+@pytest.mark.parametrize(
+    "framing", [Raw(), LengthPrefixed(1), LengthPrefixed(4), Delimited(b"\xc0"), _Cobs(b"\0"), _Binary()], ids=repr
+)
+def test_no_text_of_the_servers_own_gets_among_binary_messages(framing: Framing[Any]) -> None:
+    assert not framing.textual
+    assert framing.encode_text("server is closing") == b""
+    # What a program sends is its own business.
+    assert framing.from_text("é") == "é".encode()
 
 
 @pytest.mark.parametrize(
     ("framing", "text"),
     [
         (Lines(), "two\nlines"),
+        (Lines(), "two\r\0lines"),
         (Lines(), "\ud800"),
         (ByteLines(), "two\nlines"),
         (ByteLines(), "\ud800"),
         (Delimited(b" "), "two words"),
-        (LengthPrefixed(1), "x" * 256),
         (_Words(), "two words"),
     ],
     ids=repr,
 )
-def test_what_the_framing_cannot_carry_the_server_does_not_say(framing: Framing[Any], text: str) -> None:
+def test_text_that_the_framing_cannot_carry_is_not_sent(framing: Framing[Any], text: str) -> None:
     assert framing.encode_text(text) == b""
 
 
-def test_a_framing_of_bytes_says_text_as_utf_8() -> None:
-    class Plain(BytesFraming):
-        def decoder(self, limit: int) -> Decoder[bytes]:
-            raise NotImplementedError
+# What a server asks of a framing.
 
-        def encode(self, messages: Sequence[bytes]) -> bytes:
-            return b"".join(messages)
 
-    assert Plain().encode_text("é") == "é".encode()
+@all_framings
+def test_a_framing_can_be_served_with(framing: Framing[Any]) -> None:
+    check_framing(framing)
+
+
+@pytest.mark.parametrize("framing", [Lines, "lines", None, b"\n"], ids=repr)
+def test_what_is_not_a_framing_cannot_be_served_with(framing: object) -> None:
+    with pytest.raises(TypeError, match=r"is not a framing; pass an instance of one, such as hubbub\.Lines\(\)"):
+        check_framing(framing)
+
+
+@dataclass
+class _Unhashable(_Binary):
+    """A dataclass that is not frozen has no hash."""
+
+
+@dataclass(frozen=True)
+class _HashableByName(_Binary):
+    """A frozen dataclass has none either where a value in it has none."""
+
+    values: list[int]
+
+
+@pytest.mark.parametrize("framing", [_Unhashable(), _HashableByName([])], ids=repr)
+def test_a_framing_that_cannot_be_hashed_cannot_be_served_with(framing: Framing[Any]) -> None:
+    with pytest.raises(TypeError, match=r"is not hashable \(unhashable type: .*\); make it a frozen dataclass"):
+        check_framing(framing)

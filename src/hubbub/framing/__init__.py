@@ -9,7 +9,7 @@ The framing's own decoder must find as many messages in encoded bytes as `encode
 only, and finds single messages in them by decoding.
 """
 
-from .base import BytesFraming, Decoder, Framing, M, TextFraming
+from .base import BytesFraming, Decoder, Framing, M, TextFraming, check_framing
 from .delimited import Delimited
 from .length_prefixed import LengthPrefixed
 from .lines import ByteLines, Lines
@@ -28,4 +28,5 @@ __all__ = [
     "Messages",
     "Raw",
     "TextFraming",
+    "check_framing",
 ]

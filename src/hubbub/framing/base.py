@@ -57,6 +57,14 @@ class Framing(ABC, Generic[M]):
     self_delimiting: ClassVar[bool] = True
     """Whether the decoder finds each message in encoded bytes. If it cannot, a log keeps each message by itself."""
 
+    @property
+    def textual(self) -> bool:
+        """Whether the server may put text of its own among the messages: a notice, a farewell, why a client is ended.
+
+        Peers of a binary protocol would take that text for data, so the answer is no unless a framing says yes.
+        """
+        return False
+
     @abstractmethod
     def decoder(self, limit: int) -> Decoder[M]:
         """A decoder for one connection, which accepts messages of up to `limit` bytes."""
@@ -83,7 +91,9 @@ class Framing(ABC, Generic[M]):
         """`text` as a message."""
 
     def encode_text(self, text: str) -> bytes:
-        """The bytes of a text of the server's own: none if the framing cannot carry it."""
+        """The bytes of a text of the server's own: none if the framing is not `textual` or cannot carry the text."""
+        if not self.textual:
+            return b""
         try:
             return self.encode([self.from_text(text)])
         except ValueError:
@@ -93,12 +103,37 @@ class Framing(ABC, Generic[M]):
 class TextFraming(Framing[str]):
     """A framing whose messages are `str`."""
 
+    @property
+    def textual(self) -> bool:
+        return True
+
     def from_text(self, text: str) -> str:
         return text
 
 
 class BytesFraming(Framing[bytes]):
-    """A framing whose messages are `bytes`."""
+    """A framing whose messages are `bytes`.
+
+    By default it is taken for binary, and the server never sends text of its own in it. If its messages are text by
+    nature, return True from `textual`.
+    """
 
     def from_text(self, text: str) -> bytes:
         return text.encode()
+
+
+def check_framing(framing: object) -> None:
+    """Check that a server can use `framing`.
+
+    Raises:
+        TypeError: it is not a framing, or not hashable. Rooms share encoded bytes among readers of equal framings.
+    """
+    if not isinstance(framing, Framing):
+        raise TypeError(f"{framing!r} is not a framing; pass an instance of one, such as hubbub.Lines()")
+    try:
+        hash(framing)
+    except TypeError as error:
+        raise TypeError(
+            f"the framing {framing!r} is not hashable ({error}); make it a frozen dataclass of hashable values, "
+            "or define __hash__"
+        ) from error

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 class Delimited(BytesFraming):
     r"""Messages of bytes that end at `delimiter`, such as b"\0". The last one needs no delimiter.
 
+    With a delimiter of ASCII characters, messages are taken for text, and the server may add text of its own. For a
+    binary protocol with such a delimiter, such as COBS, derive a class whose `textual` is False.
+
     Raises:
         ValueError: the delimiter is empty.
     """
@@ -27,6 +30,10 @@ class Delimited(BytesFraming):
     def __post_init__(self) -> None:
         if not self.delimiter:
             raise ValueError("the delimiter is empty; it needs at least one byte")
+
+    @property
+    def textual(self) -> bool:
+        return self.delimiter.isascii()
 
     def decoder(self, limit: int) -> Decoder[bytes]:
         overlaps = any(self.delimiter.startswith(self.delimiter[at:]) for at in range(1, len(self.delimiter)))

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class LengthPrefixed(BytesFraming):
     """Messages of bytes, each after its length as an unsigned number of 1, 2 or 4 bytes.
 
-    A stream that ends within a message is an error; the part is dropped.
+    A stream that ends within a message is an error; the part is dropped. Messages are taken for binary: the server
+    never adds text of its own.
 
     Args:
         size: how many bytes the length takes.

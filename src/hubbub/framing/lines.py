@@ -83,6 +83,10 @@ class ByteLines(BytesFraming):
 
     keepends: bool = False
 
+    @property
+    def textual(self) -> bool:
+        return True
+
     def decoder(self, limit: int) -> Decoder[bytes]:
         # Single lines are mostly passed on, and to encode them with their ends takes longer than to keep their bytes.
         return Cutter(self, b"\n", limit, spare=b"\r", small=0 if self.keepends else SMALL)

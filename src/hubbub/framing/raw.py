@@ -16,7 +16,7 @@ class Raw(BytesFraming):
     """Whatever arrives, as it arrives: a message is what one read of the socket returned.
 
     Only the size of a read limits a message's length. Pieces may be joined or cut on their way, and an empty message
-    is nothing.
+    is nothing. The stream is taken for binary: the server never adds text of its own.
     """
 
     self_delimiting: ClassVar[bool] = False
