@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubbub.exceptions import MessageTooLong
 from hubbub.framing import ByteLines, Delimited, Framing, LengthPrefixed, Lines, Messages, Raw
-from hubbub.telnet import DO, IAC, SB
+from hubbub.framing.telnet import DO, IAC, SB
+from hubbub.values.errors import MessageTooLong
 
-from feeding import AMPLE, pieces_of
+from support.feeding import AMPLE, pieces_of
 
 TEXT: list[Framing[Any]] = [Lines(), Lines(crlf=True)]
 BYTES: list[Framing[Any]] = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ..exceptions import MessageTooLong
+from ..values.errors import MessageTooLong
 from .base import Decoder, M
 from .messages import Messages
 
