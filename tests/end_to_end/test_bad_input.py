@@ -36,7 +36,7 @@ async def hears(witness: Peer, *lines: bytes) -> None:
         (hubbub.Lines(crlf=True), b"one\r\n" + b"x" * 102, b"one\r\n", NOTICE + b"\r\n"),
         (hubbub.ByteLines(keepends=True), b"one\r\n" + b"x" * 101 + b"\r\n", b"one\r\n", NOTICE + b"\n"),
         (hubbub.Delimited(b"\0"), b"one\0" + b"x" * 101, b"one\0", NOTICE + b"\0"),
-        (hubbub.LengthPrefixed(size=2), b"\0\3one\0\x65", b"\0\3one", b"\0\x1d" + NOTICE),
+        (hubbub.LengthPrefixed(size=2), b"\0\3one\0\x65", b"\0\3one", b""),
     ],
 )
 async def test_an_over_long_message_ends_its_sender_with_a_notice_and_those_before_it_count(

@@ -46,7 +46,7 @@ class Rooms(RuleBasedStateMachine):
 
     clients = st.integers(0, MOST_CLIENTS - 1)
     names = st.sampled_from(("root", *ROOMS))
-    backs = st.none() | st.integers(0, 30)
+    backs = st.none() | st.integers(0, 3) | st.integers(0, 30)
     amounts = st.sampled_from((0, 1, 30, 600, inf))
 
     def __init__(self) -> None:
@@ -205,6 +205,13 @@ class Rooms(RuleBasedStateMachine):
         listener.transport.credit = credit
         self._start(self._leave(listener, self._room(name)))
         self._start(self._join(listener, self._room(name), back))
+
+    @rule(client=clients, name=names, back=st.integers(1, 3))
+    def return_into_what_excludes_it(self, client: int, name: str, back: int) -> None:
+        room, listener = self._room(name), self._client(client)
+        self._start(self._say(room, self._texts(room, [0, 0, 0], ""), listener, None))
+        self._start(self._leave(listener, room))
+        self._start(self._join(listener, room, back))
 
     @rule(name=st.sampled_from(tuple(ROOMS)), last=st.integers(0, 2))
     def close_and_succeed(self, name: str, last: int) -> None:

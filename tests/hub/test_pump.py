@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubbub.hub.pump import Pump
-
-from support.logs import Seat, Source
+from hubbub.log.clock import NEVER
 
 
 class Room:
@@ -23,8 +22,7 @@ class Room:
         self.left = readers
         self.error = error
         self.limits: list[int] = []
-        self.blocking: set[tuple[Seat, int]] = set()
-        self.asked = 0
+        self.members: dict[int, Any] = {}
 
     @property
     def busy(self) -> bool:
@@ -40,9 +38,8 @@ class Room:
         self.left -= written
         return written
 
-    def blocks(self, cursor: Seat, tick: int) -> bool:
-        self.asked += 1
-        return (cursor, tick) in self.blocking
+    def horizon(self, cursor: Any) -> int:
+        return cursor.unflushed
 
 
 class Reader:
@@ -53,6 +50,7 @@ class Reader:
         self.reads = reads
         self.error = error
         self.failures: list[Exception] = []
+        self.marked = False
         self.marks_again: Pump | None = None
 
     def pump(self) -> int:
@@ -227,19 +225,13 @@ async def test_a_reader_that_cannot_even_be_failed_does_not_stop_those_behind_it
     assert told == [error]
 
 
-@given(st.sets(st.integers(0, 5)), st.sets(st.integers(0, 5)), st.sets(st.integers(0, 5)))
-def test_a_client_may_be_passed_a_private_message_unless_a_busy_room_of_its_own_blocks_it(
-    joined: set[int], busy: set[int], blocking: set[int]
-) -> None:
-    tick, source, pump = 7, Source(), Pump(1)
-    rooms: list[Any] = [Room([]) for _ in range(6)]
-    cursors = {rooms[index]: source.cursor() for index in joined}
-    for index in busy:
-        pump.busy[rooms[index]] = None
-    for index in blocking & joined:
-        rooms[index].blocking.add((cursors[rooms[index]], tick))
-    assert pump.may_pass(tick, cursors) is not bool(joined & busy & blocking)
-    assert pump.may_pass(tick + 1, cursors)
+class Seat:
+    """A cursor in a room, of which nothing from the tick `unflushed` on was flushed."""
+
+    def __init__(self, owner: Room, unflushed: int) -> None:
+        self.owner = owner
+        self.unflushed = unflushed
+        owner.members[TOKEN] = self
 
 
 class Untouched(dict[Any, Any]):
@@ -248,15 +240,24 @@ class Untouched(dict[Any, Any]):
     def __iter__(self) -> Any:
         raise AssertionError
 
-    def items(self) -> Any:
-        raise AssertionError
+
+TOKEN = 5
 
 
-def test_what_is_gone_through_for_a_private_message_are_the_busy_rooms_or_those_of_the_client_if_fewer() -> None:
-    source, pump = Source(), Pump(1)
-    rooms: list[Any] = [Room([]) for _ in range(3)]
-    pump.busy.update(dict.fromkeys(rooms[:2]))
-    assert pump.may_pass(7, Untouched((room, source.cursor()) for room in rooms))
-    pump.busy = Untouched(pump.busy.items())
-    assert pump.may_pass(7, {room: source.cursor() for room in rooms[1:]})
-    assert [room.asked for room in rooms] == [1, 2, 0]
+@given(st.dictionaries(st.integers(0, 5), st.integers(1, 9)), st.sets(st.integers(0, 5)))
+def test_the_horizon_of_a_client_is_the_earliest_of_its_busy_rooms(joined: dict[int, int], busy: set[int]) -> None:
+    pump = Pump(1)
+    rooms = [Room([]) for _ in range(6)]
+    seats: list[Any] = [Seat(rooms[index], tick) for index, tick in joined.items()]
+    pump.busy = {rooms[index]: None for index in busy}
+    assert pump.horizon(TOKEN, seats) == min((joined[index] for index in busy & joined.keys()), default=NEVER)
+
+
+def test_the_horizon_looks_at_the_busy_rooms_or_at_those_of_the_client_if_they_are_fewer() -> None:
+    pump = Pump(1)
+    rooms = [Room([]) for _ in range(3)]
+    seats: list[Any] = [Seat(room, tick) for tick, room in enumerate(rooms, start=1)]
+    pump.busy = Untouched.fromkeys(rooms)
+    assert pump.horizon(TOKEN, seats[1:]) == 2
+    pump.busy = dict.fromkeys(rooms[2:])
+    assert pump.horizon(TOKEN, [None, *seats][:2]) == 3

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from hubbub.framing import BytesFraming
 from hubbub.log.chunk import Buffer, CannotTell
+from hubbub.log.clock import NEVER
 from hubbub.log.cursor import Lag
-from hubbub.log.outbox import NEVER
 
 from support.logs import AMPLE, FRAMING, OTHER_FRAMING, TOKENS, Failing, Seat, Source, leave, messages_in, offset_of
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hubbub.framing import Lines, Raw
 from hubbub.log.chunk import BATCH_COST, Mark
-from hubbub.log.clock import Clock
+from hubbub.log.clock import NEVER, Clock
 from hubbub.log.log import SMALL_CHUNK, Entry, Log
 from hubbub.values.errors import PositionLost
 from hubbub.values.position import Position
@@ -54,7 +54,7 @@ def test_what_is_pending_is_counted() -> None:
     source = Source()
     log = source.log
     assert (log.pending_size, log.pending_appends) == (0, 0)
-    assert log.pending_tick is None
+    assert log.pending_tick == NEVER
     source.say(b"x" * 1000, excluded=1, flush=False)
     source.say(b"y", flush=False)
     source.say(b"z", flush=False)
@@ -63,7 +63,7 @@ def test_what_is_pending_is_counted() -> None:
     assert log.pending_tick == 1
     log.flush()
     assert (log.pending_size, log.pending_appends) == (0, 0)
-    assert log.pending_tick is None
+    assert log.pending_tick == NEVER
 
 
 def test_an_append_says_how_many_messages_the_log_has_had() -> None:

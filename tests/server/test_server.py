@@ -433,6 +433,8 @@ async def test_a_client_that_lags_a_while_is_not_ended_as_long_as_it_takes_somet
 
 async def test_the_endings_too_long_malformed_and_incomplete_each_have_their_code() -> None:
     class Picky(hubbub.BytesFraming):
+        textual = True
+
         def decoder(self, limit: int) -> hubbub.Decoder[bytes]:
             return PickyDecoder()
 

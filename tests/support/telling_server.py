@@ -14,7 +14,7 @@ from hubbub.apps.relay import relay
 
 
 class Teller(hubbub.Observer[Any]):
-    def started(self, server: hubbub.Hub[Any]) -> None:
+    def started(self, server: hubbub.Server[Any]) -> None:
         self._tell(f"Server started at: {server.addresses[0]}")
 
     def connected(self, client: hubbub.Client[Any]) -> None:
@@ -23,10 +23,10 @@ class Teller(hubbub.Observer[Any]):
     def ended(self, client: hubbub.Client[Any]) -> None:
         self._tell(f"{client} disconnected ({client.ending}).")
 
-    def closing(self, server: hubbub.Hub[Any]) -> None:
+    def closing(self, server: hubbub.Server[Any]) -> None:
         self._tell(f"closing at {server.root.head.seq}")
 
-    def closed(self, server: hubbub.Hub[Any]) -> None:
+    def closed(self, server: hubbub.Server[Any]) -> None:
         self._tell(f"closed at {server.root.head.seq}")
 
     def _tell(self, line: str) -> None:

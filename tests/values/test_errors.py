@@ -7,7 +7,6 @@ import re
 
 import pytest
 
-from hubbub.log.log import Position
 from hubbub.values import errors as exceptions
 from hubbub.values.ending import Ending, EndingCode
 from hubbub.values.errors import (
@@ -18,8 +17,10 @@ from hubbub.values.errors import (
     ListenError,
     MessageTooLong,
     PositionLost,
+    RoomClosed,
     RoomLimitReached,
 )
+from hubbub.values.position import Position
 
 OLDEST, HEAD = Position("0badcafe", 10), Position("0badcafe", 20)
 
@@ -34,6 +35,7 @@ MESSAGES: list[tuple[HubbubError, str]] = [
         PositionLost(Position("0badcafe", 9), oldest=OLDEST, head=HEAD),
         "the log holds 0badcafe:10 to 0badcafe:20, not 0badcafe:9",
     ),
+    (RoomClosed("x"), "room x was closed"),
     (RoomLimitReached("x", 3), "no room 'x': the server has its 3 rooms; close one or raise rooms_limit"),
     (FramingError("no message"), "no message"),
     (MessageTooLong(5), "message longer than 5 bytes"),

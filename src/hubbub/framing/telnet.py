@@ -1,7 +1,7 @@
-"""The telnet filter: takes the negotiation out of a stream of text and refuses what is offered.
+"""The telnet filter: takes the negotiation out of a stream of text and refuses what the client offers.
 
-Real telnet clients mix commands into the text; each starts with the byte IAC (RFC 854). This end has no options, so
-whatever the client asks for or offers is refused (RFC 1143 shows why that alone cannot loop).
+Real telnet clients mix commands into the text. Each starts with the byte IAC (RFC 854). This end supports no options,
+so the filter refuses all that the client asks for or offers (RFC 1143 shows why that alone cannot loop).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ SE: Final = 0xF0
 
 IAC_BYTE: Final = bytes([IAC])
 
-# Whatever follows an IAC, one alternative matches, if only the beginning of a command at the end of a piece.
+# One alternative matches at every IAC. At the end of a piece, it may be the beginning of a command.
 _COMMAND: Final = re.compile(
     rb"\xff(?:(\xff)"
-    # DO and WILL ask for an answer. WONT and DONT state what is the case here anyhow, and get none.
+    # DO and WILL ask for an answer. WONT and DONT state what is true here anyway, and get none.
     rb"|([\xfb\xfd].)|[\xfc\xfe].|[^\xfa-\xff]"
-    # Anything but SE, an escaped IAC above all, belongs to the sub-negotiation.
+    # After an IAC, all but SE belongs to the sub-negotiation; mostly it is an escaped IAC.
     rb"|\xfa[^\xff]*(?:\xff[^\xf0][^\xff]*)*(?:\xff\xf0|(\xff?\Z))"
     rb"|([\xfb-\xfe]?\Z))",
     re.DOTALL,
@@ -34,12 +34,12 @@ _REFUSALS: Final = bytes.maketrans(bytes([DO, WILL]), bytes([WONT, DONT]))
 
 
 class TelnetFilter:
-    """Text out of a telnet stream, however the stream is cut into pieces.
+    """Takes the text out of a telnet stream, however the stream is cut into pieces.
 
-    It holds no text back: its only memory is the beginning of a command, of three bytes at most.
+    It holds no text back. It remembers at most three bytes: the beginning of a command.
 
     Attributes:
-        replies: what is to be sent to the client; the caller takes it and clears it.
+        replies: the answers to send to the client. The caller takes them and clears this.
     """
 
     __slots__ = ("_begun", "replies")
@@ -50,7 +50,7 @@ class TelnetFilter:
 
     def feed(self, data: bytes) -> bytes:
         """The text in `data`, without commands; an escaped 0xFF is the byte 0xFF."""
-        # A client may send nothing but commands, tens of thousands at once: none of them costs a call.
+        # A client may send nothing but commands, tens of thousands at once, so no call is made for each of them.
         parts: list[bytes | None] = _COMMAND.split(self._begun + data)
         texts, escapes, asked = parts[0::5], parts[1::5], parts[2::5]
         self._begun = _begun(*parts[-3:-1]) if escapes else b""
@@ -61,14 +61,14 @@ class TelnetFilter:
 
 
 def _begun(subnegotiation: bytes | None, command: bytes | None) -> bytes:
-    """What is to be kept of the last command, if it has not ended."""
+    """The bytes to keep of the last command, if it has not ended."""
     if subnegotiation is not None:
         return bytes((IAC, SB)) + subnegotiation
     return b"" if command is None else IAC_BYTE + command
 
 
 def _refusals(asked: bytes) -> bytes:
-    """The answers to DO and WILL, each of which comes with its option."""
+    """The answers to `asked`, pairs of DO or WILL and an option."""
     refusals = bytearray(len(asked) // 2 * 3)
     refusals[0::3] = IAC_BYTE * (len(asked) // 2)
     refusals[1::3] = asked[0::2].translate(_REFUSALS)

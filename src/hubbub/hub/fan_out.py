@@ -64,9 +64,8 @@ class FanOut(Generic[M]):
         self._renderings: dict[Framing[M], Rendering[M]] = {}
         self._stragglers: Stragglers[Seat] = Stragglers()
         self._unsettled: list[Seat] = []
-        # The flush that is under way: its chunk, where that starts, and what is still to be written.
+        # The flush that is under way: its chunk, and what is still to be written.
         self._chunk: Chunk | None = None
-        self._start = log.readable
         self._todo: list[tuple[Rendering[M], Iterator[Seat]]] = []
 
     @property
@@ -122,18 +121,8 @@ class FanOut(Generic[M]):
         return False
 
     def displace(self, cursor: Seat) -> None:
-        """Take a cursor from its place: it has been read, or its reader has gone."""
-        if cursor.ready:
-            self._unready(cursor)
-        else:
-            self._stragglers.remove(cursor)
-
-    def forget(self, cursor: Seat) -> None:
-        """Drop a cursor whose reader has gone."""
-        if self.members.get(cursor.token) is cursor:
-            del self.members[cursor.token]
-        self.displace(cursor)
-        self.room.close_if_unused()
+        """Take a cursor that is behind or adrift from its place: it is read, or its reader has gone."""
+        self._stragglers.remove(cursor)
 
     def rendering_in(self, framing: Framing[M]) -> Rendering[M]:
         """How the log looks in a framing."""
@@ -155,14 +144,11 @@ class FanOut(Generic[M]):
         self.pump.flush_soon(self)
 
     def flush(self, limit: int) -> int:
-        """Make what is pending readable and write it to at most `limit` ready readers; to how many.
+        """Make what is pending readable and write it to at most `limit` ready readers; to how many. Only while `busy`.
 
         Where more are ready, the next call goes on. Nothing that a reader does can stop it.
         """
-        if not self.busy:
-            return 0
         if self._chunk is None:
-            self._start = self._log.readable
             self._chunk = self._log.flush()
             self._todo = [
                 (rendering, iter(list(rendering.ready))) for rendering in self._renderings.values() if rendering.ready
@@ -186,10 +172,10 @@ class FanOut(Generic[M]):
         except Exception:
             # It does not concern those who are excluded from what is missing. The pump reads for each, and sees.
             data = None
-        start, end, excluded = self._start, self._log.readable, chunk.excluded
+        end, excluded = self._log.readable, chunk.excluded
         for cursor in cursors:
-            # Between two slices a reader may have read on by itself, or left.
-            if cursor.at is not start or not cursor.ready:
+            # Between two slices a reader may have left.
+            if not cursor.ready:
                 continue
             reader = cursor.reader
             if data is None or not reader.direct:

@@ -6,7 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final, Generic
 
-from ..framing import BytesFraming, M, TextFraming
+from ..framing import BytesFraming, M, TextFraming, check_framing
 from ..values.errors import RoomLimitReached
 from .pump import Pump
 from .room import Room
@@ -101,7 +101,8 @@ class Hub(ABC, Generic[M]):
         if room is None:
             if len(self._rooms) >= self.settings.rooms_limit:
                 raise RoomLimitReached(name, self.settings.rooms_limit)
-            check_framing(framing, self.framing)
+            if framing is not None:
+                check_type(framing, self.framing)
             return self._make_room(name, framing or self.framing, settings or self.settings, keep=keep is not False)
         if settings not in (None, room.settings):
             raise ValueError(f"room {name!r} exists, with other settings")
@@ -134,18 +135,14 @@ class Hub(ABC, Generic[M]):
             del self._rooms[room.name]
 
 
-def check_framing(framing: Framing[Any] | None, other: Framing[Any]) -> None:
-    """See that messages of one framing can be given out in the other.
+def check_type(framing: Framing[Any], other: Framing[Any]) -> None:
+    """Check that messages of one framing can be given out in the other.
 
     Raises:
-        ValueError: they are of another type, or the framing cannot be a key.
+        TypeError: it is not a framing, or not hashable.
+        ValueError: the one carries text, and the other bytes.
     """
-    if framing is None:
-        return
-    try:
-        hash(framing)
-    except TypeError:
-        raise ValueError(f"the framing {framing!r} is not hashable; make its class a frozen dataclass") from None
+    check_framing(framing)
     for kind, what in ((TextFraming, "text"), (BytesFraming, "bytes")):
         if isinstance(framing, kind) and not isinstance(other, kind):
             raise ValueError(f"{framing} carries {what}, and the server's {other} does not")

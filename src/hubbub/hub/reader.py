@@ -313,7 +313,7 @@ class Reader(Generic[M]):
     def _drop(self) -> None:
         self.dropped = True
         for cursor in self.outbox.cursors:
-            cursor.owner.forget(cursor)
+            cursor.owner.displace(cursor)
         self.outbox.clear()
         self.leaving = self.unsettled = 0
 

@@ -37,12 +37,12 @@ class Stragglers(Generic[Seat]):
         self._moving.setdefault(chunk, {})[cursor] = None
 
     def remove(self, cursor: Seat) -> None:
-        """A cursor has been read, or its reader has gone. It need not be here."""
+        """A cursor is read, or its reader has gone."""
         if cursor.chunk is not None:
             places = self._moving if cursor in self._moving.get(cursor.chunk, ()) else self._still
             _remove(cursor, places, cursor.chunk)
             cursor.chunk = None
-        elif cursor in self._adrift.get(cursor.token, ()):
+        else:
             _remove(cursor, self._adrift, cursor.token)
             self._drifting.pop(cursor, None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, ParamSpec
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec
 
 from ..framing import M
 
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ..hub.client import Client
-    from ..hub.hub import Hub
     from ..values.address import Address
     from ..values.ending import Ending, EndingCode
 
@@ -24,10 +23,11 @@ P = ParamSpec("P")
 class Observer(Generic[M]):
     """Is told what happens in a server; derive from it and override what you want to know.
 
-    Its methods run in the event loop, between everything else: they must be quick. What they raise is logged.
+    What is given as `server` is the `Server`. The methods run in the event loop, between everything else: they must be
+    quick. What they raise is logged.
     """
 
-    def started(self, server: Hub[M]) -> None:
+    def started(self, server: Any) -> None:
         """The server listens; `server.addresses` says where."""
 
     def connected(self, client: Client[M]) -> None:
@@ -42,10 +42,10 @@ class Observer(Generic[M]):
     def ended(self, client: Client[M]) -> None:
         """A client has ended; `client.ending` says why."""
 
-    def closing(self, server: Hub[M]) -> None:
+    def closing(self, server: Any) -> None:
         """The server accepts nobody any more, and delivers what was broadcast before."""
 
-    def closed(self, server: Hub[M]) -> None:
+    def closed(self, server: Any) -> None:
         """The server has closed: no connection is left."""
 
 

@@ -11,8 +11,8 @@ from ..door.acceptor import Acceptor, Reserve
 from ..door.bind import bind
 from ..door.listener import Listener
 from ..door.secret import SharedSecret
-from ..framing import Lines, M
-from ..hub.hub import Hub, check_framing
+from ..framing import Lines, M, check_framing
+from ..hub.hub import Hub, check_type
 from ..values.address import Address
 from ..values.settings import DEFAULT_HOST, DEFAULT_PORT, Settings
 from ..wire.pulse import Pulse
@@ -103,13 +103,15 @@ class Server(Hub[M]):
         if not (inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)):
             raise TypeError(f"the handler {handler!r} is not a coroutine function: define it with 'async def'")
         chosen: Any = framing if framing is not None else Lines()
+        check_framing(chosen)
         super().__init__(chosen, settings or Settings())
         self._observer: Observer[M] = observer or Observer()
         self.listeners: tuple[Listener[M], ...] = (
             (Listener(endpoint=Address(host, port)),) if listeners is None else tuple(listeners)
         )
         for listener in self.listeners:
-            check_framing(listener.framing, self.framing)
+            if listener.framing is not None:
+                check_type(listener.framing, self.framing)
             if (
                 isinstance(listener.authenticate, SharedSecret)
                 and not (listener.framing or self.framing).self_delimiting

@@ -145,9 +145,7 @@ class Inbox(ABC, Generic[M]):
             # While it waits, it would be kept.
             del rest
         messages: Sequence[M] = ()
-        # A task that was cancelled a moment ago, or woken, does not wait any more, although it has not run yet.
-        if self._receiver is not None and not self._receiver.done():
-            raise RuntimeError("two tasks receive from the same connection; let one do it and share what it gets")
+        self._check_alone()
         throttle = self._throttle
         if throttle is not None and throttle.held:
             return await self._give_out(throttle)
@@ -156,13 +154,7 @@ class Inbox(ABC, Generic[M]):
                 if messages := self._decode():
                     break
                 continue
-            # As `_wait` does, but this is for each message.
-            receiver = self._receiver = self.loop.create_future()
-            try:
-                await receiver
-            finally:
-                if self._receiver is receiver:
-                    self._receiver = None
+            await self._wait()
         if throttle is not None:
             throttle.receive(messages, self.bytes_received, self.loop.time())
             return await self._give_out(throttle)
@@ -207,12 +199,18 @@ class Inbox(ABC, Generic[M]):
 
     async def _wait(self) -> None:
         """Wait until somebody wakes the receiver."""
+        self._check_alone()
         receiver = self._receiver = self.loop.create_future()
         try:
             await receiver
         finally:
             if self._receiver is receiver:
                 self._receiver = None
+
+    def _check_alone(self) -> None:
+        """Raise if another task waits. One that was cancelled a moment ago, or woken, does not, even before it runs."""
+        if self._receiver is not None and not self._receiver.done():
+            raise RuntimeError("two tasks receive from the same connection; let one do it and share what it gets")
 
     async def _give_out(self, throttle: Throttle) -> Sequence[M]:
         """Some of the messages that are held, when it is their time. It may be cancelled, and then loses nothing."""
