@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
 from .base import BytesFraming, Decoder, TextFraming
-from .cutting import SMALL, Cutter
+from .cutting import SMALL, Cutter, count_ends
 from .messages import Messages
 from .telnet import IAC, TelnetFilter
 
@@ -59,7 +59,7 @@ class Lines(TextFraming):
         return lines
 
     def count(self, wire: bytes) -> int:
-        return wire.count(b"\n")
+        return count_ends(wire, b"\n")
 
     def _would_make(self, messages: Messages[str]) -> bool:
         """Whether encoding the lines would make the bytes that they came in, as far as that is quickly seen."""
@@ -116,7 +116,7 @@ class ByteLines(BytesFraming):
         return lines
 
     def count(self, wire: bytes) -> int:
-        return wire.count(b"\n")
+        return count_ends(wire, b"\n")
 
 
 def _without_cr(wire: bytes) -> bytes:
