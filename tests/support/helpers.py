@@ -91,9 +91,9 @@ async def eventually(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-def transport_of(client: hubbub.Client[Any]) -> asyncio.Transport:
+def transport_of(client: hubbub.Client[Any] | hubbub.Arrival[Any]) -> asyncio.Transport:
     """The server's transport for `client`, to see what it holds or to break it."""
-    return client._reader.transport
+    return client.link.transport if isinstance(client, hubbub.Arrival) else client._reader.transport
 
 
 async def fall_behind(client: hubbub.Client[Any], room: hubbub.Room[Any], message: Any) -> int:
@@ -191,7 +191,7 @@ async def _closed(writer: asyncio.StreamWriter) -> None:
         return
 
 
-def unread(client: hubbub.Client[Any]) -> int:
+def unread(client: hubbub.Client[Any] | hubbub.Arrival[Any]) -> int:
     """The bytes that the kernel has for the server, which has not taken them."""
     descriptor: int = transport_of(client).get_extra_info("socket").fileno()
     return int(struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0" * 4))[0])
