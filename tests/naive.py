@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from hubbub.client import Client
 from hubbub.endings import Ending, EndingCode
+from hubbub.exceptions import ConnectionClosed, PositionLost, RoomClosed
 from hubbub.framing import BytesFraming, Decoder, Delimited
+from hubbub.position import Position
 from hubbub.room import Room
 
 from stepping import FakeTransport, Told
@@ -162,3 +165,71 @@ class Watch(Told):
                 self.wrong.append(f"{reader.client} ended as undeliverable, and missed nothing")
         elif not listener.ended:
             self.wrong.append(f"{reader.client} ended: {ending}")
+
+
+class Play:
+    """What is said and done, in the rooms and in the lists of the listeners at once.
+
+    Args:
+        label: the name of a room in its notices.
+    """
+
+    def __init__(self, label: Callable[[Room[bytes]], str]) -> None:
+        self.listeners: list[Listener] = []
+        self.saids: dict[Room[bytes], Said] = {}
+        self._label = label
+
+    def said(self, room: Room[bytes]) -> Said:
+        return self.saids.setdefault(room, Said(room, self._label(room)))
+
+    def listen(self) -> None:
+        """Compare what has arrived everywhere."""
+        labels = {said.label.encode(): said for said in self.saids.values()}
+        for listener in self.listeners:
+            listener.listen(labels)
+
+    async def join(self, listener: Listener, room: Room[bytes] | str, back: int | None) -> None:
+        since = None
+        if back is not None and isinstance(room, Room):
+            since = Position(room.head.term, max(0, room.head.seq - back))
+        try:
+            joined = await listener.client.join(room, since=since)
+        except ConnectionClosed:
+            assert listener.client.ending
+        except PositionLost:
+            assert isinstance(room, Room)
+            assert since
+            assert since.seq < room.oldest.seq
+        except ValueError:
+            assert isinstance(room, Room)
+            assert room.closed or self.said(room) in listener.rooms
+        else:
+            said = self.said(joined)
+            if said not in listener.rooms:
+                listener.join(said, len(said.messages) if since is None else since.seq)
+
+    async def leave(self, listener: Listener, room: Room[bytes]) -> None:
+        listener.rooms.pop(self.said(room), None)
+        await listener.client.leave(room)
+
+    async def say(self, room: Room[bytes], texts: list[bytes], exclude: Listener | None, sender: Any) -> None:
+        said = self.said(room)
+        excluded = exclude.client if exclude else None
+        try:
+            at = await room.broadcast_many(texts, exclude=excluded, sender=sender)
+        except RoomClosed:
+            assert room.closed
+            return
+        assert at.seq == len(said.messages) + len(texts)
+        for text in texts:
+            said.messages.append((text, exclude))
+            for listener in self.listeners:
+                listener.say(said, len(said.messages) - 1)
+
+    async def send(self, listener: Listener, text: bytes) -> None:
+        try:
+            await listener.client.send(text)
+        except ConnectionClosed:
+            assert listener.client.ending
+        else:
+            listener.due.append(Due(text))
