@@ -124,14 +124,19 @@ class Listener:
         assert len(missed) == count > 0, f"{count} missed of {said.label}, {self.due}"
         assert len({due.membership for due in missed}) == 1, f"{count} missed of {said.label}, {self.due}"
         assert all(due.lost or not self.carries(due) for due in missed), f"{missed} were there"
-        self._check_order(places[0])
+        self._check_order(places[0], told=True)
         for at in reversed(places):
             del self.due[at]
 
-    def _check_order(self, at: int) -> None:
-        """Rooms of different names may overtake each other; nothing else may."""
+    def _check_order(self, at: int, *, told: bool = False) -> None:
+        """Rooms of different names may overtake each other, and a notice a private message; nothing else may.
+
+        A notice stands where the reader stood, which may be at older messages that exclude it.
+        """
         heard = self.due[at].said
         for due in self.due[:at]:
+            if told and not due.said:
+                continue
             overtaken = not (heard and due.said) or heard.room.name == due.said.room.name
             assert not overtaken, f"{self.due[at]} came before {due}"
 
