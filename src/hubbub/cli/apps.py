@@ -15,7 +15,7 @@ from ..framing import ByteLines, Framing, Lines, TextFraming
 from .failure import Failure
 
 if TYPE_CHECKING:
-    from ..client import Handler
+    from ..hub.client import Handler
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ..bench.figures import milliseconds
-from ..bench.lines import MAX_SENDERS, MIN_SIZE
-from ..bench.load import Load, LoadFailure
-from ..bench.plan import Plan
-from ..run import loop_factory
+from ..load.figures import milliseconds
+from ..load.lines import MAX_SENDERS, MIN_SIZE
+from ..load.load import Load, LoadFailure
+from ..load.plan import Plan
+from ..server.run import loop_factory
 from .descriptors import SPARE, allow_descriptors
 from .failure import Failure, Unreachable, reason_of
 from .options import option
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from click._termui_impl import ProgressBar
 
-    from ..address import Address
-    from ..bench.latency import Latencies
+    from ..load.latency import Latencies
+    from ..values.address import Address
 
 SHOW_TIME: Final = 0.25
 """How often the progress is updated, in seconds."""
@@ -187,7 +187,7 @@ def _import_draw(plan: Plan, path: Path) -> Callable[[Plan, Latencies, Path], No
         raise Failure(f"there is no directory {path.parent}; choose another file for --plot")
     try:
         # matplotlib is an extra, and takes longer to import than everything else.
-        from ..bench.plot import draw  # noqa: PLC0415 - see above
+        from ..load.plot import draw  # noqa: PLC0415 - see above
     except ModuleNotFoundError:
         raise Failure('--plot needs matplotlib; install it with: pip install "hubbub[plot]"') from None
     return draw

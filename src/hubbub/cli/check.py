@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..server import Server
+from ..server.server import Server
 from . import config
 from .serve import serve
 from .setup import failure_of, make_setup

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..settings import DEFAULT_PORT, Settings
+from ..values.settings import DEFAULT_PORT, Settings
 from .failure import Unreachable, reason_of
 from .pipe import pipe
 from .values import Endpoint
 
 if TYPE_CHECKING:
-    from ..address import Address
+    from ..values.address import Address
 
 
 @click.command()

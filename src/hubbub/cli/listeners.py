@@ -10,11 +10,11 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import click
 
-from ..access import Access, Networks
-from ..address import Address
-from ..listener import SOCKET_MODE, Listener
-from ..secret import SharedSecret
-from ..tls import Tls, TlsFileError
+from ..door.listener import SOCKET_MODE, Listener
+from ..door.networks import Access, Networks
+from ..door.secret import SharedSecret
+from ..values.address import Address
+from ..wire.tls import Tls, TlsFileError
 from .failure import Failure, guess
 from .systemd import passed_descriptors
 from .values import FRAMINGS

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ..declaration import COUNT, RATE, SECONDS, SIZE, TEXT
-from ..settings import DECLARATIONS, Settings
+from ..values.declaration import COUNT, RATE, SECONDS, SIZE, TEXT
+from ..values.settings import DECLARATIONS, Settings
 from .values import NONE, OrNone, Size, format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from ..declaration import Declaration, Kind
+    from ..values.declaration import Declaration, Kind
 
 HELP: Final = {"help_option_names": ["-h", "--help"]}
 """How a command's help is asked for, on its own and as a part of another command."""

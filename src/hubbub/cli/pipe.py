@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from ..address import Address
+    from ..values.address import Address
 
 _STDIN, _STDOUT = 0, 1
 

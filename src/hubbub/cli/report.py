@@ -10,20 +10,20 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
-from ..acceptor import LOG_INTERVAL
-from ..endings import EndingCode
-from ..observe import Observer
-from ..text import printable
+from ..door.acceptor import LOG_INTERVAL
+from ..server.observation import Observer
+from ..values.ending import EndingCode
+from ..values.text import printable
 from .systemd import notify
 from .writer import LineWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from ..address import Address
-    from ..client import Client
-    from ..endings import Ending
-    from ..server import Server
+    from ..hub.client import Client
+    from ..hub.hub import Hub
+    from ..values.address import Address
+    from ..values.ending import Ending
 
 LogFormat = Literal["text", "json"]
 
@@ -91,12 +91,12 @@ class QuietReporter(Observer[Any]):
         self._out = out
         self._lay_out = lay_out
 
-    def started(self, server: Server[Any]) -> None:
+    def started(self, server: Hub[Any]) -> None:
         for address in server.addresses:
             self._report(f"Server started at: {address}", event="started", address=str(address))
         notify("READY=1")
 
-    def closing(self, server: Server[Any]) -> None:
+    def closing(self, server: Hub[Any]) -> None:
         notify("STOPPING=1")
 
     def _report(self, line: str, **fields: object) -> None:
@@ -153,7 +153,7 @@ class Reporter(QuietReporter):
         }
         self._report(f"{client} disconnected{why}.", event="disconnected", **fields)
 
-    def closing(self, server: Server[Any]) -> None:
+    def closing(self, server: Hub[Any]) -> None:
         super().closing(server)
         self._report_unshown(at_once=True)
 

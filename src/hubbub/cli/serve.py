@@ -9,9 +9,9 @@ from typing import Any, get_args
 
 import click
 
-from ..exceptions import ListenError
-from ..run import run
-from ..settings import DEFAULT_HOST, DEFAULT_PORT, WhenSlow
+from ..server.run import run
+from ..values.errors import ListenError
+from ..values.settings import DEFAULT_HOST, DEFAULT_PORT, WhenSlow
 from . import config
 from .descriptors import SPARE, allow_descriptors
 from .failure import Failure

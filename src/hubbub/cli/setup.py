@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..settings import Settings
+from ..values.settings import Settings
 from .apps import load
 from .failure import Failure
 from .listeners import make_listeners, short_form
@@ -15,9 +15,9 @@ from .values import FRAMINGS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ..client import Handler
+    from ..door.listener import Listener
     from ..framing import Framing
-    from ..listener import Listener
+    from ..hub.client import Handler
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from prompt_toolkit import PromptSession
 from prompt_toolkit.patch_stdout import patch_stdout
 
-from ..connect import Connection
-from ..connect import connect as dial
-from ..exceptions import ConnectionClosed, FramingError
-from ..text import printable
+from ..client.connection import Connection
+from ..client.connection import connect as dial
+from ..values.errors import ConnectionClosed, FramingError
+from ..values.text import printable
 
 if TYPE_CHECKING:
-    from ..address import Address
+    from ..values.address import Address
 
 
 async def talk(endpoint: Address) -> None:

@@ -7,10 +7,10 @@ from typing import Any, Final, Generic, TypeVar
 
 import click
 
-from ..access import Networks
-from ..address import Address
+from ..door.networks import Networks
 from ..framing import ByteLines, Delimited, Framing, LengthPrefixed, Lines, Raw
-from ..settings import DEFAULT_HOST
+from ..values.address import Address
+from ..values.settings import DEFAULT_HOST
 
 FRAMINGS: Final[dict[str, Framing[Any]]] = {
     "lines": Lines(),

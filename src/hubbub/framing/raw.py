@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Raw(BytesFraming):
-    """Whatever arrives, as it arrives: a message is what one read of the socket gave.
+    """Whatever arrives, as it arrives: a message is what one read of the socket returned.
 
-    There is no limit to a message's length but that of a read, and pieces may be joined or cut on their way.
+    Only the size of a read limits a message's length. Pieces may be joined or cut on their way, and an empty message
+    is nothing. The stream is taken for binary: the server never adds text of its own.
     """
 
     self_delimiting: ClassVar[bool] = False
