@@ -87,8 +87,8 @@ class Hub(ABC, Generic[M]):
             settings: those of a room that is made now, if they are not to be the server's.
             framing: how a room that is made now keeps its messages, if not as the server does. It must be for the same
                 type of messages.
-            keep: whether the room stays when its last client leaves. None: a room that is made now does, and one that
-                exists goes on as it is.
+            keep: whether the room stays when its last client leaves. A room that is made now stays unless this is
+                False. A room that exists stays from now on if this is True, and otherwise goes on as it is.
 
         Raises:
             RoomLimitReached: it would be one room too many.
@@ -108,8 +108,8 @@ class Hub(ABC, Generic[M]):
             raise ValueError(f"room {name!r} exists, with other settings")
         if framing not in (None, room.framing):
             raise ValueError(f"room {name!r} exists, with the framing {room.framing}")
-        if keep is not None:
-            room.keep = keep
+        if keep:
+            room.keep = True
         return room
 
     def broadcast(
