@@ -20,7 +20,7 @@ from .options import HELP, option
 from .report import LogFormat, reporting
 from .settings_options import settings_options
 from .setup import Setup, failure_of, make_setup
-from .values import FRAMINGS, NetworkEntry
+from .values import FRAMINGS, NetworkEntry, list_framings
 
 logger = logging.getLogger("hubbub")
 
@@ -38,7 +38,7 @@ _ADVICE = {
 }
 
 
-@click.command(no_args_is_help=False, context_settings=HELP)
+@click.command(no_args_is_help=False, context_settings=HELP, epilog=list_framings())
 @click.argument("app", default="chat", envvar="HUBBUB_APP")
 @option(
     "--config",
