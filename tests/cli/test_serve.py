@@ -24,11 +24,7 @@ from hubbub import Address, Settings
 from hubbub.cli import main
 from hubbub.cli.options import SETTINGS
 from hubbub.cli.serve import serve
-<<<<<<< HEAD:tests/cli/test_serve.py
-=======
-from hubbub.cli.settings_options import SETTINGS
 from hubbub.framing.names import find_names
->>>>>>> w-framing:tests/cli/test_cli_serve.py
 
 from bench.peer import free_port
 from support.certificates import CLIENT_NAME, SERVER_NAME, Certificates, make_certificates
@@ -195,9 +191,10 @@ def test_the_help_names_every_option_and_its_variable() -> None:
         if isinstance(parameter, click.Option) and parameter.name != "help":
             assert parameter.opts[-1] in words
         assert parameter.envvar in words
-<<<<<<< HEAD:tests/cli/test_serve.py
-    # The apps stand below each other.
+    # The apps and the framings stand below each other.
     assert "\n    relay           messages go to all others unchanged: for feeds\n" in result.stdout
+    for framing, named in find_names().items():
+        assert f"\n    {framing:10}  {named.help}\n" in result.stdout
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -221,12 +218,6 @@ def test_defaults_are_shown_as_a_user_writes_them() -> None:
     shown = {parameter.name: parameter.default for parameter in serve.params}
     names = ("retention", "patience", "connect_rate", "clients_limit", "idle_time", "when_slow")
     assert [shown[name] for name in names] == ["16MiB", "30", "100", "10000", "none", "disconnect"]
-=======
-    # The apps and the framings stand below each other.
-    assert "\n    relay           every message goes to all others unchanged: for feeds\n" in result.stdout
-    for name, named in find_names().items():
-        assert f"\n    {name:10}  {named.help}\n" in result.stdout
->>>>>>> w-framing:tests/cli/test_cli_serve.py
 
 
 @pytest.mark.parametrize("command", [["--help"], ["-h"], ["serve", "-h"], ["connect", "--help"]])
@@ -535,16 +526,9 @@ def test_a_setting_out_of_range_is_one_line_that_says_what_it_may_be(options: li
         (["--port", "99999"], "99999 is not in the range 0<=x<=65535."),
         (["--port", "-1"], "-1 is not in the range 0<=x<=65535."),
         (["--port", "http"], "'http' is not a valid integer range."),
-<<<<<<< HEAD:tests/cli/test_serve.py
         (["--retention", "12X"], "'12X' is not a size; write bytes, as in 65536, 64K or 16MiB"),
         (["--pace", "fast"], "'fast' is not a size; write bytes, as in 65536, 64K or 16MiB"),
-        (["--framing", "frames"], "'frames' is not one of 'lines', "),
-=======
-        (["--retention", "12X"], "'12X' is no size; write bytes, as in 65536, 64K or 16MiB"),
-        (["--pace", "fast"], "'fast' is no size; write bytes, as in 65536, 64K or 16MiB"),
-        (["--patience", "0"], "0.0 is not in the range x>0."),
         (["--framing", "frames"], "'frames' is not one of 'byte-lines', "),
->>>>>>> w-framing:tests/cli/test_cli_serve.py
         (["--when-slow", "wait"], "'wait' is not one of 'disconnect', 'skip'."),
         (["--log-format", "xml"], "'xml' is not one of 'text', 'json'."),
     ],
