@@ -167,9 +167,12 @@ class Peer:
             return await self.reader.read()
 
 
-async def dial(server: hubbub.Server[Any], *, receive_buffer: int | None = None) -> socket.socket:
-    """A socket that is connected to `server`, non-blocking; it reads nothing but what the test reads from it."""
-    host, port = server.addresses[0]
+async def dial(server: hubbub.Server[Any], *, receive_buffer: int | None = None, at: int = 0) -> socket.socket:
+    """A socket that is connected to `server`, non-blocking; it reads nothing but what the test reads from it.
+
+    With several addresses, to the one that has the index `at`.
+    """
+    host, port = server.addresses[at]
     plain = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     if receive_buffer is not None:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)

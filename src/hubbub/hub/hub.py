@@ -160,8 +160,8 @@ def check_type(framing: Framing[Any], other: Framing[Any]) -> None:
 def check_notice(framing: Framing[Any], settings: Settings) -> None:
     """Check that readers in `framing` can be told that they missed messages, where that may happen.
 
-    A binary framing carries no notice. That is an error only where readers skip messages: otherwise none goes unnoticed,
-    since a reader that misses a message is ended.
+    A binary framing carries no notice. That is an error only where readers skip messages: otherwise none goes
+    unnoticed, since a reader that misses a message is ended.
 
     Raises:
         ValueError: they cannot be told.
