@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import hubbub
 from hubbub.apps.relay import relay
+from hubbub.log.outbox import SPLICE_COST
 
 WAIT_TIME = 10.0
 """How long a test waits for something that should happen at once, in seconds."""
@@ -94,6 +95,12 @@ async def eventually(condition: Callable[[], bool]) -> None:
 def transport_of(client: hubbub.Client[Any] | hubbub.Arrival[Any]) -> asyncio.Transport:
     """The server's transport for `client`, to see what it holds or to break it."""
     return client.link.transport if isinstance(client, hubbub.Arrival) else client._reader.transport
+
+
+def waiting_for(client: hubbub.Client[Any]) -> int:
+    """What waits for `client` beside its rooms, and what the rooms count that it has left, in bytes."""
+    reader = client._reader
+    return reader.outbox.private_size + SPLICE_COST * reader.leaving
 
 
 async def fall_behind(client: hubbub.Client[Any], room: hubbub.Room[Any], message: Any) -> int:
