@@ -11,7 +11,7 @@ import pytest
 import hubbub
 from hubbub.hub.hold import APPENDS_LIMIT
 
-from support.helpers import Peer, dial, fall_behind, history_of, serving
+from support.helpers import Peer, dial, eventually, fall_behind, history_of, serving
 
 KIB = 1024
 
@@ -700,3 +700,44 @@ async def test_a_room_has_one_framing_and_one_for_the_messages_of_its_server() -
             server.room("telnet", framing=hubbub.Lines())
         await room.broadcast("one")
         assert set(server.rooms) == {"root", "telnet"}
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+async def test_a_handler_may_speak_to_a_room_that_went_with_its_own_client(
+    grouped: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As the last words of a chat are, after a connection that broke."""
+
+    async def say_goodbye(room: hubbub.Room) -> None:
+        await room.broadcast("goodbye")
+
+    async def talk(client: hubbub.Client) -> None:
+        room = await client.join("talk")
+        async for _ in client:
+            pass
+        if grouped:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(say_goodbye(room))
+        await say_goodbye(room)
+
+    async with serving(talk) as (server, record):
+        async with Peer.of(server) as peer:
+            await eventually(lambda: "talk" in server.rooms)
+            peer.reset()
+            (ending,) = await record.wait_for_endings()
+        await eventually(lambda: not server._sessions._readers)
+        assert ending.code is hubbub.EndingCode.LOST
+        assert set(server.rooms) == {"root"}
+    assert not caplog.records
+
+
+async def test_a_handler_that_speaks_to_a_closed_room_has_failed() -> None:
+    async def talk(client: hubbub.Client) -> None:
+        room = client.server.room("news")
+        room.close()
+        await room.broadcast("hello?")
+
+    async with serving(talk) as (server, record), Peer.of(server):
+        assert await record.wait_for_endings() == [
+            hubbub.Ending(hubbub.EndingCode.FAILED, "the handler raised RoomClosed: room news was closed")
+        ]

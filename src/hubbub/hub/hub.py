@@ -58,6 +58,7 @@ class Hub(ABC, Generic[M]):
         self._pump = Pump(settings.flush_slice)
         self._rooms: dict[str, Room[M]] = {}
         self.root = self._make_room(ROOT_ROOM, framing, settings)
+        self._places = {ROOT_ROOM: self.root}
 
     @property
     @abstractmethod
@@ -119,6 +120,16 @@ class Hub(ABC, Generic[M]):
             room.keep = True
         return room
 
+    def place(self, name: str) -> Room[M]:
+        """The room of a listener, by its name from outside. It is made if there is none, and lasts as the server does.
+
+        Raises:
+            RoomLimitReached: it would be one room too many.
+        """
+        if name not in self._places:
+            self._places[name] = self.room(name, keep=True)
+        return self._places[name]
+
     def broadcast(
         self, message: M, *, exclude: Sender | None = None, sender: Sender | str | None = None
     ) -> Coroutine[Any, Any, Position]:
@@ -138,8 +149,8 @@ class Hub(ABC, Generic[M]):
         return room
 
     def _forget_room(self, room: Room[M]) -> None:
-        if room is self.root:
-            raise ValueError("the root room lasts as long as the server; close the server instead")
+        if self._places.get(room.name) is room:
+            raise ValueError(f"the {room} room lasts as long as the server; close the server instead")
         if self._rooms.get(room.name) is room:
             del self._rooms[room.name]
 

@@ -56,6 +56,7 @@ class Server(Hub[M]):
         TypeError: the handler is not a coroutine function; or a framing is none, or is not hashable.
         ValueError: the port is out of range; a framing cannot carry the notice of the settings; that of a listener is
             for another type of messages, or has no ends of messages and a secret; or a descriptor is named twice.
+        RoomLimitReached: the listeners have more rooms than there may be.
 
     Attributes:
         framing: how messages are cut from the stream and put into it.
@@ -113,6 +114,8 @@ class Server(Hub[M]):
             if isinstance(listener.authenticate, SharedSecret) and not own.self_delimiting:
                 raise ValueError(f"a secret is a message, and {own} has no ends of messages")
         super().__init__(chosen, settings or Settings(), framings)
+        for listener in self.listeners:
+            self.place(listener.room)
         self._observer: Observer[M] = observer or Observer()
         descriptors = [listener.endpoint for listener in self.listeners if isinstance(listener.endpoint, int)]
         if len(set(descriptors)) < len(descriptors):
