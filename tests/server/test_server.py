@@ -7,6 +7,7 @@ import functools
 import logging
 import socket
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -71,6 +72,21 @@ def test_a_notice_that_the_framing_cannot_carry_is_refused_before_it_is_needed()
         hubbub.Server(idle, settings=hubbub.Settings(notice="{missed}\nmissed"))
     with pytest.raises(ValueError, match="notice"):
         hubbub.Server(_idle_bytes, framing=hubbub.Delimited(b" "))
+    with pytest.raises(ValueError, match="notice"):
+        hubbub.Server(_idle_bytes, framing=hubbub.ByteLines(), listeners=[listening(hubbub.Delimited(b" "))])
+    room_notice = hubbub.Settings(notice="{missed}\nmissed")
+    with pytest.raises(ValueError, match="notice"):
+        hubbub.Server(idle).room("news", settings=room_notice)
+    hubbub.Server(_idle_bytes, framing=hubbub.Delimited(b" "), settings=hubbub.Settings(notice=None))
+
+
+@pytest.mark.parametrize("framing", [hubbub.Raw(), hubbub.LengthPrefixed(), hubbub.Delimited(b"\xff")])
+def test_readers_in_a_binary_framing_may_skip_only_if_they_are_not_to_be_told(framing: Any) -> None:
+    skip = hubbub.Settings(when_slow="skip")
+    with pytest.raises(ValueError, match="or None if they are not to be told"):
+        hubbub.Server(_idle_bytes, framing=framing, settings=skip)
+    hubbub.Server(_idle_bytes, framing=framing, settings=replace(skip, notice=None))
+    hubbub.Server(_idle_bytes, framing=framing)
 
 
 async def _idle_bytes(client: hubbub.Client[bytes]) -> None:

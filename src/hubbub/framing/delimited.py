@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..values.errors import MessageTooLong
-from .base import BytesFraming, Decoder
+from .base import BytesFraming, Decoder, Named
 from .cutting import Cutter, count_ends
 from .messages import Messages
 
@@ -81,3 +81,6 @@ class _OverlapDecoder(Cutter[bytes]):
         if len(self._partial) > self._limit + overlap:
             raise MessageTooLong(self._limit, messages)
         return messages
+
+
+NAMES: Final = {"nul": Named(Delimited(b"\0"), "bytes that end at NUL")}

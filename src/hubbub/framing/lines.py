@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
-from .base import BytesFraming, Decoder, TextFraming
+from .base import BytesFraming, Decoder, Named, TextFraming
 from .cutting import SMALL, Cutter, count_ends
 from .messages import Messages
 from .telnet import IAC, TelnetFilter
@@ -159,3 +159,10 @@ class _TextLineDecoder(Cutter[str]):
         if data[0] == _NUL and self._partial.endswith(b"\r"):
             data = b"\n" + data[1:]
         return data.replace(b"\r\0", b"\r\n")
+
+
+NAMES: Final = {
+    "lines": Named(Lines(), "text, UTF-8; lines are sent with LF"),
+    "crlf-lines": Named(Lines(crlf=True), "text, UTF-8; lines are sent with CR LF"),
+    "byte-lines": Named(ByteLines(keepends=True), "lines of bytes, untouched"),
+}

@@ -139,14 +139,10 @@ class Reader(Generic[M]):
         return Lag(sum(lag.messages for lag in lags), sum(lag.bytes for lag in lags))
 
     @property
-    def waiting_size(self) -> int:
-        """What waits for it beside its rooms, in counted bytes."""
-        return self.outbox.private_size + SPLICE_COST * self.leaving
-
-    @property
     def full(self) -> bool:
         """Whether those who send to it, or have it join rooms, must wait; not once the connection has ended."""
-        return self.waiting_size >= self.link.settings.outbox_limit and self.ending is None
+        waiting = self.outbox.private_size + SPLICE_COST * self.leaving
+        return waiting >= self.link.settings.outbox_limit and self.ending is None
 
     async def wait_for_space(self) -> None:
         """Wait while it is `full`. Those who wait go on in the order in which they came."""
