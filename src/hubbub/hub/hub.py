@@ -177,10 +177,16 @@ def check_notice(framing: Framing[Any], settings: Settings) -> None:
     Raises:
         ValueError: they cannot be told.
     """
-    if settings.notice is None or framing.encode_text(settings.notice.format(missed=1)):
+    notice = settings.notice
+    if notice is None or not (framing.textual or settings.when_slow != "disconnect"):
         return
-    if framing.textual or settings.when_slow != "disconnect":
-        raise ValueError(
-            f"the framing {framing} cannot carry the notice {settings.notice!r} that tells readers what they missed; "
-            "use another notice, or None if they are not to be told"
-        )
+    reason = "it carries bytes, and no text of the server's"
+    if framing.textual:
+        try:
+            # With as many digits as a count may ever have.
+            framing.encode([framing.from_text(notice.format(missed=10**18))])
+        except ValueError as error:
+            reason = str(error)
+        else:
+            return
+    raise ValueError(f"notice is {notice!r}, and the framing cannot carry it: {reason}")

@@ -74,6 +74,7 @@ class Reader(Generic[M]):
         when_slow: the name of its policy; None: that of the room.
     """
 
+    # `_sent_in` is the turn in which something was sent at once; `_space` is made when somebody first waits.
     __slots__ = (
         "_sent_in",
         "_space",
@@ -102,7 +103,6 @@ class Reader(Generic[M]):
         self.direct = link.writable
         self.ending: Ending | None = None
         self.outbox = Outbox()
-        # A list of one, mostly: a dict would take 5 % more memory for an idle client.
         self.cursors: list[Cursor[Any, Any]] = _EMPTY
         self.leaving = 0
         self.unsettled = 0
@@ -111,9 +111,7 @@ class Reader(Generic[M]):
         self.pumped_by = pump
         self._supervisor = supervisor
         self.dropped = False
-        # The turn in which something was sent at once.
         self._sent_in = 0
-        # Made when somebody first waits: few readers ever need one.
         self._space: Space | None = None
 
     @property
@@ -228,7 +226,7 @@ class Reader(Generic[M]):
         return reads
 
     def write(self, buffers: Sequence[Buffer]) -> None:
-        """Write several pieces; only while the transport takes data."""
+        """Write pieces; only while the transport takes data."""
         self.link.write(buffers)
 
     def fall_behind(self, cursor: Cursor[Any, Any]) -> None:
