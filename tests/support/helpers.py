@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, Self
 
 import hubbub
@@ -172,6 +173,11 @@ class Peer:
         """All that comes until the end of the stream."""
         async with asyncio.timeout(WAIT_TIME):
             return await self.reader.read()
+
+
+def at(server: hubbub.Server[Any], index: int) -> Any:
+    """What a `Peer` needs to know to connect to another listener than the first."""
+    return SimpleNamespace(addresses=server.addresses[index:])
 
 
 async def dial(server: hubbub.Server[Any], *, receive_buffer: int | None = None, at: int = 0) -> socket.socket:
