@@ -39,7 +39,7 @@ class Lines(TextFraming):
     def encode(self, messages: Sequence[str]) -> bytes:
         if type(messages) is Messages and self._would_make(messages):
             return messages.wire
-        text = "\n".join([*messages, ""])
+        text = "\n".join(messages) + "\n" if messages else ""
         if text.count("\n") != len(messages):
             raise ValueError("a line cannot contain a line end (LF)")
         if self.crlf:
@@ -99,10 +99,10 @@ class ByteLines(BytesFraming):
         if self.keepends:
             wire = b"".join([message if message.endswith(b"\n") else message + b"\n" for message in messages])
         else:
-            wire = b"\n".join((*messages, b""))
+            wire = b"\n".join(messages) + b"\n" if messages else b""
             if wire.count(b"\n") == len(messages):
                 return wire
-            wire = b"\n".join((*map(_without_end, messages), b""))
+            wire = b"\n".join(map(_without_end, messages)) + b"\n"
         if wire.count(b"\n") != len(messages):
             raise ValueError("a line cannot contain a line end (LF) but at its end")
         return wire
