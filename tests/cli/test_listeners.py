@@ -72,7 +72,7 @@ def passed() -> Iterator[socket.socket]:
 )
 def test_a_place_is_taken_apart(text: str, scheme: str, endpoint: Address | Path | int | None) -> None:
     url = parse(text)
-    assert (url.text, url.scheme, url.endpoint, url.query) == (text, scheme, endpoint, {})
+    assert (url.text, url.scheme, url.attributes, url.query) == (text, scheme, {"endpoint": endpoint}, {})
 
 
 def test_what_is_different_there_is_behind_a_question_mark() -> None:
@@ -89,6 +89,7 @@ def test_what_is_different_there_is_behind_a_question_mark() -> None:
         "secret-file": "/e f",
         "mode": "600",
     }
+    assert url.attributes == {"endpoint": Path("/x"), "mode": 0o600}
 
 
 def test_an_empty_value_undoes_an_option_for_one_listener(certificates: Certificates, tmp_path: Path) -> None:
@@ -117,8 +118,8 @@ def test_what_was_taken_apart_stays_so() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("5000", "it must begin with tcp://, tls://, unix:// or fd://"),
-        ("http://h:80", "it must begin with tcp://, tls://, unix:// or fd://"),
+        ("5000", "it must begin with fd://, tcp://, tls:// or unix://"),
+        ("http://h:80", "it must begin with fd://, tcp://, tls:// or unix://"),
         ("tcp://127.0.0.1", "write it as tcp://127.0.0.1:5000 or tcp://[::]:5000"),
         ("tls://[::]:1/x", "write it as tls://127.0.0.1:5000 or tls://[::]:5000"),
         ("tcp://h:65536", "Port out of range 0-65535"),
