@@ -403,6 +403,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
             b"unix:///run/%41.sock?mode=660",
             b"fd://3?secret-file=s",
             b"fd://systemd",
+            b"tcp://[::]:5000?room=weather",
             b"tcp://[::]:5000?deny=192.0.2.0/24&deny=198.51.100.0/24",
         ],
     ),

@@ -13,6 +13,7 @@ from ..door import kinds
 from ..door.listener import Listener
 from ..door.networks import Access, Networks
 from ..door.secret import SharedSecret
+from ..hub.hub import ROOT_ROOM, check_room_name
 from ..values.address import Address
 from ..wire.tls import Tls, TlsFileError
 from .failure import Failure, guess
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 COMMON_KEYS: Final = (
     "framing",
+    "room",
     "tls-cert",
     "tls-key",
     "tls-client-ca",
@@ -96,6 +98,8 @@ def parse(text: str) -> ListenUrl:
             raise ValueError(special[key])
         if key == "framing" and value not in FRAMINGS:
             raise ValueError(f"there is no framing {value!r}{_guess(value, FRAMINGS)}")
+        if key == "room":
+            check_room_name(value)
     return ListenUrl(text, url.scheme, kind.parse(url, query), query)
 
 
@@ -140,6 +144,7 @@ def make_listeners(
                     access=share(Access, allow=_split(chosen("allow")), deny=_split(chosen("deny"))),
                     proxies=share(Networks, _split(chosen("proxy-from"))),
                     authenticate=_secret(url, chosen, share),
+                    room=url.query.get("room", ROOT_ROOM),
                 )
                 listeners.append(listener)
         except ValueError as error:

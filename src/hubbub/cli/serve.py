@@ -59,7 +59,7 @@ _ADVICE = {
     multiple=True,
     help="Listen there instead of on --host and --port: "
     f"{kinds.listed([form for kind in kinds.found() for form in kind.forms])}. May be given several times. A query "
-    "such as ?framing=nul sets what is different there.",
+    "such as ?framing=nul sets what is different there. With ?room=NAME, its clients hear only others in that room.",
 )
 @option(
     "--framing",
