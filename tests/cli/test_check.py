@@ -96,6 +96,10 @@ def test_a_good_file_is_reported_as_good(directory: Path, text: str, what: str) 
             "tls-key = 'server_key.pem'\nlisten = ['tls://h:1?tls-cert=server.pem',\n 'tls://h:1']\nquiet = true # tls://h:1\n",
             "hubbub.toml, line 3: tls://h:1: TLS needs a certificate; give it with --tls-cert",
         ),
+        (
+            "listen = ['tcp://h:1',\n 'tcp://h:2?room=a/b']\n",
+            "hubbub.toml, line 2: listen: 'tcp://h:2?room=a/b': 'a/b' is not a name for a room; use 1 to 64 of A-Z, ",
+        ),
         ("secret-file = 'empty'\n", "hubbub.toml, line 1: tcp://127.0.0.1:5000: there is no secret in empty; "),
         ("secret-file = 'missing'\n", "hubbub.toml, line 1: secret-file: File 'missing' does not exist."),
         ("deny = ['@missing']\n", "hubbub.toml, line 1: deny: cannot read the networks of missing: "),

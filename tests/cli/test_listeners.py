@@ -72,7 +72,7 @@ def passed() -> Iterator[socket.socket]:
 )
 def test_a_place_is_taken_apart(text: str, scheme: str, endpoint: Address | Path | int | None) -> None:
     url = parse(text)
-    assert (url.text, url.scheme, url.endpoint, url.query) == (text, scheme, endpoint, {})
+    assert (url.text, url.scheme, url.attributes, url.query) == (text, scheme, {"endpoint": endpoint}, {})
 
 
 def test_what_is_different_there_is_behind_a_question_mark() -> None:
@@ -89,6 +89,7 @@ def test_what_is_different_there_is_behind_a_question_mark() -> None:
         "secret-file": "/e f",
         "mode": "600",
     }
+    assert url.attributes == {"endpoint": Path("/x"), "mode": 0o600}
 
 
 def test_an_empty_value_undoes_an_option_for_one_listener(certificates: Certificates, tmp_path: Path) -> None:
@@ -117,8 +118,8 @@ def test_what_was_taken_apart_stays_so() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("5000", "it must begin with tcp://, tls://, unix:// or fd://"),
-        ("http://h:80", "it must begin with tcp://, tls://, unix:// or fd://"),
+        ("5000", "it must begin with fd://, tcp://, tls:// or unix://"),
+        ("http://h:80", "it must begin with fd://, tcp://, tls:// or unix://"),
         ("tcp://127.0.0.1", "write it as tcp://127.0.0.1:5000 or tcp://[::]:5000"),
         ("tls://[::]:1/x", "write it as tls://127.0.0.1:5000 or tls://[::]:5000"),
         ("tcp://h:65536", "Port out of range 0-65535"),
@@ -128,11 +129,18 @@ def test_what_was_taken_apart_stays_so() -> None:
         ("tcp://h:1?frame=nul", "a listener has no 'frame'; did you mean 'framing'?"),
         (
             "tcp://h:1?xyz=1",
-            "a listener has no 'xyz'; choose one of framing, tls-cert, tls-key, tls-client-ca, allow, deny, "
+            "a listener has no 'xyz'; choose one of framing, room, tls-cert, tls-key, tls-client-ca, allow, deny, "
             "proxy-from, secret-file, mode",
         ),
         ("tcp://h:1?framing=line", "there is no framing 'line'; did you mean 'lines'?"),
         ("tcp://h:1?framing", "bad query field: 'framing'"),
+        *(
+            (
+                f"tcp://h:1?room={name}",
+                f"{name!r} is not a name for a room; use 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'",
+            )
+            for name in ("a/b", "", "x" * 65, "é", "a b")
+        ),
         ("tcp://h:1?deny=::1&deny=::2", "a key occurs twice; separate several networks by commas"),
         (
             "tcp://h:1?mode=600",
@@ -178,6 +186,7 @@ def listeners(*texts: str, **options: Any) -> list[Any]:
 def test_without_more_a_listener_asks_for_nothing() -> None:
     (listener,) = listeners("tcp://h:1")
     assert (listener.endpoint, listener.framing, listener.tls, listener.mode) == (Address("h", 1), None, None, 0o660)
+    assert listener.room == "root"
     assert not listener.introduces
     assert listener.access.refusal("192.0.2.1") is None
 
@@ -380,6 +389,29 @@ def test_a_rule_of_one_listener_is_none_of_another() -> None:
         with Peer(server.endpoint) as refused:
             assert refused.rest() == b"127.0.0.1 may not connect here\n"
         assert_relays(other)
+
+
+@pytest.mark.parametrize("app", ["relay", "chat"])
+def test_places_with_rooms_of_their_own_do_not_hear_each_other(app: str) -> None:
+    # What is said at one place of each pair is heard at the other.
+    pairs = [("?room=weather", "?room=weather"), ("?room=a.b_C-9", "?room=a.b_C-9"), ("", "?room=root")]
+    options = [f"--listen=tcp://127.0.0.1:0{query}" for pair in pairs for query in pair]
+    with hubbub_serve(app, *options) as server, ExitStack() as peers:
+        endpoints = [server.endpoint, *(address_in(server.output.line()) for _ in options[1:])]
+        people = [peers.enter_context(server_peer(server, endpoint)) for endpoint in endpoints]
+        hearers, speakers = people[::2], people[1::2]
+        for speaker in speakers:
+            speaker.send(f"from {speaker.name}\n".encode())
+            speaker.end()
+            server.output.expect(rb"%s disconnected" % speaker.name.encode())
+        server.stop()
+        for hearer, speaker in zip(hearers, speakers, strict=True):
+            name = speaker.name
+            said = {
+                "relay": f"from {name}\n",
+                "chat": f"{name} connected.\n{name} says: from {name}\n{name} disconnected.\n",
+            }
+            assert hearer.rest() == f"{said[app]}server is closing\n".encode()
 
 
 def test_framings_that_do_not_go_together_are_one_line() -> None:

@@ -111,7 +111,7 @@ async def test_a_port_in_use_on_one_of_several_addresses_leaves_none_open(monkey
     async with serving(echo) as (server, _):
         (address,) = server.addresses
         # No name that is sure to be known has two IPv4 addresses.
-        monkeypatch.setattr("hubbub.door.bind._resolve", resolve)
+        monkeypatch.setattr("hubbub.door.kinds.tcp._resolve", resolve)
         with pytest.raises(
             hubbub.ListenError, match=f"cannot listen on twofold:{address.port}: Address already in use"
         ):
@@ -139,7 +139,7 @@ async def test_an_address_that_a_name_has_and_the_machine_has_not_is_left_out(mo
         return [(socket.AF_INET, (address, port)) for address in ("192.0.2.1", "127.0.0.1", "127.0.0.2")]
 
     # No name that is sure to be known has such addresses.
-    monkeypatch.setattr("hubbub.door.bind._resolve", resolve)
+    monkeypatch.setattr("hubbub.door.kinds.tcp._resolve", resolve)
     async with hubbub.Server(echo, "threefold", 0) as server:
         assert [address.host for address in server.addresses] == ["127.0.0.1", "127.0.0.2"]
         assert len({address.port for address in server.addresses}) == 1
@@ -284,8 +284,8 @@ async def test_a_descriptor_that_is_no_listening_socket_is_refused_and_left_open
         (tmp_path / "file").open("wb") as file,
     ):
         for descriptor, why in (
-            (idle.fileno(), "it is no stream socket that listens"),
-            (datagrams.fileno(), "it is no stream socket that listens"),
+            (idle.fileno(), "it is not a stream socket that listens"),
+            (datagrams.fileno(), "it is not a stream socket that listens"),
             (file.fileno(), "Socket operation on non-socket"),
         ):
             with pytest.raises(hubbub.ListenError) as failed:

@@ -36,7 +36,7 @@ from hubbub import (
     SharedSecret,
 )
 from hubbub.cli.config import find_line
-from hubbub.cli.listeners import KEYS, parse
+from hubbub.cli.listeners import COMMON_KEYS, parse
 from hubbub.cli.serve import serve
 from hubbub.door.networks import parse_address
 from hubbub.door.proxy import V2_LIMIT, ProxyHeader, ProxyHeaderError
@@ -300,10 +300,10 @@ def fuzz_listen_url(data: bytes) -> None:
         return
     assert url == parse(text)
     assert url.scheme in {"tcp", "tls", "unix", "fd"}
-    assert url.query.keys() <= set(KEYS)
+    assert url.query.keys() <= {*COMMON_KEYS, "mode"}
     # Nothing of what was written is lost: two networks to deny are not one.
     assert len(url.query) == len(parse_qsl(urlsplit(text).query, keep_blank_values=True))
-    match endpoint := url.endpoint:
+    match endpoint := url.attributes["endpoint"]:
         case Address():
             assert url.scheme in {"tcp", "tls"}
             assert 0 <= endpoint.port <= 65535
@@ -408,6 +408,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
             b"unix:///run/%41.sock?mode=660",
             b"fd://3?secret-file=s",
             b"fd://systemd",
+            b"tcp://[::]:5000?room=weather",
             b"tcp://[::]:5000?deny=192.0.2.0/24&deny=198.51.100.0/24",
         ],
     ),

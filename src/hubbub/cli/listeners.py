@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import click
 
-from ..door.listener import SOCKET_MODE, Listener
+from ..door import kinds
+from ..door.listener import Listener
 from ..door.networks import Access, Networks
 from ..door.secret import SharedSecret
+from ..hub.hub import ROOT_ROOM, check_room_name
 from ..values.address import Address
 from ..wire.tls import Tls, TlsFileError
 from .failure import Failure, guess
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
     from ..framing import Framing
 
-KEYS: Final = (
+COMMON_KEYS: Final = (
     "framing",
+    "room",
     "tls-cert",
     "tls-key",
     "tls-client-ca",
@@ -33,12 +35,8 @@ KEYS: Final = (
     "deny",
     "proxy-from",
     "secret-file",
-    "mode",
 )
-"""The keys of a listener's query: options that hold for all other listeners, and the mode of a Unix socket."""
-
-_MODE: Final = re.compile("[0-7]{3}")
-_DESCRIPTOR: Final = re.compile("[0-9]{1,6}")
+"""The keys of a query that all kinds of listeners have."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +45,21 @@ class ListenUrl:
 
     Attributes:
         text: the place as the user wrote it.
-        scheme: tcp, tls, unix or fd.
-        endpoint: see `Listener`; None: the sockets that systemd passes.
+        scheme: how it begins, such as tcp or unix.
+        attributes: what the kind of listener made of it: attributes of `Listener`, of which the endpoint is None for
+            the sockets that systemd passes.
         query: the keys and values after the question mark.
     """
 
     text: str
     scheme: str
-    endpoint: Address | Path | int | None
+    attributes: Mapping[str, Any]
     query: Mapping[str, str]
+
+    @property
+    def needs_tls(self) -> bool:
+        """Whether its scheme stands for TLS."""
+        return self.scheme in kinds.with_scheme(self.scheme).tls_schemes
 
 
 class ListenUrlType(click.ParamType[ListenUrl]):
@@ -83,34 +87,20 @@ def parse(text: str) -> ListenUrl:
     query = dict(pairs)
     if len(query) < len(pairs):
         raise ValueError("a key occurs twice; separate several networks by commas")
+    kind = kinds.with_scheme(url.scheme)
+    # The keys of single kinds, with what is wrong where another kind has them.
+    special = {key: error for other in kinds.found() for key, error in other.keys.items()}
+    known = [*COMMON_KEYS, *special]
     for key, value in query.items():
-        if key not in KEYS:
-            raise ValueError(f"a listener has no {key!r}{_guess(key, KEYS)}")
+        if key not in known:
+            raise ValueError(f"a listener has no {key!r}{_guess(key, known)}")
+        if key in special and key not in kind.keys:
+            raise ValueError(special[key])
         if key == "framing" and value not in FRAMINGS:
             raise ValueError(f"there is no framing {value!r}{_guess(value, FRAMINGS)}")
-    if "mode" in query and (url.scheme != "unix" or not _MODE.fullmatch(query["mode"])):
-        raise ValueError("mode is three octal digits, and for unix:// only, as in unix:///run/hubbub.sock?mode=660")
-    return ListenUrl(text, url.scheme, _endpoint(url), query)
-
-
-def _endpoint(url: SplitResult) -> Address | Path | int | None:
-    match url.scheme:
-        case "tcp" | "tls":
-            if url.port is None or url.path:
-                raise ValueError(f"write it as {url.scheme}://127.0.0.1:5000 or {url.scheme}://[::]:5000")
-            return Address(url.hostname or "", url.port)
-        case "unix":
-            path = unquote(url.netloc + url.path)
-            if not path:
-                raise ValueError("write it as unix:///run/hubbub.sock")
-            return Path(path)
-        case "fd" if url.netloc == "systemd":
-            return None
-        case "fd":
-            if not _DESCRIPTOR.fullmatch(url.netloc):
-                raise ValueError("write it as fd://3 or fd://systemd")
-            return int(url.netloc)
-    raise ValueError("it must begin with tcp://, tls://, unix:// or fd://")
+        if key == "room":
+            check_room_name(value)
+    return ListenUrl(text, url.scheme, kind.parse(url, query), query)
 
 
 def make_listeners(
@@ -143,16 +133,18 @@ def make_listeners(
             return url.query[key] if key in url.query else options.get(key.replace("-", "_"))
 
         try:
-            endpoints = [url.endpoint] if url.endpoint is not None else passed or passed_descriptors()
-            for endpoint in endpoints:
+            attributes = dict(url.attributes)
+            endpoint = attributes.pop("endpoint")
+            for each in [endpoint] if endpoint is not None else passed or passed_descriptors():
                 listener = Listener[Any](
-                    endpoint=endpoint,
+                    endpoint=each,
+                    **attributes,
                     framing=_framing(url),
                     tls=_tls(url, chosen, share),
                     access=share(Access, allow=_split(chosen("allow")), deny=_split(chosen("deny"))),
                     proxies=share(Networks, _split(chosen("proxy-from"))),
                     authenticate=_secret(url, chosen, share),
-                    mode=int(url.query["mode"], 8) if "mode" in url.query else SOCKET_MODE,
+                    room=url.query.get("room", ROOT_ROOM),
                 )
                 listeners.append(listener)
         except ValueError as error:
@@ -170,7 +162,7 @@ def short_form(host: str, port: int, *, tls: bool) -> ListenUrl:
     """The place that `--host` and `--port` stand for."""
     endpoint = Address(host, port)
     scheme = "tls" if tls else "tcp"
-    return ListenUrl(f"{scheme}://{endpoint}", scheme, endpoint, {})
+    return ListenUrl(f"{scheme}://{endpoint}", scheme, {"endpoint": endpoint}, {})
 
 
 def _framing(url: ListenUrl) -> Framing[Any] | None:
@@ -178,7 +170,7 @@ def _framing(url: ListenUrl) -> Framing[Any] | None:
 
 
 def _tls(url: ListenUrl, chosen: Any, share: Any) -> Tls | None:
-    if url.scheme != "tls" and not url.query.get("tls-cert"):
+    if not url.needs_tls and not url.query.get("tls-cert"):
         if "tls-key" in url.query or "tls-client-ca" in url.query:
             raise ValueError("tls-key and tls-client-ca need TLS; write tls://, or add tls-cert")
         return None

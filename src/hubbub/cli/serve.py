@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import click
 
+from ..door import kinds
 from ..server.run import run
 from ..values.errors import ListenError
 from ..values.settings import DEFAULT_HOST, DEFAULT_PORT, WhenSlow
@@ -56,8 +57,9 @@ _ADVICE = {
     "--listen",
     type=ListenUrlType(),
     multiple=True,
-    help="Listen there instead of on --host and --port: tcp://HOST:PORT, tls://HOST:PORT, unix:///PATH, fd://NUMBER "
-    "or fd://systemd. May be given several times. A query such as ?framing=nul&mode=600 sets what is different there.",
+    help="Listen there instead of on --host and --port: "
+    f"{kinds.listed([form for kind in kinds.found() for form in kind.forms])}. May be given several times. A query "
+    "such as ?framing=nul sets what is different there. With ?room=NAME, its clients hear only others in that room.",
 )
 @option(
     "--framing",

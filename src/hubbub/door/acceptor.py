@@ -9,7 +9,6 @@ import os
 import socket
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
 from ..framing import M
@@ -107,7 +106,6 @@ class Acceptor(Generic[M]):
         self._settings = settings
         self._sessions = sessions
         self._pause: asyncio.TimerHandle | None = None
-        self._file = _identity(listener.endpoint) if isinstance(listener.endpoint, Path) else None
 
     def start(self) -> None:
         """Accept from now on."""
@@ -122,13 +120,8 @@ class Acceptor(Generic[M]):
         asyncio.get_running_loop().remove_reader(self.listening)
 
     def close(self) -> None:
-        """Listen no more; who waits to be accepted is refused. The file of a Unix socket goes with it."""
+        """Listen no more. The connections that wait to be accepted are refused."""
         self.listening.close()
-        path = self.listener.endpoint
-        # Whatever has become of the file, the server closes.
-        with suppress(OSError):
-            if isinstance(path, Path) and self._file is not None and _identity(path) == self._file:
-                path.unlink()
 
     def _accept_some(self) -> None:
         # Only some: those who are connected already have their turn between them.
@@ -173,11 +166,3 @@ def turn_away(connection: socket.socket, words: bytes) -> None:
             connection.recv(READ_SIZE)
         connection.send(words)
         connection.shutdown(socket.SHUT_WR)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.lstat()
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 
 from ..framing import M
 from ..hub.hub import ROOT_ROOM, check_room_name
-from ..values.address import Address
+from ..values.address import Address  # noqa: TC001 - likewise
+from . import kinds
 from .networks import Access, Networks
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ class Listener(Generic[M]):
     """One place where a server listens.
 
     Attributes:
-        endpoint: a host and a port, the path of a Unix socket, or the descriptor of a socket that listens already.
+        endpoint: a host and a port, the path of a Unix socket, or the descriptor of a socket that listens already. Its
+            type decides the kind of listener (see `hubbub.door.kinds`).
         framing: how messages are cut from the stream and put into it; None: as the server's rooms have it. It must be
             for the same type of messages, `str` or `bytes`.
         tls: how it speaks TLS; None: it does not.
@@ -42,6 +44,10 @@ class Listener(Generic[M]):
         authenticate: is asked whether a connection may come in, before it is a client.
         room: the name of the room that its clients are in; "root" is the server's root room.
         mode: the permissions of a Unix socket.
+
+    Raises:
+        TypeError: no kind of listener has such an endpoint.
+        ValueError: the port is out of range, or the name of the room is not valid.
     """
 
     endpoint: Address | Path | int
@@ -54,8 +60,7 @@ class Listener(Generic[M]):
     mode: int = SOCKET_MODE
 
     def __post_init__(self) -> None:
-        if isinstance(self.endpoint, Address) and not 0 <= self.endpoint.port <= 65535:
-            raise ValueError(f"the port is {self.endpoint.port}; it must be 0 to 65535")
+        kinds.serving(self.endpoint).check(self.endpoint)
         check_room_name(self.room)
 
     @property

@@ -7,8 +7,8 @@ import inspect
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, overload
 
+from ..door import kinds
 from ..door.acceptor import Acceptor, Reserve
-from ..door.bind import bind
 from ..door.listener import Listener
 from ..door.secret import SharedSecret
 from ..framing import Lines, M, check_framing
@@ -228,7 +228,7 @@ class Server(Hub[M]):
     async def _listen(self) -> None:
         try:
             for listener in self.listeners:
-                for listening in await bind(listener, self.settings):
+                for listening in await kinds.serving(listener.endpoint).bind(listener, self.settings):
                     acceptor = Acceptor(listening, listener, self._sessions.arrivals, self._reserve, self.settings)
                     self._acceptors.append(acceptor)
             self._addresses = tuple(Address.of(acceptor.listening.getsockname()) for acceptor in self._acceptors)

@@ -1,0 +1,80 @@
+"""A host and a port, with TLS or without."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from ...values.address import Address
+from ...values.errors import ListenError
+from ..kind import Kind, prepare, reason_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from urllib.parse import SplitResult
+
+    from ...values.settings import Settings
+    from ..kind import Place
+
+# A name may have an address that this machine does not have, such as ::1 where IPv6 is off.
+_UNUSABLE: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+
+
+class _Tcp(Kind):
+    forms: ClassVar[tuple[str, ...]] = ("tcp://HOST:PORT", "tls://HOST:PORT")
+    endpoint: ClassVar[type] = Address
+    tls_schemes: ClassVar[frozenset[str]] = frozenset({"tls"})
+
+    def parse(self, url: SplitResult, query: Mapping[str, str]) -> dict[str, Any]:
+        if url.port is None or url.path:
+            raise ValueError(f"write it as {url.scheme}://127.0.0.1:5000 or {url.scheme}://[::]:5000")
+        return {"endpoint": Address(url.hostname or "", url.port)}
+
+    def check(self, endpoint: Any) -> None:
+        if not 0 <= endpoint.port <= 65535:
+            raise ValueError(f"the port is {endpoint.port}; it must be 0 to 65535")
+
+    async def bind(self, place: Place, settings: Settings) -> list[socket.socket]:
+        """Sockets for every address of the host. With port 0 the system chooses one port for all of them."""
+        host, port = place.endpoint
+        sockets: list[socket.socket] = []
+        endpoint = Address(host or "*", port)
+        try:
+            unusable: OSError | None = None
+            for family, (address, _, *scope) in await _resolve(host, port):
+                if port == 0 and sockets:
+                    port = sockets[0].getsockname()[1]
+                try:
+                    sockets.append(_listen(family, (address, port, *scope), settings, dualstack=host == "::"))
+                except OSError as error:
+                    if error.errno not in _UNUSABLE:
+                        raise
+                    unusable = error
+            if unusable is not None and not sockets:
+                raise unusable
+        except OSError as error:
+            for listening in sockets:
+                listening.close()
+            raise ListenError(str(endpoint), reason_of(error)) from error
+        return sockets
+
+
+async def _resolve(host: str, port: int) -> list[tuple[int, Any]]:
+    loop = asyncio.get_running_loop()
+    try:
+        infos = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except UnicodeError as error:
+        # A label of the name is empty or too long (RFC 3490).
+        raise socket.gaierror(socket.EAI_NONAME, "not a possible name") from error
+    # A name may be listed twice in the system's files.
+    return list(dict.fromkeys((family, address) for family, _, _, _, address in infos))
+
+
+def _listen(family: int, address: Any, settings: Settings, *, dualstack: bool) -> socket.socket:
+    listening = socket.create_server(address, family=family, backlog=settings.backlog, dualstack_ipv6=dualstack)
+    return prepare(listening, settings)
+
+
+KIND: Final = _Tcp()
