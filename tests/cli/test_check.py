@@ -108,6 +108,7 @@ def test_a_good_file_is_reported_as_good(directory: Path, text: str, what: str) 
             "listen = ['tcp://h:1?framing=nul']\n",
             "Delimited(delimiter=b'\\x00') carries bytes, and the server's Lines(crlf=False) ",
         ),
+        ("\nwhen-slow = 'skpi'\n", "hubbub.toml, line 2: when-slow: 'skpi' is not one of 'disconnect', 'skip'."),
         ("notice = '{0}'\n", "hubbub.toml, line 1: notice is '{0}'; {missed} is the only field it may have"),
     ],
 )

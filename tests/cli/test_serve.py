@@ -25,6 +25,7 @@ from hubbub.cli import main
 from hubbub.cli.options import SETTINGS
 from hubbub.cli.serve import serve
 from hubbub.framing.names import find_names
+from hubbub.hub import policies
 
 from bench.peer import free_port
 from support.certificates import CLIENT_NAME, SERVER_NAME, Certificates, make_certificates
@@ -651,3 +652,9 @@ def test_clients_are_sent_away_one_after_the_other() -> None:
         for peer in crowd:
             peer.close()
         assert server.wait() == 0
+
+
+def test_when_slow_may_be_any_policy() -> None:
+    (parameter,) = (each for each in main.commands["serve"].params if each.name == "when_slow")
+    assert isinstance(parameter.type, click.Choice)
+    assert list(parameter.type.choices) == policies.names()

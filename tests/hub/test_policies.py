@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import hubbub
+from hubbub.apps.relay import relay
 from hubbub.hub import policies
 from hubbub.values.ending import Ending, EndingCode
 
@@ -22,11 +24,24 @@ def test_the_policies_are_the_files_of_the_folder() -> None:
 def test_a_new_policy_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tease.py").write_text("def overrun(cursor, room):\n    return room\n")
     monkeypatch.setattr(policies, "__path__", [*policies.__path__, str(tmp_path)])
-    assert policies.names() == ["disconnect", "skip", "tease"]
-    policy = policies.find("tease")
-    assert policy(Source().cursor(), "root") == "root"  # type: ignore[comparison-overlap]
-    policies.find.cache_clear()
-    del sys.modules["hubbub.hub.policies.tease"]
+    try:
+        assert policies.names() == ["disconnect", "skip", "tease"]
+        policy = policies.find("tease")
+        assert policy(Source().cursor(), "root") == "root"  # type: ignore[comparison-overlap]
+        server = hubbub.Server(relay, settings=hubbub.Settings(when_slow="tease"))
+        assert server.room("weather", settings=hubbub.Settings(when_slow="tease")).settings.when_slow == "tease"
+    finally:
+        policies.find.cache_clear()
+        sys.modules.pop("hubbub.hub.policies.tease", None)
+
+
+def test_a_server_and_a_room_refuse_a_name_that_no_policy_has() -> None:
+    wrong = hubbub.Settings(when_slow="skpi")
+    message = r"^when_slow is 'skpi'; it must be 'disconnect' or 'skip'$"
+    with pytest.raises(ValueError, match=message):
+        hubbub.Server(relay, settings=wrong)
+    with pytest.raises(ValueError, match=message):
+        hubbub.Server(relay).room("weather", settings=wrong)
 
 
 @pytest.mark.parametrize("name", ["skpi", "", "__init__", "../policies/skip", "skip.overrun", "SKIP"])

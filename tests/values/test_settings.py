@@ -141,10 +141,10 @@ def test_the_time_over_which_ends_are_spread_is_a_part_of_the_drain_time() -> No
         Settings(drain_time=5, spread_time=6)
 
 
-def test_when_slow_is_one_of_two() -> None:
-    assert Settings(when_slow="skip").when_slow == "skip"
-    with pytest.raises(ValueError, match="when_slow is 'wait'"):
-        Settings(when_slow="wait")  # type: ignore[arg-type]
+def test_when_slow_is_any_name_for_a_room_checks_it() -> None:
+    assert Settings(when_slow="tease").when_slow == "tease"
+    with pytest.raises(ValueError, match=r"^when_slow is empty; it must be the name of a policy$"):
+        Settings(when_slow="")
 
 
 @pytest.mark.parametrize("notice", [None, "", "missed some", "{missed}", "{missed:,} gone", "{{}} {missed}"])

@@ -10,9 +10,10 @@ from typing import Any, get_args
 import click
 
 from ..door import kinds
+from ..hub import policies
 from ..server.run import run
 from ..values.errors import ListenError
-from ..values.settings import DEFAULT_HOST, DEFAULT_PORT, WhenSlow
+from ..values.settings import DEFAULT_HOST, DEFAULT_PORT
 from . import config
 from .descriptors import SPARE, allow_descriptors
 from .failure import Failure
@@ -97,7 +98,7 @@ _ADVICE = {
     metavar="FILE",
     help="Accept only clients whose first message is the secret in this file.",
 )
-@settings_options({"when_slow": get_args(WhenSlow)})
+@settings_options({"when_slow": policies.names()})
 @option("--quiet", is_flag=True, help="Print only the addresses of the server, and no events.")
 @option("--log-format", type=click.Choice(get_args(LogFormat)), default="text", help="Format of events and of the log.")
 @click.option(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from math import inf
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final
 
 from .declaration import COUNT, RATE, SECONDS, SIZE, TEXT, setting
 
@@ -45,8 +45,6 @@ read."""
 SHED_SLICE: Final = 64
 """Connections that are rejected at once when descriptors have run out. A rest of `Settings.shed_time` follows."""
 
-WhenSlow = Literal["disconnect", "skip"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -73,7 +71,8 @@ class Settings:
         none="senders never wait",
         minimum=0,
     )
-    when_slow: WhenSlow = setting(  # noqa: RUF009 - it makes a field
+    # A name of `hubbub.hub.policies`, which a room checks.
+    when_slow: str = setting(
         "disconnect",
         TEXT,
         "What happens to a reader that falls behind by more than the retention: it is disconnected, or it skips the "
@@ -262,8 +261,8 @@ class Settings:
             declaration.check(name, getattr(self, name))
         if self.spread_time > self.drain_time:
             raise ValueError(f"spread_time is {self.spread_time}; it must be at most {self.drain_time}")
-        if self.when_slow not in get_args(WhenSlow):
-            raise ValueError(f"when_slow is {self.when_slow!r}; it must be 'disconnect' or 'skip'")
+        if not self.when_slow:
+            raise ValueError("when_slow is empty; it must be the name of a policy")
 
 
 DECLARATIONS: Final[Mapping[str, Declaration]] = {one.name: one.metadata["declaration"] for one in fields(Settings)}
