@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import struct
 from collections import Counter
 from collections.abc import Callable
@@ -13,7 +12,17 @@ import pytest
 
 from support.abuse_peers import Member, PeerCrowd, Talk, TlsPeer, inside
 from support.abuse_tools import KIB, LIFTED, MIB, UNMEASURED, endings, many_descriptors, resident_memory
-from support.certificates import SERVER_NAME, make_certificates
+from support.certificates import (
+    CLIENT_HELLO,
+    HANDSHAKE,
+    SERVER_NAME,
+    client_hello,
+    fragmented,
+    hello_without_key,
+    make_certificates,
+    tls_message,
+    tls_record,
+)
 from support.figures import FULL, note, scaled
 from support.programs import WAIT_TIME, hubbub_serve
 
@@ -31,30 +40,14 @@ MEMORY_OF_ONE_KIND = 64 * KIB * COUNT
 LATE = 3.0 if FULL else 5.0
 """How much later than at the deadline a connection may end, in seconds."""
 
-HANDSHAKE = 22
-CLIENT_HELLO = 1
 APPLICATION_DATA = struct.pack(">BHH", 23, 0x0303, 16 * KIB) + b"x"
 LARGEST_HELLO = 131_000
 """OpenSSL takes one of up to 131,396 bytes."""
 
 
-def client_hello() -> bytes:
-    """The first message of a real client, as it is on the wire."""
-    outgoing = ssl.MemoryBIO()
-    tls = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=SERVER_NAME)
-    with pytest.raises(ssl.SSLWantReadError):
-        tls.do_handshake()
-    return outgoing.read()
-
-
-def record(payload: bytes) -> bytes:
-    """A TLS record of the handshake (RFC 8446, 5.1)."""
-    return struct.pack(">BHH", HANDSHAKE, 0x0301, len(payload)) + payload
-
-
 def hello_of(size: int) -> bytes:
     """The beginning of a first message that says it has so many bytes."""
-    return bytes([CLIENT_HELLO]) + size.to_bytes(3, "big") + b"\3\3" + b"x" * 32
+    return tls_message(CLIENT_HELLO, b"\3\3" + b"x" * 32, size)
 
 
 # What each of the crowd sends before it falls silent.
@@ -64,13 +57,18 @@ STALLED: dict[str, Callable[[], bytes]] = {
     "a first message": client_hello,
     "a first message and the beginning of a record": lambda: client_hello() + APPLICATION_DATA,
     "a record that does not come": lambda: struct.pack(">BHH", HANDSHAKE, 0x0301, 16 * KIB) + b"\1",
+    "most of a first message in records of a byte": lambda: fragmented(tls_record(hello_of(2_700) + b"x" * 2_650), 1),
+    "most of a second first message": lambda: hello_without_key() + tls_record(hello_of(LARGEST_HELLO) + b"x" * 8_000),
 }
 GARBAGE: dict[str, Callable[[], bytes]] = {
     "HTTP": lambda: b"GET / HTTP/1.1\r\nHost: " + SERVER_NAME.encode() + b"\r\n\r\n",
     "zeros": lambda: bytes(512),
-    "a first message of 128 KiB that does not come": lambda: record(hello_of(LARGEST_HELLO)),
+    "a first message of 128 KiB that does not come": lambda: tls_record(hello_of(LARGEST_HELLO)),
     "most of a first message of 128 KiB": lambda: b"".join(
-        map(record, [hello_of(LARGEST_HELLO), *[b"x" * 16 * KIB] * 7])
+        map(tls_record, [hello_of(LARGEST_HELLO), *[b"x" * 16 * KIB] * 7])
+    ),
+    "most of a second first message of 128 KiB": lambda: b"".join(
+        [hello_without_key(), *map(tls_record, [hello_of(LARGEST_HELLO), *[b"x" * 16 * KIB] * 7])]
     ),
 }
 

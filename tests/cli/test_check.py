@@ -74,11 +74,11 @@ def test_a_good_file_is_reported_as_good(directory: Path, text: str, what: str) 
         ),
         (
             "tls-cert = 'server.pem'\n",
-            "hubbub.toml, line 1: tls://127.0.0.1:5000: server.pem and its key are not good: ",
+            "hubbub.toml, line 1: tls://127.0.0.1:5000: server.pem and its key are not valid: ",
         ),
         (
             "quiet = true\ntls-cert = 'server.pem'\ntls-key = 'other_key.pem'\n",
-            "hubbub.toml, line 2: tls://127.0.0.1:5000: server.pem and its key are not good: key values mismatch",
+            "hubbub.toml, line 2: tls://127.0.0.1:5000: server.pem and its key are not valid: key values mismatch",
         ),
         (
             "secret-file = 'secret'\nlisten = ['tcp://h:1?secret-file=empty']\n",
@@ -86,11 +86,11 @@ def test_a_good_file_is_reported_as_good(directory: Path, text: str, what: str) 
         ),
         (
             "tls-cert = 'server.pem'\ntls-key = 'server_key.pem'\ntls-client-ca = './empty'\n",
-            "hubbub.toml, line 3: tls://127.0.0.1:5000: empty is no list of certificates: ",
+            "hubbub.toml, line 3: tls://127.0.0.1:5000: empty is not a list of certificates: ",
         ),
         (
             "tls-cert = 'server.pem'\ntls-key = 'server_key.pem'\nlisten = ['tls://h:1',\n'tls://h:1?tls-client-ca=empty']\n",
-            "hubbub.toml, line 4: tls://h:1?tls-client-ca=empty: empty is no list of certificates: ",
+            "hubbub.toml, line 4: tls://h:1?tls-client-ca=empty: empty is not a list of certificates: ",
         ),
         (
             "tls-key = 'server_key.pem'\nlisten = ['tls://h:1?tls-cert=server.pem',\n 'tls://h:1']\nquiet = true # tls://h:1\n",

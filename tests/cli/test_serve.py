@@ -363,7 +363,7 @@ def test_a_certificate_that_is_not_good_is_logged_and_the_old_one_holds(certific
         before = certificates.server.read_text()
         certificates.other.replace(certificates.server)
         server.signal(signal.SIGHUP)
-        problem = f"{certificates.server} and its key are not good: key values mismatch"
+        problem = f"{certificates.server} and its key are not valid: key values mismatch"
         assert server.errors.line().decode() == f"{problem}; what was read before holds\n"
         assert shown_certificate(server) == before
 

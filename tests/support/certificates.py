@@ -1,10 +1,11 @@
-"""Certificates, and a peer that speaks TLS without hubbub."""
+"""Certificates, a peer that speaks TLS without hubbub, and the records of TLS, taken apart and made by hand."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +21,55 @@ from support.helpers import WAIT_TIME, dial
 
 SERVER_NAME = "hubbub.test"
 CLIENT_NAME = "sensor-7"
+
+HANDSHAKE = 22
+CLIENT_HELLO = 1
+CERTIFICATE = 11
+KEY_SHARE = 51
+"""Of the types of records, of messages and of extensions (RFC 8446, 4 and 5.1)."""
+
+
+def client_hello(context: ssl.SSLContext | None = None) -> bytes:
+    """The first message of a real client, as it is on the wire."""
+    outgoing = ssl.MemoryBIO()
+    tls = (context or ssl.create_default_context()).wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=SERVER_NAME)
+    with suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
+
+
+def tls_record(payload: bytes, *, version: int = 0x0301) -> bytes:
+    """A record of the handshake; that version is right for a first message."""
+    return struct.pack(">BHH", HANDSHAKE, version, len(payload)) + payload
+
+
+def tls_message(kind: int, body: bytes, size: int | None = None) -> bytes:
+    """A message of the handshake, or the beginning of one that says it has `size` bytes."""
+    return bytes([kind]) + (len(body) if size is None else size).to_bytes(3, "big") + body
+
+
+def fragmented(records: bytes, size: int) -> bytes:
+    """The same messages of a handshake in records of at most `size` bytes."""
+    payload = b""
+    while records:
+        end = 5 + int.from_bytes(records[3:5], "big")
+        payload, records = payload + records[5:end], records[end:]
+    return b"".join(tls_record(payload[start : start + size]) for start in range(0, len(payload), size))
+
+
+def hello_without_key() -> bytes:
+    """A first message of TLS 1.3 that a server must answer with the question for another (RFC 8446, 4.2.8)."""
+    hello = client_hello()[9:]
+    # Behind the version and the random bytes: the session, the ciphers, the compressions, and then the extensions.
+    at = 34
+    for width in (1, 2, 1):
+        at += width + int.from_bytes(hello[at : at + width], "big")
+    extensions, rest = b"", hello[at + 2 :]
+    while rest:
+        kind, size = struct.unpack(">HH", rest[:4])
+        extensions += struct.pack(">HHH", kind, 2, 0) if kind == KEY_SHARE else rest[: 4 + size]
+        rest = rest[4 + size :]
+    return tls_record(tls_message(CLIENT_HELLO, hello[:at] + struct.pack(">H", len(extensions)) + extensions))
 
 
 @dataclass(frozen=True)
@@ -129,6 +179,7 @@ class TlsPeer:
         receive_buffer: int | None = None,
         piece: int = 64 * 1024,
         first: bytes = b"",
+        fragment: int | None = None,
     ) -> AsyncIterator[Self]:
         """A peer that has shaken hands.
 
@@ -138,16 +189,21 @@ class TlsPeer:
             receive_buffer: what its kernel holds for it, in bytes.
             piece: how many bytes go through its socket at once.
             first: what it sends in plain before.
+            fragment: how long the records of its first message are at most; None: as OpenSSL makes them.
         """
         with await dial(server, receive_buffer=receive_buffer) as plain:
             peer = cls(plain, context, piece=piece)
             await peer.send_plain(first)
-            await peer.shake_hands()
+            await peer.shake_hands(fragment=fragment)
             yield peer
 
-    async def shake_hands(self, data: bytes = b"") -> None:
-        """Shake hands, and send `data` together with the end of that."""
+    async def shake_hands(self, data: bytes = b"", *, fragment: int | None = None) -> None:
+        """Shake hands, the first message in records of `fragment` bytes, and send `data` together with the end."""
         async with asyncio.timeout(WAIT_TIME):
+            if fragment is not None:
+                with suppress(ssl.SSLWantReadError):
+                    self.tls.do_handshake()
+                await self.send_plain(fragmented(self._outgoing.read(), fragment))
             while True:
                 try:
                     self.tls.do_handshake()
@@ -164,6 +220,11 @@ class TlsPeer:
             while view:
                 view = view[self.tls.write(view[: 64 * 1024]) :]
                 await self._flush()
+
+    def encrypted(self, data: bytes) -> bytes:
+        """What stands for `data` on the wire."""
+        self.tls.write(data)
+        return self._outgoing.read()
 
     async def send_plain(self, data: bytes) -> None:
         """Send bytes as they are."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ssl
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 import hubbub
-from hubbub.wire.tls import describe_tls, name_in
+from hubbub.wire.tls import SESSIONS_LIMIT, describe_tls, name_in
 
 from support.certificates import CLIENT_NAME, Certificates, TlsPeer, make_certificates
 from support.helpers import Record, dial, serving
@@ -54,27 +55,26 @@ def test_a_directory_is_no_certificate(certificates: Certificates, tmp_path: Pat
 )
 def test_a_certificate_that_is_none_is_named(certificates: Certificates, garbage: bytes) -> None:
     certificates.server.write_bytes(garbage)
-    with pytest.raises(ValueError, match=f"{certificates.server} and its key are not good: ") as failed:
+    with pytest.raises(ValueError, match=f"{certificates.server} and its key are not valid: ") as failed:
         certificates.tls()
-    # In words, and without the line of OpenSSL's source.
-    assert "_ssl.c" not in str(failed.value)
+    assert str(failed.value).endswith("not valid: a PEM block is missing or broken")
 
 
 def test_a_key_that_is_none_is_named(certificates: Certificates) -> None:
     certificates.server_key.write_bytes(b"not PEM\n")
-    with pytest.raises(ValueError, match=f"{certificates.server} and its key are not good: "):
+    with pytest.raises(ValueError, match=f"{certificates.server} and its key are not valid: "):
         certificates.tls()
 
 
 def test_a_key_of_another_certificate_is_no_good(certificates: Certificates) -> None:
-    with pytest.raises(ValueError, match="its key are not good: key values mismatch"):
+    with pytest.raises(ValueError, match="its key are not valid: key values mismatch"):
         hubbub.Tls(certificates.server, certificates.other_key)
 
 
 @pytest.mark.parametrize("garbage", [b"", b"not PEM\n"])
 def test_authorities_that_are_none_are_named(certificates: Certificates, garbage: bytes) -> None:
     certificates.client_ca.write_bytes(garbage)
-    with pytest.raises(ValueError, match=f"{certificates.client_ca} is no list of certificates: "):
+    with pytest.raises(ValueError, match=f"{certificates.client_ca} is not a list of certificates: "):
         certificates.tls(mutual=True)
 
 
@@ -91,7 +91,7 @@ async def test_the_key_may_be_in_the_file_of_the_certificate(certificates: Certi
 
 def test_a_key_with_a_passphrase_is_refused(certificates: Certificates, tmp_path: Path) -> None:
     key = encrypt_key(certificates.server_key, tmp_path / "encrypted.pem")
-    with pytest.raises(ValueError, match="the key has a passphrase, and nobody is there to be asked"):
+    with pytest.raises(ValueError, match="the key has a passphrase, and hubbub cannot ask for it"):
         hubbub.Tls(certificates.server, key)
 
 
@@ -241,5 +241,98 @@ async def test_a_reload_changes_whose_clients_are_trusted(certificates: Certific
         assert not record.clients
 
 
-def test_what_broke_a_handshake_is_said_in_words() -> None:
-    assert describe_tls(ConnectionResetError("the client left")) == "the client left"
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ConnectionResetError("the client left"), "the client left"),
+        (ConnectionResetError(104, "Connection reset by peer"), "Connection reset by peer"),
+        (ConnectionResetError(), "ConnectionResetError"),
+        (ValueError("the key has a passphrase"), "the key has a passphrase"),
+        (ssl.SSLError(1, "[SSL: NO_SHARED_CIPHER] no shared cipher (_ssl.c:1006)"), "no shared cipher"),
+        (
+            ssl.SSLError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: expired (_ssl.c:1006)"),
+            "certificate verify failed: expired",
+        ),
+        (ssl.SSLError(1, "[SSL] PEM lib (_ssl.c:3905)"), "a PEM block is missing or broken"),
+        (
+            ssl.SSLError(1, "[SSL: TLSV1_ALERT_UNKNOWN_CA] tlsv1 alert unknown ca (_ssl.c:1)"),
+            "the client refused: unknown ca",
+        ),
+        (
+            ssl.SSLError(6, "TLS/SSL connection has been closed (EOF) (_ssl.c:1006)"),
+            "TLS/SSL connection has been closed (EOF)",
+        ),
+    ],
+)
+def test_what_went_wrong_is_said_in_words(error: Exception, words: str) -> None:
+    assert describe_tls(error) == words
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_what_a_handshake_failed_of_is_said_as_precisely_as_openssl_does(
+    certificates: Certificates, version: ssl.TLSVersion
+) -> None:
+    record = Record()
+    # The one has no certificate, the other one of a stranger, and the third does not trust the server.
+    contexts = [
+        certificates.client_context(version=version),
+        certificates.client_context(certificates.stranger, version=version),
+        ssl.create_default_context(cafile=certificates.client_ca),
+    ]
+    async with serving(listeners=[certificates.listener(mutual=True)], observer=record) as (server, _):
+        for context in contexts:
+            with pytest.raises(ssl.SSLError):
+                async with TlsPeer.of(server, context) as peer:
+                    await peer.rest()
+        refusals = await record.wait_for_refusals(3)
+    assert [refusal.reason.removeprefix("the TLS handshake failed: ") for refusal in refusals] == [
+        "peer did not return a certificate",
+        "certificate verify failed: unable to get local issuer certificate",
+        "the client left during the handshake",
+    ]
+
+
+# Sessions.
+
+
+def sessions_kept() -> int:
+    """How many sessions OpenSSL keeps in all contexts of this program."""
+    gc.collect()
+    contexts = [thing for thing in gc.get_objects() if isinstance(thing, ssl.SSLContext)]
+    return sum(context.session_stats()["number"] for context in contexts)
+
+
+@pytest.mark.parametrize("mutual", [False, True])
+async def test_g5_sessions_of_clients_that_have_gone_are_not_kept(certificates: Certificates, mutual: bool) -> None:
+    """OpenSSL would keep those of TLS 1.2 without tickets for two hours, up to 20,480 of them."""
+    context = certificates.client_context(certificates.client if mutual else None, version=ssl.TLSVersion.TLSv1_2)
+    context.options |= ssl.OP_NO_TICKET
+    before = sessions_kept()
+    async with serving(listeners=[certificates.listener(mutual=mutual)]) as (server, record):
+        for number in range(3 * SESSIONS_LIMIT):
+            async with TlsPeer.of(server, context) as peer:
+                await peer.end()
+                assert await peer.rest() == b""
+            await record.wait_for_endings(number + 1)
+        assert sessions_kept() - before <= SESSIONS_LIMIT
+        # The same bound, and not that a session is never made.
+        assert sessions_kept() > before
+
+
+async def test_a_client_that_stays_goes_on_while_the_sessions_of_others_are_dropped(certificates: Certificates) -> None:
+    context = certificates.client_context(version=ssl.TLSVersion.TLSv1_2)
+    context.options |= ssl.OP_NO_TICKET
+    async with (
+        serving(listeners=[certificates.listener()]) as (server, record),
+        TlsPeer.of(server, context) as old,
+    ):
+        for _ in range(2 * SESSIONS_LIMIT):
+            async with TlsPeer.of(server, context):
+                pass
+        await record.wait_for_endings(2 * SESSIONS_LIMIT)
+        async with TlsPeer.of(server, context) as new:
+            await record.wait_for_clients(2 * SESSIONS_LIMIT + 2)
+            await old.send(b"Hey\n")
+            assert await new.line() == b"Hey\n"
+            await new.send(b"Ho\n")
+            assert await old.line() == b"Ho\n"

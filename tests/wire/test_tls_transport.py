@@ -1,10 +1,11 @@
-"""TLS between a link and its socket: whatever holds of a plain connection holds of this one."""
+"""TLS between a link and its socket: what holds for a plain connection holds for this one."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
 import ssl
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -14,9 +15,17 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import hubbub
-from hubbub.values.settings import TLS_PIECE_SIZE
+from hubbub.values.settings import TLS_BARREN_LIMIT, TLS_BARREN_RATE, TLS_PIECE_SIZE
 
-from support.certificates import CLIENT_NAME, Certificates, TlsPeer, make_certificates
+from support.certificates import (
+    CLIENT_HELLO,
+    CLIENT_NAME,
+    Certificates,
+    TlsPeer,
+    make_certificates,
+    tls_message,
+    tls_record,
+)
 from support.helpers import Peer, Record, dial, eventually, fall_behind, serving, transport_of, unread
 from support.programs import Program, require_program
 
@@ -102,6 +111,21 @@ async def test_messages_are_found_however_tcp_cuts_the_stream(
         await other.send(said)
         assert await peer.exactly(len(said)) == said
         await peer.end()
+
+
+async def test_the_header_of_a_record_may_arrive_in_parts(certificates: Certificates) -> None:
+    async with (
+        serving(listeners=[certificates.listener()]) as (server, record),
+        TlsPeer.of(server, certificates.client_context()) as peer,
+        TlsPeer.of(server, certificates.client_context()) as other,
+    ):
+        clients = {client.name: client for client in await record.wait_for_clients(2)}
+        transport: Any = transport_of(clients[peer.name])
+        said = peer.encrypted(b"Hey\n")
+        await peer.send_plain(said[:3])
+        await eventually(lambda: bytes(transport._records.arrived) == said[:3])
+        await peer.send_plain(said[3:])
+        assert await other.line() == b"Hey\n"
 
 
 async def test_what_comes_together_with_the_end_of_the_handshake_is_not_lost(certificates: Certificates) -> None:
@@ -525,27 +549,33 @@ async def test_a_message_that_is_cut_by_the_inbox_limit_arrives_whole(certificat
 BEGINNING = b"\x16\x03\x01\x01"
 """What might become a handshake."""
 
-GARBAGE = [
-    BEGINNING,
-    b"GET / HTTP/1.1\r\n\r\n",
-    b"\n",
-    b"\x16\x03\x01\x00\x05hello",
-    # A record that is longer than one may be, and a first message that is longer than one is.
-    b"\x16\x03\x01\x40\x01\x01\x00\x01\x00",
-    b"\x16\x03\x01\x20\x00\x01\x00\x40\x01",
-    # One that is spread over several records, so that the first does not tell how long it is.
-    b"\x16\x03\x01\x00\x01\x01\x16\x03\x01\x20\x00\x01\xff\xb8",
-    b"\x16\x03\x01\x00\x00\x16\x03\x01\x20\x00\x01\x01\xff\xb8",
-    b"\0" * 100_000,
-]
+NOT_TLS = "what the client sent is not TLS"
+TOO_LONG = "the client's first message takes more than 16384 bytes"
+
+GARBAGE = {
+    b"GET / HTTP/1.1\r\n\r\n": NOT_TLS,
+    b"\n": NOT_TLS,
+    b"\0" * 100_000: NOT_TLS,
+    tls_record(b"hello"): NOT_TLS,
+    # A record that is longer than one may be, and a first message that is longer than one may be.
+    b"\x16\x03\x01\x40\x01\x01\x00\x01\x00": TOO_LONG,
+    b"\x16\x03\x01\x20\x00\x01\x00\x40\x01": TOO_LONG,
+    # The same spread over records, so that the first does not tell how long it is.
+    tls_record(b"\1") + b"\x16\x03\x01\x20\x00\x01\xff\xb8": TOO_LONG,
+    b"\x16\x03\x01\x00\x00\x16\x03\x01\x20\x00\x01\x01\xff\xb8": "the client sent an empty TLS record",
+    # What OpenSSL itself refuses.
+    tls_record(tls_message(CLIENT_HELLO, b"x" * 28)): "length mismatch",
+}
 
 
-@pytest.mark.parametrize("garbage", GARBAGE)
-async def test_g7_garbage_instead_of_a_handshake_is_refused(certificates: Certificates, garbage: bytes) -> None:
-    record = Record()
+@pytest.mark.parametrize("garbage", [BEGINNING, *GARBAGE])
+async def test_g7_garbage_instead_of_a_handshake_is_refused_in_plain_words(
+    certificates: Certificates, garbage: bytes
+) -> None:
+    observer = Record()
     context = certificates.client_context()
     async with (
-        serving(listeners=[certificates.listener()], observer=record, settings=hubbub.Settings(handshake_time=1)) as (
+        serving(listeners=[certificates.listener()], observer=observer, settings=hubbub.Settings(handshake_time=1)) as (
             server,
             _,
         ),
@@ -554,19 +584,36 @@ async def test_g7_garbage_instead_of_a_handshake_is_refused(certificates: Certif
         Peer.of(server) as stranger,
     ):
         await stranger.send(garbage)
-        (refusal,) = await record.wait_for_refusals()
+        (refusal,) = await observer.wait_for_refusals()
         if garbage == BEGINNING:
             assert refusal == hubbub.Ending(hubbub.EndingCode.LATE, "not let in within 1 s")
         else:
-            assert refusal.code is hubbub.EndingCode.BAD_TLS
-            assert refusal.reason.startswith("the TLS handshake failed: ")
-            assert "_ssl.c" not in refusal.reason
-        assert record.refusals[0][0] == hubbub.Address.parse(stranger.name)
+            reason = f"the TLS handshake failed: {GARBAGE[garbage]}"
+            assert refusal == hubbub.Ending(hubbub.EndingCode.BAD_TLS, reason)
+        assert observer.refusals[0][0] == hubbub.Address.parse(stranger.name)
         assert server.statistics().endings == {refusal.code: 1}
-        await record.wait_for_clients(2)
+        await observer.wait_for_clients(2)
         await one.send(b"Hey\n")
         assert await two.line() == b"Hey\n"
-        assert len(record.clients) == 2
+        assert len(observer.clients) == 2
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("fragment", [1, 100])
+async def test_a_first_message_may_be_spread_over_records(
+    certificates: Certificates, version: ssl.TLSVersion, fragment: int
+) -> None:
+    context = certificates.client_context(version=version)
+    async with (
+        serving(listeners=[certificates.listener()]) as (server, record),
+        TlsPeer.of(server, context, fragment=fragment) as peer,
+        TlsPeer.of(server, context) as other,
+    ):
+        await record.wait_for_clients(2)
+        await peer.send(b"Hey\n")
+        assert await other.line() == b"Hey\n"
+        await other.send(b"Ho\n")
+        assert await peer.line() == b"Ho\n"
 
 
 @pytest.mark.parametrize("how", ["end", "reset"])
@@ -583,8 +630,8 @@ async def test_g7_a_client_that_leaves_in_the_middle_of_its_handshake(certificat
                 peer.reset()
             (refusal,) = await record.wait_for_refusals()
         assert refusal.code is hubbub.EndingCode.BAD_TLS
-        if how == "end":
-            assert refusal.reason == "the TLS handshake failed: the client left during the handshake"
+        words = {"end": "the client left during the handshake", "reset": "Connection reset by peer"}
+        assert refusal.reason == f"the TLS handshake failed: {words[how]}"
         assert not record.clients
 
 
@@ -638,6 +685,25 @@ async def test_g7_garbage_after_the_handshake_ends_the_client_and_whole_messages
         assert await other.line() == b"end\n"
 
 
+async def test_what_is_written_behind_garbage_goes_nowhere_and_does_not_change_the_reason(
+    certificates: Certificates,
+) -> None:
+    async with (
+        serving(idle, listeners=[certificates.listener()]) as (server, record),
+        TlsPeer.of(server, certificates.client_context()),
+    ):
+        (client,) = await record.wait_for_clients(1)
+        transport: Any = transport_of(client)
+        garbage = b"\x17\x03\x03\x00\x20" + b"x" * 32
+        transport.get_buffer(-1)[: len(garbage)] = garbage
+        transport.buffer_updated(len(garbage))
+        # The event loop has yet to say that the connection is gone.
+        transport.write(b"Hey\n")
+        assert await record.wait_for_endings() == [
+            hubbub.Ending(hubbub.EndingCode.LOST, "decryption failed or bad record mac")
+        ]
+
+
 async def test_g7_garbage_from_a_reader_that_is_behind_ends_it(certificates: Certificates) -> None:
     settings = hubbub.Settings(unsent_limit=4 * KIB)
     async with (
@@ -663,47 +729,147 @@ def expand(secret: bytes, label: bytes, size: int) -> bytes:
     return hmac.digest(secret, info + b"\1", "sha384")[:size]
 
 
-def key_updates(secret: bytes, count: int) -> tuple[bytes, bytes]:
-    """Records that ask for new keys, each with the keys that the one before has brought (RFC 8446, 4.6.3 and 7.2).
+def sealed(secret: bytes, content: bytes, number: int = 0) -> bytes:
+    """A record, encrypted with the keys of `secret`, the one of that number (RFC 8446, 5.2 and 5.3)."""
+    header = b"\x17\x03\x03" + (len(content) + 16).to_bytes(2, "big")
+    nonce = int.from_bytes(expand(secret, b"iv", 12), "big") ^ number
+    return header + AESGCM(expand(secret, b"key", 32)).encrypt(nonce.to_bytes(12, "big"), content, header)
+
+
+def key_updates(secret: bytes, count: int, *, asked: bool = True) -> tuple[bytes, bytes]:
+    """Records that announce new keys, each with the keys that the one before has brought (RFC 8446, 4.6.3 and 7.2).
+
+    Args:
+        secret: that of the client's keys.
+        count: how many.
+        asked: whether the server is asked for new keys, too.
 
     Returns:
         The records, and the secret behind the last.
     """
     records = []
     for _ in range(count):
-        header = b"\x17\x03\x03\x00\x16"
-        cipher = AESGCM(expand(secret, b"key", 32))
-        records.append(header + cipher.encrypt(expand(secret, b"iv", 12), b"\x18\x00\x00\x01\x01\x16", header))
-        secret = expand(secret, b"traffic upd", 48)
+        records.append(sealed(secret, key_update(asked=asked)))
+        secret = next_secret(secret)
     return b"".join(records), secret
 
 
-async def test_g5_who_asks_for_new_keys_on_and_on_and_takes_none_costs_no_memory(
-    certificates: Certificates, tmp_path: Path
+def key_update(*, asked: bool) -> bytes:
+    return b"\x18\0\0\1" + bytes([asked]) + b"\x16"
+
+
+def next_secret(secret: bytes) -> bytes:
+    """The secret behind a key update."""
+    return expand(secret, b"traffic upd", 48)
+
+
+class Keys:
+    """A client whose secret is known, so that it can send what OpenSSL would not.
+
+    Attributes:
+        context: how it speaks TLS.
+    """
+
+    def __init__(self, certificates: Certificates, log: Path) -> None:
+        self._log = log
+        self.context = certificates.client_context(version=ssl.TLSVersion.TLSv1_3)
+        self.context.keylog_filename = str(log)
+
+    def secret_of(self, peer: TlsPeer) -> bytes:
+        """The secret of its keys."""
+        assert peer.tls.cipher() == ("TLS_AES_256_GCM_SHA384", "TLSv1.3", 256)
+        logged = [line.split() for line in self._log.read_text().splitlines()]
+        (secret,) = [bytes.fromhex(words[2]) for words in logged if words[0] == "CLIENT_TRAFFIC_SECRET_0"]
+        return secret
+
+
+@pytest.fixture
+def keys(certificates: Certificates, tmp_path: Path) -> Keys:
+    return Keys(certificates, tmp_path / "keys")
+
+
+TOO_MANY_KEYS = hubbub.Ending(
+    hubbub.EndingCode.LOST, "the client sends too many TLS records without data, such as key updates"
+)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+async def test_g3_a_client_that_changes_keys_on_and_on_is_ended_and_costs_little_until_then(
+    certificates: Certificates, keys: Keys, asked: bool
 ) -> None:
-    context = certificates.client_context(version=ssl.TLSVersion.TLSv1_3)
-    context.keylog_filename = str(tmp_path / "keys")
-    settings = hubbub.Settings(unsent_limit=4 * KIB)
     async with (
-        serving(idle, listeners=[certificates.listener()], settings=settings) as (server, record),
-        TlsPeer.of(server, context, receive_buffer=4 * KIB) as peer,
+        serving(idle, listeners=[certificates.listener()]) as (server, record),
+        TlsPeer.of(server, keys.context) as peer,
     ):
         (client,) = await record.wait_for_clients(1)
-        assert peer.tls.cipher() == ("TLS_AES_256_GCM_SHA384", "TLSv1.3", 256)
-        logged = [line.split() for line in (tmp_path / "keys").read_text().splitlines()]
-        (secret,) = [bytes.fromhex(words[2]) for words in logged if words[0] == "CLIENT_TRAFFIC_SECRET_0"]
-        records, secret = key_updates(secret, 10)
+        transport: Any = transport_of(client)
+        records, secret = key_updates(keys.secret_of(peer), 10, asked=asked)
         await peer.send_plain(records)
-        # Who asks now and then, and reads, goes on.
+        # A client that changes them now and then goes on.
         await server.broadcast("Hey")
         assert await peer.line() == b"Hey\n"
-        transport = transport_of(client)
-        while client.ending is None:
-            records, secret = key_updates(secret, 1000)
-            with suppress(ConnectionError):
-                await peer.send_plain(records)
-            assert transport.get_write_buffer_size() < 512 * KIB
-        assert client.ending.code is hubbub.EndingCode.LOST
+        records, _ = key_updates(secret, 2000, asked=asked)
+        # As the event loop does when all of them arrive at once.
+        transport.get_buffer(-1)[: len(records)] = records
+        transport.buffer_updated(len(records))
+        # OpenSSL has been given two portions: all would hold the loop for 25 to 50 ms.
+        assert len(transport._records.arrived) + transport._incoming.pending > len(records) - 3 * KIB
+        assert await record.wait_for_endings() == [TOO_MANY_KEYS]
+
+
+async def test_g3_a_client_that_changes_keys_between_its_messages_is_ended_too(
+    certificates: Certificates, keys: Keys
+) -> None:
+    async with (
+        serving(listeners=[certificates.listener()], framing=hubbub.ByteLines()) as (server, record),
+        TlsPeer.of(server, keys.context) as peer,
+    ):
+        (client,) = await record.wait_for_clients(1)
+        secret = keys.secret_of(peer)
+        start = time.monotonic()
+        with suppress(ConnectionError):
+            for number in range(100):
+                # The last record with these keys, and the first with the next.
+                update = sealed(secret, key_update(asked=False), min(number, 1))
+                secret = next_secret(secret)
+                await peer.send_plain(update + sealed(secret, b"x\n\x17"))
+                await eventually(lambda: client.ending is not None or client.messages_received > number)  # noqa: B023
+        assert await record.wait_for_endings() == [TOO_MANY_KEYS]
+        # It may change them once more for each second that passes.
+        assert client.messages_received <= TLS_BARREN_LIMIT + 1 + TLS_BARREN_RATE * (time.monotonic() - start)
+
+
+async def test_g3_a_stranger_that_changes_keys_on_and_on_does_not_get_the_time_of_a_handshake(
+    certificates: Certificates, keys: Keys
+) -> None:
+    async def listen(client: hubbub.Client) -> bool:
+        return await client.receive() == "open"
+
+    listener = certificates.listener(authenticate=listen)
+    async with (
+        serving(listeners=[listener], settings=hubbub.Settings(handshake_time=60)) as (server, record),
+        TlsPeer.of(server, keys.context) as peer,
+    ):
+        records, _ = key_updates(keys.secret_of(peer), 2000)
+        with suppress(ConnectionError):
+            await peer.send_plain(records)
+        assert await record.wait_for_refusals() == [TOO_MANY_KEYS]
+
+
+async def test_a_client_that_does_not_take_the_answers_to_its_key_updates_is_stalled(
+    certificates: Certificates, keys: Keys
+) -> None:
+    async with (
+        serving(idle, listeners=[certificates.listener()], settings=hubbub.Settings(patience=0.2)) as (server, record),
+        TlsPeer.of(server, keys.context) as peer,
+    ):
+        (client,) = await record.wait_for_clients(1)
+        # As the TCP transport does when its socket is full.
+        transport_of(client).pause_writing()  # type: ignore[attr-defined]
+        # OpenSSL answers each with the next.
+        records, _ = key_updates(keys.secret_of(peer), 2)
+        await peer.send_plain(records)
+        assert await record.wait_for_endings() == [hubbub.Ending(hubbub.EndingCode.STALLED, "took nothing for 0.2 s")]
 
 
 # Real programs.

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import ssl
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+SESSIONS_LIMIT: Final = 16
+"""How many sessions OpenSSL keeps before they are dropped: 1 KiB each, 6 KiB with a client's certificate."""
+
+_FRAME: Final = re.compile(r"^\[[^]]*\] | \(_ssl\.c:\d+\)$")
+"""What Python puts around the words of OpenSSL: the error's name, and a line of Python's own source."""
+
+_ALERT: Final = re.compile(r"^(?:sslv3|tlsv1|tlsv13) alert ")
+"""How OpenSSL begins an error that is an alert of the peer."""
 
 
 class TlsFileError(ValueError):
     """A file of `Tls` cannot be read, or is not what it should be; the message names it.
 
     Attributes:
-        file: which one.
+        file: the file.
     """
 
     def __init__(self, file: Path, message: str) -> None:
@@ -21,13 +31,14 @@ class TlsFileError(ValueError):
 
 
 class Tls:
-    """A certificate with its key, and optionally the authority whose certificates clients must have (mTLS).
+    """A certificate with its key, and optionally the authorities whose certificates clients must have (mTLS).
 
-    TLS 1.2 is the oldest version that is spoken.
+    TLS 1.2 is the oldest version that is accepted.
 
     Args:
         certificate: a PEM file with the certificate and those between it and its authority.
-        key: a PEM file with its private key, without a passphrase; None: it is in the file of the certificate.
+        key: a PEM file with the certificate's private key, without a passphrase; None: the key is in the file of the
+            certificate.
         client_ca: a PEM file with the authorities of clients; None: clients are not asked for a certificate.
 
     Raises:
@@ -40,14 +51,17 @@ class Tls:
         self.certificate = Path(certificate)
         self.key = Path(key) if key is not None else None
         self.client_ca = Path(client_ca) if client_ca is not None else None
-        self.context = self._load()
+        self.context: ssl.SSLContext = self._load()
         self._digest = self._digest_files()
 
     def reload(self) -> str | None:
-        """Read the files again, for new connections; what has changed, if anything has.
+        """Read the files again, for new connections.
+
+        Returns:
+            What has changed; None if nothing has.
 
         Raises:
-            ValueError: they are not good; the old ones hold.
+            ValueError: a file cannot be read, or is not what it should be. What was read before stays in use.
         """
         self.context = self._load()
         before, self._digest = self._digest, self._digest_files()
@@ -65,26 +79,56 @@ class Tls:
                 path.read_bytes()
             except OSError as error:
                 raise TlsFileError(path, f"cannot read {path}: {error.strerror}") from error
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context = _Context(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        # What a client could ask for again and again, at the server's cost.
+        # A client could ask for a renegotiation again and again, and the server would do the work.
         context.options |= ssl.OP_NO_RENEGOTIATION
-        # Ours has no use for resumption, and each ticket is a write before the first message.
+        # We do not support session resumption, and each ticket is a write before the first message.
         context.num_tickets = 0
         try:
             # Without the last argument, OpenSSL would ask at the terminal.
             context.load_cert_chain(self.certificate, self.key, password=_refuse_passphrase)
         except (ssl.SSLError, ValueError) as error:
-            message = f"{self.certificate} and its key are not good: {describe_tls(error)}"
+            message = f"{self.certificate} and its key are not valid: {describe_tls(error)}"
             raise TlsFileError(self.certificate, message) from error
         if self.client_ca is not None:
             try:
                 context.load_verify_locations(self.client_ca)
             except ssl.SSLError as error:
-                message = f"{self.client_ca} is no list of certificates: {describe_tls(error)}"
+                message = f"{self.client_ca} is not a list of certificates: {describe_tls(error)}"
                 raise TlsFileError(self.client_ca, message) from error
             context.verify_mode = ssl.CERT_REQUIRED
         return context
+
+
+class _Context(ssl.SSLContext):
+    """A server's context that forgets its sessions.
+
+    OpenSSL keeps the session of each TLS 1.2 client without tickets for two hours, and up to 20,480 of them: 20 MiB, or
+    120 MiB with clients' certificates. Python's `ssl` cannot turn that off. But OpenSSL keeps a session in the context
+    that its connection was made with, even if the connection has another one by then. So each connection is made with a
+    bare context (13 KiB), which is replaced once it has kept `SESSIONS_LIMIT` sessions, and goes with the last
+    connection that was made with it.
+    """
+
+    _bare: ssl.SSLContext | None = None
+
+    def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
+        """As that of every context."""
+        if self._bare is None or self._bare.session_stats()["number"] >= SESSIONS_LIMIT:
+            self._bare = self._make_bare()
+        connection = self._bare.wrap_bio(*args, **options)
+        connection.context = self
+        return connection
+
+    def _make_bare(self) -> ssl.SSLContext:
+        """A context with all that a connection does not take from the context that it is given later."""
+        bare = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        bare.minimum_version = self.minimum_version
+        bare.options = self.options
+        bare.num_tickets = self.num_tickets
+        bare.verify_mode = self.verify_mode
+        return bare
 
 
 def name_in(certificate: dict[str, Any] | None) -> str | None:
@@ -98,11 +142,13 @@ def name_in(certificate: dict[str, Any] | None) -> str | None:
 
 
 def describe_tls(error: Exception) -> str:
-    """What OpenSSL found wrong, in its words and without its line numbers."""
-    reason = getattr(error, "reason", None)
-    words = str(reason).replace("_", " ").lower() if reason else str(error)
-    return words.removeprefix("[SSL] ").partition(" (_ssl.c")[0]
+    """What went wrong, in the words of OpenSSL or of the system, without numbers and places in their source."""
+    words = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    words = _FRAME.sub("", words)
+    if words == "PEM lib":
+        return "a PEM block is missing or broken"
+    return _ALERT.sub("the client refused: ", words)
 
 
 def _refuse_passphrase() -> str:
-    raise ValueError("the key has a passphrase, and nobody is there to be asked")
+    raise ValueError("the key has a passphrase, and hubbub cannot ask for it")

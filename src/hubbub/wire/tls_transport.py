@@ -1,56 +1,53 @@
 """TLS between a link and its transport.
 
-OpenSSL works on memory here, and only what the socket takes is encrypted: so a client that stands still costs no more
-than without TLS, `patience` sees what its socket takes, and no read is larger than asked for. The transports of asyncio
-and uvloop buffer on their own account.
+OpenSSL works on memory here, and no more is encrypted than the socket takes. So a stalled client costs no more than it
+does without TLS, `patience` sees what its socket takes, and no read is larger than the link allows. The TLS transports
+of asyncio and uvloop have buffers of their own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import TYPE_CHECKING, Any, Final, cast
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, cast
 
-from ..values.settings import FIRST_READ_SIZE, READ_SIZE, TLS_PIECE_SIZE, TLS_REPLIES_LIMIT
+from ..values.settings import FIRST_READ_SIZE, READ_SIZE, TLS_PIECE_SIZE
 from .scratch import scratch
 from .tls import describe_tls, name_in
+from .tls_handshake import Handshake
+from .tls_records import RECORD_LIMIT, Records, TlsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .link import Link
 
-HANDSHAKE_RECORD: Final = 22
-RECORD_HEADER: Final = 5
-RECORD_LIMIT: Final = 16 * 1024
-"""The longest record (RFC 8446, 5.1), and so the longest first message of a client: real ones take up to 2 KiB. OpenSSL
-makes room for what one announces, up to 128 KiB."""
-
-HELLO_HEADER: Final = 4
-
 
 class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
-    """The protocol of a TCP transport, and the transport of a link, which it is given once the handshake is done.
+    """Two things at once: the protocol of a TCP transport, and the transport of a link.
+
+    The link is given it (`connection_made`) once the handshake is done.
 
     Args:
-        link: what speaks over it.
-        context: what OpenSSL needs to know.
-        allowance: how many bytes behind the handshake are read before `open`; None: any number.
+        link: the user of the connection.
+        context: the certificate and the rules of the server.
+        allowance: how many bytes behind the handshake are read before `open` is called; None: any number.
         loop: the event loop.
 
     Attributes:
-        handshaken: is done when the handshake is; it has the exception, if the handshake failed.
+        handshaken: done when the handshake is; it holds the exception if the handshake failed.
     """
 
     __slots__ = (
         "_allowance",
         "_blocked",
         "_closing",
-        "_context",
+        "_cut",
         "_ended",
         "_error",
         "_finishing",
-        "_hello",
+        "_handshake",
         "_incoming",
         "_inner",
         "_link",
@@ -58,6 +55,7 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         "_outgoing",
         "_paused",
         "_reading",
+        "_records",
         "_tls",
         "_unsent",
         "handshaken",
@@ -72,9 +70,8 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         self._allowance = allowance
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        # The first record, until it is complete: OpenSSL takes tens of KiB for the first byte of one.
-        self._hello = bytearray()
-        self._context: ssl.SSLContext | None = context
+        self._records = Records()
+        self._handshake: Handshake | None = Handshake(context, self._incoming, self._outgoing, self._records)
         self._tls: ssl.SSLObject
         self._inner: asyncio.Transport
         self._unsent: list[memoryview] = []
@@ -84,18 +81,20 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         self._paused = False
         # Whether the link wants to read.
         self._reading = True
-        # Whether the stream is to end behind what is unsent, the connection too, and whether the stream has ended.
+        # Whether the client has ended its TCP stream.
+        self._cut = False
+        # Whether our stream is to end behind what is unsent, the connection too, and whether our stream has ended.
         self._finishing = False
         self._closing = False
         self._ended = False
         self.handshaken: asyncio.Future[None] = loop.create_future()
 
     def open(self) -> None:
-        """Read on, however much comes."""
+        """Read on, with no limit in all."""
         self._allowance = None
         self.resume_reading()
 
-    # What the TCP transport tells.
+    # What the TCP transport calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._inner = cast("asyncio.Transport", transport)
@@ -107,24 +106,22 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._ended or self._link.at_end:
-            # Behind TLS's own end comes nothing that counts (RFC 8446, 6.1).
+            # What arrives after TLS's own end does not count (RFC 8446, 6.1).
             return
-        if self._context is not None:
-            self._hello += scratch.view[:nbytes]
-            self._begin(self._context)
-            return
-        self._incoming.write(scratch.view[:nbytes])
-        if not self.handshaken.done():
-            self._shake_hands()
+        data = scratch.view[:nbytes]
+        if self._handshake is not None:
+            self._shake_hands(self._handshake, data)
         else:
+            self._records.add(data)
             self._decrypt()
+        self._records.keep()
 
     def eof_received(self) -> bool:
         if self._ended:
             self._link.eof_received()
         elif self.handshaken.done():
-            # What has arrived may not be decrypted yet, TLS's own end among it.
-            self._incoming.write_eof()
+            # What has arrived may still be encrypted, TLS's own end among it.
+            self._cut = True
             self._decrypt()
         else:
             self._inner.abort()
@@ -145,21 +142,32 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         elif not self.handshaken.cancelled():
             self._link.connection_lost(error)
 
-    # What the link asks for.
+    # What the link calls.
 
     def write(self, data: Any) -> None:
-        self.writelines((data,))
+        if self._unsent or self._blocked or self._allowance is not None or not 0 < len(data) <= RECORD_LIMIT:
+            self.writelines((data,))
+            return
+        # One record and nothing before it: what a flush writes to most of its readers.
+        try:
+            self._tls.write(data)
+        except ssl.SSLError as error:
+            self._fail(describe_tls(error))
+            return
+        self._send(self._outgoing.read())
+        if self._blocked:
+            self._tell_link()
 
     def writelines(self, list_of_data: Iterable[Any]) -> None:
         buffers = [memoryview(data) for data in list_of_data if data]
         if len(buffers) > 1 and sum(map(len, buffers)) <= TLS_PIECE_SIZE:
-            # Each would be a record and a system call of its own.
+            # Otherwise each would be a record of its own.
             buffers = [memoryview(b"".join(buffers))]
         self._unsent += buffers
         self._encrypt()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """It always pauses at the first byte that the socket does not take."""
+        """Do nothing: the link is always paused at the first byte that the socket does not take."""
 
     def get_write_buffer_size(self) -> int:
         return sum(map(len, self._unsent)) + self._inner.get_write_buffer_size()
@@ -196,86 +204,104 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         self._inner.abort()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Also "certificate_name": that of the peer's verified certificate, if it has shown one."""
+        """As the TCP transport; "certificate_name" is the name in the peer's verified certificate, if it has one."""
         if name == "certificate_name":
             return name_in(self._tls.getpeercert())
         return self._inner.get_extra_info(name, default)
 
     # What OpenSSL does.
 
-    def _begin(self, context: ssl.SSLContext) -> None:
-        """Begin the handshake, once the client's first message is complete. It must be in one record (RFC 8446, 5)."""
-        hello = self._hello
-        headers = len(hello) >= RECORD_HEADER + HELLO_HEADER
-        size = int.from_bytes(hello[3:RECORD_HEADER], "big")
-        announced = int.from_bytes(hello[RECORD_HEADER + 1 : RECORD_HEADER + HELLO_HEADER], "big")
-        if hello[0] != HANDSHAKE_RECORD or (headers and not announced + HELLO_HEADER <= size <= RECORD_LIMIT):
-            self._fail(ssl.SSLError("it begins with no TLS handshake"))
-        elif headers and len(hello) >= RECORD_HEADER + size:
-            self._context = None
-            self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-            self._incoming.write(hello)
-            self._hello = bytearray()
-            self._shake_hands()
-
-    def _shake_hands(self) -> None:
+    def _shake_hands(self, handshake: Handshake, data: memoryview) -> None:
         try:
-            self._tls.do_handshake()
-        except ssl.SSLWantReadError:
-            self._flush()
-        except ssl.SSLError as error:
-            self._fail(error)
-        else:
-            self._flush()
+            done = handshake.feed(data)
+        except TlsError as error:
+            self._fail(str(error))
+            return
+        self._flush()
+        if done:
+            self._handshake = None
+            self._tls = handshake.tls
             self.handshaken.set_result(None)
             self._link.connection_made(self)
             self._decrypt()
 
-    def _spend(self, size: int) -> None:
-        if self._allowance is not None:
-            self._allowance = max(0, self._allowance - size)
-            if not self._allowance:
-                self._inner.pause_reading()
-
     def _decrypt(self) -> None:
+        tls, link, incoming, records = self._tls, self._link, self._incoming, self._records
         try:
-            while self._reading and self._allowance != 0 and not (self._ended or self._link.at_end or self._link.lost):
+            while self._reading and self._allowance != 0 and not (self._ended or link.at_end or link.lost):
+                if not (incoming.pending or tls.pending() or self._feed()):
+                    self._reply()
+                    return
                 size = READ_SIZE if self._allowance is None else min(FIRST_READ_SIZE, self._allowance)
-                if data := self._tls.read(size):
-                    self._spend(len(data))
-                    self._link.data_received(data)
+                try:
+                    data = tls.read(size)
+                except ssl.SSLWantReadError:
+                    continue
+                if len(data) < size or not tls.pending():
+                    # It was the last of its record.
+                    records.barren -= 1
+                if self._allowance is not None:
+                    # It is never more: `size` was no more.
+                    self._allowance -= len(data)
+                    if not self._allowance:
+                        self._inner.pause_reading()
+                if data:
+                    link.data_received(data)
                 else:
-                    self._link.eof_received()
+                    link.eof_received()
         except ssl.SSLEOFError:
-            # Without TLS's own end, it may be that somebody has cut the stream short (RFC 8446, 6.1).
+            # TCP's end without TLS's own: an attacker may have cut the stream short (RFC 8446, 6.1).
             self._inner.abort()
-        except ssl.SSLWantReadError:
-            # A peer may ask for something, such as new keys (RFC 8446, 4.6.3).
-            self._flush()
-            if self._inner.get_write_buffer_size() > TLS_REPLIES_LIMIT:
-                self._error = ConnectionAbortedError("the client asks for new keys and does not take them")
-                self._inner.abort()
+        except TlsError as error:
+            # Closing would wait until the client has taken what it is owed.
+            self._error = ConnectionAbortedError(str(error))
+            self._inner.abort()
         except ssl.SSLError as error:
-            self._fail(error)
+            self._fail(describe_tls(error))
+
+    def _feed(self) -> bool:
+        """Give OpenSSL the next records, or the end of the stream; False: nothing has arrived.
+
+        Raises:
+            TlsError: the client sends too many records without data.
+        """
+        records = self._records
+        if records.arrived:
+            if records.barren > 1:
+                records.settle(self._loop.time())
+            if taken := records.take():
+                self._incoming.write(taken)
+                return True
+        if self._cut and not self._incoming.eof:
+            self._incoming.write_eof()
+            return True
+        return False
+
+    def _reply(self) -> None:
+        """Send what OpenSSL answers by itself, such as to a request for new keys (RFC 8446, 4.6.3)."""
+        if self._outgoing.pending:
+            self._flush()
+            # A client that does not take the answers is one whose socket takes nothing: `patience` ends it.
+            self._tell_link()
 
     def _encrypt(self) -> None:
         try:
             while self._unsent and not self._blocked:
                 # One write: some versions of asyncio forget to pause after `writelines` (CVE-2024-12254).
-                self._send(b"".join(self._records()))
+                self._send(b"".join(self._encrypted()))
         except ssl.SSLError as error:
-            self._fail(error)
+            self._fail(describe_tls(error))
             return
         if self._finishing and not self._unsent:
             self._end()
         self._tell_link()
 
-    def _records(self) -> list[bytes]:
+    def _encrypted(self) -> list[bytes]:
         """The first records of what is unsent."""
         records: list[bytes] = []
         size = RECORD_LIMIT if self._allowance is None else FIRST_READ_SIZE
         while self._unsent and len(records) < TLS_PIECE_SIZE // RECORD_LIMIT:
-            # Not all at once: OpenSSL keeps, for good, the room that it once took.
+            # One record at a time: OpenSSL keeps, for good, the room that it once took.
             sent = self._tls.write(self._unsent[0][:size])
             rest = self._unsent[0][sent:]
             self._unsent[:1] = [rest] if rest else []
@@ -294,13 +320,10 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
     def _end(self) -> None:
         if not self._ended:
             self._ended = True
-            try:
+            # OpenSSL would wait for the client's end, too, which is not needed (RFC 8446, 6.1).
+            with suppress(ssl.SSLError):
                 self._tls.unwrap()
-            except ssl.SSLError:
-                # It waits for the peer's end, which is not worth it (RFC 8446, 6.1).
-                self._flush()
-            else:
-                self._flush()
+            self._flush()
             try:
                 self._inner.write_eof()
             except OSError:
@@ -317,8 +340,9 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         if not self._inner.is_closing():
             self._inner.write(data)
 
-    def _fail(self, error: ssl.SSLError) -> None:
-        self._error = ConnectionAbortedError(describe_tls(error))
-        # OpenSSL may have an alert to say.
+    def _fail(self, reason: str) -> None:
+        # The first reason is the one that counts: behind it, everything fails.
+        self._error = self._error or ConnectionAbortedError(reason)
+        # OpenSSL may have an alert to send.
         self._flush()
         self._inner.close()
