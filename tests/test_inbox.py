@@ -308,6 +308,29 @@ async def test_another_task_receives_what_came_just_before_the_first_was_cancell
     assert task.cancelled()
 
 
+async def test_a_task_that_went_on_after_it_was_cancelled_does_not_take_the_place_of_another() -> None:
+    box = Box()
+
+    async def go_on() -> str | None:
+        try:
+            await box.receive()
+        except asyncio.CancelledError:
+            return await box.receive()
+        return None
+
+    task = asyncio.create_task(go_on())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    box.arrive(b"on")
+    asyncio.get_running_loop().call_later(0.01, box.arrive, b"e\n")
+    async with asyncio.timeout(WAIT_TIME):
+        assert await box.receive() == "one"
+    with pytest.raises(RuntimeError, match="two tasks receive"):
+        await task
+
+
 async def test_a_receiver_may_give_up_by_itself_and_receive_again() -> None:
     box = Box()
     for _ in range(2):

@@ -138,8 +138,7 @@ class Inbox(ABC, Generic[M]):
         messages: Sequence[M]
         if messages := list(self._messages):
             return messages
-        if self._receiver is not None and not self._is_cancelled(self._receiver):
-            raise RuntimeError("two tasks receive from the same connection; let one do it and share what it gets")
+        self._check_alone()
         throttle = self._throttle
         if throttle is not None and throttle.held:
             return await self._give_out(throttle)
@@ -192,6 +191,8 @@ class Inbox(ABC, Generic[M]):
 
     async def _wait(self) -> None:
         """Wait until somebody wakes the receiver."""
+        # A task that was cancelled once and went on may have been taken for one that receives no more.
+        self._check_alone()
         receiver = self._receiver = self.loop.create_future()
         self._receiving = asyncio.current_task()
         try:
@@ -200,9 +201,11 @@ class Inbox(ABC, Generic[M]):
             if self._receiver is receiver:
                 self._receiver = self._receiving = None
 
-    def _is_cancelled(self, receiver: asyncio.Future[None]) -> bool:
-        """Whether the task that waits for `receiver` was cancelled, even if it was woken before and has yet to run."""
-        return receiver.done() and self._receiving is not None and self._receiving.cancelling() > 0
+    def _check_alone(self) -> None:
+        """Raise if another task receives, unless it was cancelled, even if it was woken before and has yet to run."""
+        receiver, task = self._receiver, self._receiving
+        if receiver is not None and not (receiver.done() and task is not None and task.cancelling()):
+            raise RuntimeError("two tasks receive from the same connection; let one do it and share what it gets")
 
     async def _give_out(self, throttle: Throttle) -> Sequence[M]:
         """Some of the messages that are held, when it is their time. It may be cancelled, and then loses nothing."""
