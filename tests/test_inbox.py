@@ -323,6 +323,9 @@ async def test_a_task_that_went_on_after_it_was_cancelled_does_not_take_the_plac
     task.cancel()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
+    async with asyncio.timeout(WAIT_TIME):
+        with pytest.raises(RuntimeError, match="two tasks receive"):
+            await box.receive()
     box.arrive(b"on")
     asyncio.get_running_loop().call_later(0.01, box.arrive, b"e\n")
     async with asyncio.timeout(WAIT_TIME):
@@ -406,3 +409,15 @@ async def test_what_is_held_is_dropped_where_receiving_is_stopped() -> None:
     box.stop_receiving()
     assert await task is None
     assert await box.receive_many() == []
+
+
+async def test_the_end_is_not_held_back_and_nobody_is_slowed_by_it() -> None:
+    box = await held_box()
+    assert await box.receive_many() == ["x"]
+    told = list(box.told)
+    box.end()
+    task = asyncio.create_task(box.receive_many())
+    await asyncio.sleep(0)
+    assert task.done()
+    assert await task == []
+    assert box.told == told
