@@ -4,21 +4,32 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-# Most tests wait; those of the abuse suite measure, each with the machine for itself.
-PARALLEL := -m "not abuse" --numprocesses auto --maxprocesses 4
+# LONG=1 runs each async test on every kind of event loop, and the tests marked `long` too.
+PYTEST := $(BIN)/python -m pytest $(if $(LONG),--long)
 
-.PHONY: serve test cover lint types abuse bench clean
+# Most tests wait, so four run at once even on two processors.
+PARALLEL := -m "not abuse" --numprocesses 4
+
+.PHONY: serve test test-parallel test-abuse cover lint types abuse bench clean
+# The abuse suite measures: nothing else may run meanwhile.
+.NOTPARALLEL:
 
 serve: $(VENV)/.installed
 	@$(BIN)/hubbub serve
 
-test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest $(PARALLEL)
-	$(BIN)/python -m pytest -m abuse
+# The second part runs even if the first one fails.
+test:
+	@$(MAKE) --no-print-directory --keep-going test-parallel test-abuse
+
+test-parallel: $(VENV)/.installed-dev
+	$(PYTEST) $(PARALLEL)
+
+test-abuse: $(VENV)/.installed-dev
+	$(PYTEST) -m abuse
 
 cover: $(VENV)/.installed-dev
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(PARALLEL)
+	$(BIN)/coverage run -m pytest --long $(PARALLEL)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -31,7 +42,7 @@ types: $(VENV)/.installed-dev
 
 # All of what the tests do in short: it takes 50 minutes.
 abuse: $(VENV)/.installed-dev
-	HUBBUB_ABUSE_FULL=1 $(BIN)/python -m pytest -m abuse --timeout 3600
+	HUBBUB_ABUSE_FULL=1 $(BIN)/python -m pytest --long -m abuse --timeout 3600
 
 # BENCH="--scenario fan-out --peer NATS --peer hubbub": see BENCH=--help
 bench: $(VENV)/.installed-dev

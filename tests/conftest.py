@@ -1,4 +1,4 @@
-"""Runs each `async def` test on every kind of event loop, and checks that it leaves nothing behind."""
+"""Runs each `async def` test on an event loop, or on every kind of loop, and checks that it leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -48,15 +49,48 @@ if sys.version_info >= (3, 12):
     LOOPS["uvloop-eager"] = _new_eager_loop
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--long`."""
+    parser.addoption(
+        "--long",
+        action="store_true",
+        help="run each async test on every kind of event loop, and the tests marked `long` too",
+    )
+
+
 def pytest_configure() -> None:
     """Heed SIGINT: who tests in the background of a shell ignores it, and so would all programs that tests start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_finish() -> None:
+    """Freeze what exists so far: the collection after each async test then looks at that test's objects only."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if inspect.iscoroutinefunction(metafunc.function):
         metafunc.fixturenames.append("loop_kind")
-        metafunc.parametrize("loop_kind", LOOPS)
+        metafunc.parametrize("loop_kind", _loops_for(metafunc))
+
+
+def _loops_for(metafunc: pytest.Metafunc) -> list[str]:
+    """All kinds of loop with `--long`; else one, which the name of the test decides."""
+    kinds = list(LOOPS)
+    if metafunc.config.getoption("long"):
+        return kinds
+    # A checksum: the hash of a string differs between the workers of pytest-xdist.
+    return [kinds[zlib.crc32(metafunc.definition.nodeid.encode()) % len(kinds)]]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests marked `long`, unless `--long` is given."""
+    if config.getoption("long"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -12,8 +12,8 @@ import sys
 from typing import Any, ClassVar, cast
 
 import hubbub
-from hubbub.run import loop_factory
-from hubbub.tls_transport import TlsTransport
+from hubbub.server.run import loop_factory
+from hubbub.wire.tls_transport import TlsTransport
 
 PIECE = b"x" * 64 * 1024
 

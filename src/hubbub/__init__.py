@@ -13,24 +13,11 @@
 A room is a log, a client is a cursor on it. What is not named here is not public.
 """
 
-from .access import Access, Networks
-from .address import Address
-from .arrival import Arrival
-from .client import Client, Handler
-from .connect import Connection, connect
-from .cursor import Lag
-from .endings import Ending, EndingCode
-from .exceptions import (
-    ConnectionClosed,
-    FramingError,
-    HubbubError,
-    IncompleteMessage,
-    ListenError,
-    MessageTooLong,
-    PositionLost,
-    RoomClosed,
-    RoomLimitReached,
-)
+from .client.connection import Connection, connect
+from .door.arrival import Arrival
+from .door.listener import Authenticate, Listener
+from .door.networks import Access, Networks
+from .door.secret import SharedSecret
 from .framing import (
     ByteLines,
     BytesFraming,
@@ -42,18 +29,31 @@ from .framing import (
     Raw,
     TextFraming,
 )
-from .hub import Hub
-from .listener import Authenticate, Listener
-from .log import Entry
-from .observe import Observer, Statistics
-from .position import Position
-from .room import Room
-from .run import run
-from .secret import SharedSecret
-from .server import Server
-from .settings import Settings
-from .text import printable
-from .tls import Tls
+from .hub.client import Client, Handler
+from .hub.hub import Hub
+from .hub.room import Room
+from .log.cursor import Lag
+from .log.log import Entry
+from .server.observation import Observer, Statistics
+from .server.run import run
+from .server.server import Server
+from .values.address import Address
+from .values.ending import Ending, EndingCode
+from .values.errors import (
+    ConnectionClosed,
+    FramingError,
+    HubbubError,
+    IncompleteMessage,
+    ListenError,
+    MessageTooLong,
+    PositionLost,
+    RoomClosed,
+    RoomLimitReached,
+)
+from .values.position import Position
+from .values.settings import Settings
+from .values.text import printable
+from .wire.tls import Tls
 
 __all__ = [
     "Access",
@@ -100,3 +100,8 @@ __all__ = [
     "printable",
     "run",
 ]
+
+
+def __dir__() -> list[str]:
+    """Only the public names: a module is none of them, though Python makes it an attribute of its package."""
+    return __all__

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from figures import table
+from support.figures import table
 
 HERE = Path(__file__).parent
 

@@ -11,10 +11,12 @@ import pytest
 
 from hubbub import Address
 
-from abuse_tools import LIFTED, UNMEASURED
-from fault_proxy import Fault, FaultProxy
-from figures import note, scaled
-from programs import hubbub_serve
+from support.abuse_tools import LIFTED, UNMEASURED
+from support.fault_proxy import Fault, FaultProxy
+from support.figures import note, scaled
+from support.programs import hubbub_serve
+
+pytestmark = pytest.mark.long
 
 SENDERS = 3
 READERS = 4

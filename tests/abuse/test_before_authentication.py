@@ -9,13 +9,24 @@ from pathlib import Path
 import pytest
 
 from hubbub import Address
-from hubbub.telnet import DO, IAC
+from hubbub.framing.telnet import DO, IAC
 
-from abuse_peers import PeerCrowd, Talk, TlsPeer, inside
-from abuse_tools import KIB, LIFTED, MIB, UNMEASURED, endings, many_descriptors, resident_memory, unread_in_kernel
-from certificates import make_certificates
-from figures import FULL, note, scaled
-from programs import WAIT_TIME, Peer, hubbub_serve
+from support.abuse_peers import PeerCrowd, Talk, TlsPeer, inside
+from support.abuse_tools import (
+    KIB,
+    LIFTED,
+    MIB,
+    UNMEASURED,
+    endings,
+    many_descriptors,
+    resident_memory,
+    unread_in_kernel,
+)
+from support.certificates import make_certificates
+from support.figures import FULL, note, scaled
+from support.programs import WAIT_TIME, Peer, hubbub_serve
+
+pytestmark = pytest.mark.long
 
 COUNT = scaled(1_000, 100)
 # All of them must have flooded before the first is late, and each of them has a TLS handshake.

@@ -10,10 +10,12 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 
+import pytest
+
 import hubbub
 from hubbub.apps.relay import relay
 
-from abuse_tools import (
+from support.abuse_tools import (
     LIFTED,
     MIB,
     UNMEASURED,
@@ -26,10 +28,10 @@ from abuse_tools import (
     serving_with,
     settle,
 )
-from crowd import LINE_SIZE
-from figures import note, scaled
-from helpers import dial, eventually, serving
-from programs import ServerProgram, hubbub_serve, wait_until
+from support.crowd import LINE_SIZE
+from support.figures import note, scaled
+from support.helpers import dial, eventually, serving
+from support.programs import ServerProgram, hubbub_serve, wait_until
 
 UNLIMITED = {"clients_limit": None, "clients_per_address": None, "clients_per_subnet": None, "connect_rate": None}
 
@@ -110,6 +112,7 @@ def test_16_a_server_that_is_told_to_end_in_mid_broadcast_delivers_what_was_broa
     assert seconds <= drain_time
 
 
+@pytest.mark.long
 def test_18_clients_that_come_and_go_for_long_leave_nothing_behind() -> None:
     slots, seconds, rounds = scaled(10_000, 300), scaled(30, 1), scaled(6, 8)
     with (

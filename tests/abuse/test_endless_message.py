@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
-from abuse_peers import inside
-from abuse_tools import KIB, MIB, UNMEASURED, endings, forget_peak, peak, resident_memory
-from figures import note, scaled
-from programs import Peer, hubbub_serve
+from support.abuse_peers import inside
+from support.abuse_tools import KIB, MIB, UNMEASURED, endings, forget_peak, peak, resident_memory
+from support.figures import note, scaled
+from support.programs import Peer, hubbub_serve
 
 SIZE = scaled(1024 * MIB, 32 * MIB)
 PIECE = b"x" * 256 * KIB

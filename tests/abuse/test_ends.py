@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from abuse_peers import TlsPeer, inside
-from abuse_tools import endings
-from certificates import make_certificates
-from figures import note, scaled
-from programs import Peer, ServerProgram, hubbub_serve
+from support.abuse_peers import TlsPeer, inside
+from support.abuse_tools import endings
+from support.certificates import make_certificates
+from support.figures import note, scaled
+from support.programs import Peer, ServerProgram, hubbub_serve
 
 ROUNDS = scaled(200, 10)
 """Each end, so often: what races does not always lose."""

@@ -13,11 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import fuzzing
-from figures import note, scaled
-from fuzzing import TARGETS
+from support import fuzzing
+from support.figures import note, scaled
+from support.fuzzing import TARGETS
 
 PROGRAM = Path(fuzzing.__file__)
+TESTS = PROGRAM.parents[1]
+TESTS = PROGRAM.parents[1]
+TESTS = PROGRAM.parents[1]
+TESTS = PROGRAM.parents[1]
+TESTS = PROGRAM.parents[1]
 FUZZING_TIME = scaled(60, 2)
 """How long a parser is fuzzed, in seconds."""
 
@@ -71,6 +76,16 @@ def run_fuzzer(folder: Path, program: Path, *arguments: str) -> tuple[int, str]:
     """Run a program until it ends: its status, and what it has told."""
     # What the fuzzer does to the branches is none of the coverage's business.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    # It needs what the tests share.
+    environment["PYTHONPATH"] = os.pathsep.join((str(TESTS), environment.get("PYTHONPATH", "")))
+    # It needs what the tests share.
+    environment["PYTHONPATH"] = os.pathsep.join((str(TESTS), environment.get("PYTHONPATH", "")))
+    # It needs what the tests share.
+    environment["PYTHONPATH"] = os.pathsep.join((str(TESTS), environment.get("PYTHONPATH", "")))
+    # It needs what the tests share.
+    environment["PYTHONPATH"] = os.pathsep.join((str(TESTS), environment.get("PYTHONPATH", "")))
+    # It needs what the tests share.
+    environment["PYTHONPATH"] = os.pathsep.join((str(TESTS), environment.get("PYTHONPATH", "")))
     completed = subprocess.run(
         [sys.executable, program, *arguments],
         cwd=folder,
@@ -86,6 +101,7 @@ def run_fuzzer(folder: Path, program: Path, *arguments: str) -> tuple[int, str]:
     return completed.returncode, completed.stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("target", TARGETS)
 def test_19_a_parser_holds_against_a_fuzzer(target: str, tmp_path: Path) -> None:
     require_atheris()
@@ -98,13 +114,14 @@ def test_19_a_parser_holds_against_a_fuzzer(target: str, tmp_path: Path) -> None
     note(19, f"{target}: executions in {FUZZING_TIME} s", executions[1], "none that fails")
 
 
+@pytest.mark.long
 def test_19_the_fuzzer_finds_what_does_not_hold(tmp_path: Path) -> None:
     require_atheris()
     # Otherwise all of the above would hold for want of a fuzzer that looks.
     program = tmp_path / "finds.py"
     program.write_text(
-        f"import sys; sys.path.insert(0, {str(PROGRAM.parent)!r})\n"
-        "import atheris, fuzzing\n"
+        "import atheris\n"
+        "from support import fuzzing\n"
         "def fuzz(data):\n"
         "    assert not data.startswith(b'no')\n"
         "fuzzing.TARGETS['broken'] = (atheris.instrument_func(fuzz), [b'yes'])\n"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from abuse_peers import Talk, inside
-from abuse_tools import LIFTED, endings
-from figures import FULL, note, scaled
-from programs import hubbub_serve
+from support.abuse_peers import Talk, inside
+from support.abuse_tools import LIFTED, endings
+from support.figures import FULL, note, scaled
+from support.programs import hubbub_serve
 
 COUNT = scaled(50, 3)
 """Clients of each kind."""
@@ -105,6 +105,7 @@ def test_17_a_handler_that_raises_ends_its_client_alone(how: str, why: str, app:
         note(17, f"{how}: a line of the others takes", talk.figures, "")
 
 
+@pytest.mark.long
 def test_17_handlers_that_do_not_end_are_named_and_do_not_hold_up_the_server(app: Path) -> None:
     with (
         hubbub_serve("harmful:app", f"--drain-time={DRAIN_TIME}", *LIFTED, cwd=app) as server,

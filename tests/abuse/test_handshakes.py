@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from abuse_peers import Member, PeerCrowd, Talk, TlsPeer, inside
-from abuse_tools import KIB, LIFTED, MIB, UNMEASURED, endings, many_descriptors, resident_memory
-from certificates import SERVER_NAME, make_certificates
-from figures import FULL, note, scaled
-from programs import WAIT_TIME, hubbub_serve
+from support.abuse_peers import Member, PeerCrowd, Talk, TlsPeer, inside
+from support.abuse_tools import KIB, LIFTED, MIB, UNMEASURED, endings, many_descriptors, resident_memory
+from support.certificates import SERVER_NAME, make_certificates
+from support.figures import FULL, note, scaled
+from support.programs import WAIT_TIME, hubbub_serve
 
 COUNT = scaled(1_000, 100)
 FIRST = 20

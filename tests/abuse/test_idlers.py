@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from abuse_tools import (
+from support.abuse_tools import (
     LIFTED,
     MIB,
     UNMEASURED,
@@ -21,8 +21,10 @@ from abuse_tools import (
     mib,
     resident_memory,
 )
-from figures import FULL, note, scaled
-from programs import hubbub_serve
+from support.figures import FULL, note, scaled
+from support.programs import hubbub_serve
+
+pytestmark = pytest.mark.long
 
 CLIENTS = scaled(1000, 40)
 RETENTION = 16 * MIB

@@ -6,9 +6,13 @@ import statistics
 import time
 from typing import Any
 
-from abuse_tools import LIFTED, MIB, UNMEASURED, Crowd, StreamSender, compare, mib
-from figures import FULL, note, scaled
-from programs import ServerProgram, hubbub_serve
+import pytest
+
+from support.abuse_tools import LIFTED, MIB, UNMEASURED, Crowd, StreamSender, compare, mib
+from support.figures import FULL, note, scaled
+from support.programs import ServerProgram, hubbub_serve
+
+pytestmark = pytest.mark.long
 
 PACE = 4 * MIB
 RETENTION = 16 * MIB

@@ -11,11 +11,11 @@ from shutil import copyfile
 
 from cryptography.x509 import load_pem_x509_certificate
 
-from abuse_peers import TlsPeer, inside
-from abuse_tools import LIFTED, endings
-from certificates import make_certificates
-from figures import note, scaled
-from programs import WAIT_TIME, hubbub_serve, wait_until
+from support.abuse_peers import TlsPeer, inside
+from support.abuse_tools import LIFTED, endings
+from support.certificates import make_certificates
+from support.figures import note, scaled
+from support.programs import WAIT_TIME, hubbub_serve, wait_until
 
 ROTATIONS = scaled(50, 6)
 READERS = scaled(20, 4)

@@ -9,12 +9,16 @@ from itertools import repeat
 from pathlib import Path
 from statistics import median
 
+import pytest
+
 from hubbub import Address
 
-from abuse_peers import PeerCrowd
-from abuse_tools import LIFTED, UNMEASURED, endings, many_descriptors
-from figures import FULL, note, scaled
-from programs import Peer, Program, ServerProgram, hubbub_serve
+from support.abuse_peers import PeerCrowd
+from support.abuse_tools import LIFTED, UNMEASURED, endings, many_descriptors
+from support.figures import FULL, note, scaled
+from support.programs import Peer, Program, ServerProgram, hubbub_serve
+
+pytestmark = pytest.mark.long
 
 COUNT = scaled(1_000, 50)
 MESSAGE_TIME = scaled(10, 2)

@@ -11,12 +11,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from statistics import median
 from typing import Any
 
-from hubbub import Settings
-from hubbub.settings import SHED_SLICE
+import pytest
 
-from abuse_tools import LIFTED, UNMEASURED, Crowd, compare, cpu_time
-from figures import FULL, note, scaled
-from programs import HUBBUB, Peer, ServerProgram, hubbub_serve, serving_program, wait_until
+from hubbub import Settings
+from hubbub.values.settings import SHED_SLICE
+
+from support.abuse_tools import LIFTED, UNMEASURED, Crowd, compare, cpu_time
+from support.figures import FULL, note, scaled
+from support.programs import HUBBUB, Peer, ServerProgram, hubbub_serve, serving_program, wait_until
+
+pytestmark = pytest.mark.long
 
 DESCRIPTORS = 64
 CONNECTS = 200

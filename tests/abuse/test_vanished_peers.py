@@ -8,10 +8,12 @@ from contextlib import ExitStack
 
 import pytest
 
-from abuse_tools import LIFTED, MIB, UNMEASURED, Crowd, StreamSender, kernel_memory, mib, serving_with
-from figures import note, scaled
-from hosts import two_hosts
-from programs import hubbub_serve, wait_until
+from support.abuse_tools import LIFTED, MIB, UNMEASURED, Crowd, StreamSender, kernel_memory, mib, serving_with
+from support.figures import note, scaled
+from support.hosts import two_hosts
+from support.programs import hubbub_serve, wait_until
+
+pytestmark = pytest.mark.long
 
 SWEEP = 1.0
 """Seconds between two looks at who has run out of patience, at most."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 from typing import Any
 
@@ -11,14 +12,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubbub import FramingError
-from hubbub.framing import ByteLines, BytesFraming, Decoder, Delimited, Framing, LengthPrefixed, Lines, Raw, TextFraming
-from hubbub.telnet import DO, IAC, SB, SE
+from hubbub.framing import (
+    ByteLines,
+    BytesFraming,
+    Decoder,
+    Delimited,
+    Framing,
+    LengthPrefixed,
+    Lines,
+    Raw,
+    TextFraming,
+    check_framing,
+)
+from hubbub.framing.telnet import DO, IAC, SB, SE
 
-from feeding import AMPLE
+from support.feeding import AMPLE, decode, pieces_of
 
-DELIMITING: list[Framing[Any]] = [
-    Lines(),
-    Lines(crlf=True),
+BYTES: list[Framing[Any]] = [
     ByteLines(),
     ByteLines(keepends=True),
     Delimited(b"\0"),
@@ -27,6 +37,7 @@ DELIMITING: list[Framing[Any]] = [
     LengthPrefixed(2, "little"),
     LengthPrefixed(4),
 ]
+DELIMITING: list[Framing[Any]] = [Lines(), Lines(crlf=True), *BYTES]
 
 all_framings = pytest.mark.parametrize("framing", [*DELIMITING, Raw()], ids=str)
 delimiting_framings = pytest.mark.parametrize("framing", DELIMITING, ids=str)
@@ -132,14 +143,102 @@ def test_a_decoder_that_does_not_know_says_that_no_message_has_begun() -> None:
     assert _Words().decoder(AMPLE).take_replies() == b""
 
 
-# What the server itself has to say.
+# Encoded bytes.
 
 
 @delimiting_framings
-def test_what_the_server_says_is_found_again_as_one_message(framing: Framing[Any]) -> None:
-    words = "the server is full: é"
-    (message,) = framing.decoder(AMPLE).feed(framing.encode_text(words))
-    assert message in (framing.from_text(words), framing.from_text(words + "\n"))
+@given(words=words)
+@settings(max_examples=50, deadline=None)
+def test_encoded_bytes_are_split_and_counted_as_the_decoder_would(framing: Framing[Any], words: list[str]) -> None:
+    wire = framing.encode([framing.from_text(word) for word in words])
+    assert framing.split(wire) == decode(framing, [wire]).messages
+    assert framing.count(wire) == len(words)
+
+
+def test_a_framing_that_defines_no_more_than_it_must_splits_and_counts_too() -> None:
+    assert _Words().split(b"two words ") == ["two", "words"]
+    assert _Words().count(b"two words ") == 2
+
+
+def received(message: bytes, framing: Framing[Any]) -> bytes:
+    """What a peer that reads in `framing` receives of `message`."""
+    match framing:
+        case ByteLines(keepends=True):
+            return message if message.endswith(b"\n") else message + b"\n"
+        case ByteLines():
+            content = message[:-1].removesuffix(b"\r") if message.endswith(b"\n") else message
+            # Before the LF that it is sent with, a CR is not part of the line either.
+            return content.removesuffix(b"\r")
+        case _:
+            return message
+
+
+def refuses(framing: Framing[Any], message: bytes) -> bool:
+    """Whether a framing cannot carry `message`."""
+    match framing:
+        case ByteLines():
+            return b"\n" in message[:-1]
+        case Delimited(delimiter):
+            return (message + delimiter).index(delimiter) < len(message)
+        case LengthPrefixed(size):
+            return len(message) >= 1 << 8 * size
+        case _:
+            return False
+
+
+@pytest.mark.parametrize("target", [*BYTES, Raw()], ids=str)
+@pytest.mark.parametrize("source", [*BYTES, Raw()], ids=str)
+@given(pieces=pieces_of([b"\n", b"\r", b"\r\n", b"\0", b"a", b"bc", b"<end>", b"\xff", b"x" * 256]))
+@settings(max_examples=40, deadline=None)
+def test_what_is_received_in_one_framing_of_bytes_another_carries_or_refuses(
+    source: Framing[Any], target: Framing[Any], pieces: list[bytes]
+) -> None:
+    if isinstance(source, LengthPrefixed):
+        pieces = [source.encode([piece[:255] for piece in pieces])]
+    messages: list[bytes] = decode(source, pieces).messages
+    if any(refuses(target, message) for message in messages):
+        with pytest.raises(ValueError, match=r"cannot contain|a message of"):
+            target.encode(messages)
+        return
+    decoded = decode(target, [target.encode(messages)]).messages
+    if target.self_delimiting:
+        assert decoded == [received(message, target) for message in messages]
+    else:
+        assert b"".join(decoded) == b"".join(messages)
+
+
+@pytest.mark.parametrize("target", [Lines(), Lines(crlf=True)], ids=str)
+@pytest.mark.parametrize("source", [Lines(), Lines(crlf=True)], ids=str)
+@given(pieces=pieces_of([b"\n", b"\r", b"\r\n", b"\0", b"a", b"bc", b"\xff", "é\u2028".encode()]))
+@settings(max_examples=40, deadline=None)
+def test_what_is_received_in_one_framing_of_text_the_other_carries(
+    source: Framing[Any], target: Lines, pieces: list[bytes]
+) -> None:
+    messages: list[str] = decode(source, pieces).messages
+    carried = messages if target.crlf else [message.removesuffix("\r") for message in messages]
+    assert decode(target, [target.encode(messages)]).messages == carried
+
+
+# Text of the server's own.
+
+
+class _Binary(BytesFraming):
+    """The least that makes a framing of bytes."""
+
+    def __repr__(self) -> str:
+        return "Binary()"
+
+    def decoder(self, limit: int) -> Decoder[bytes]:
+        raise NotImplementedError
+
+    def encode(self, messages: Sequence[bytes]) -> bytes:
+        return b"".join(messages)
+
+
+class _Cobs(Delimited):
+    """A binary protocol whose delimiter could end text."""
+
+    textual = False
 
 
 @pytest.mark.parametrize(
@@ -149,39 +248,71 @@ def test_what_the_server_says_is_found_again_as_one_message(framing: Framing[Any
         (Lines(crlf=True), "é\r\n".encode()),
         (ByteLines(), "é\n".encode()),
         (ByteLines(keepends=True), "é\n".encode()),
+        (Delimited(b"\0"), "é\0".encode()),
         (Delimited(b"<end>"), "é<end>".encode()),
-        (LengthPrefixed(2), b"\0\2" + "é".encode()),
-        (Raw(), "é".encode()),
+        (_Words(), "é ".encode()),
     ],
     ids=str,
 )
-def test_what_the_server_says_goes_out_as_any_message_does(framing: Framing[Any], wire: bytes) -> None:
+def test_text_of_the_servers_own_is_sent_as_a_message(framing: Framing[Any], wire: bytes) -> None:
+    assert framing.textual
     assert framing.encode_text("é") == wire
+
+
+@pytest.mark.parametrize(
+    "framing", [Raw(), LengthPrefixed(1), LengthPrefixed(4), Delimited(b"\xc0"), _Cobs(b"\0"), _Binary()], ids=repr
+)
+def test_no_text_of_the_servers_own_gets_among_binary_messages(framing: Framing[Any]) -> None:
+    assert not framing.textual
+    assert framing.encode_text("server is closing") == b""
+    # What a program sends is its own business.
+    assert framing.from_text("é") == "é".encode()
 
 
 @pytest.mark.parametrize(
     ("framing", "text"),
     [
         (Lines(), "two\nlines"),
+        (Lines(), "two\r\0lines"),
         (Lines(), "\ud800"),
         (ByteLines(), "two\nlines"),
         (ByteLines(), "\ud800"),
         (Delimited(b" "), "two words"),
-        (LengthPrefixed(1), "x" * 256),
         (_Words(), "two words"),
     ],
     ids=repr,
 )
-def test_what_the_framing_cannot_carry_the_server_does_not_say(framing: Framing[Any], text: str) -> None:
+def test_text_that_the_framing_cannot_carry_is_not_sent(framing: Framing[Any], text: str) -> None:
     assert framing.encode_text(text) == b""
 
 
-def test_a_framing_of_bytes_says_text_as_utf_8() -> None:
-    class Plain(BytesFraming):
-        def decoder(self, limit: int) -> Decoder[bytes]:
-            raise NotImplementedError
+# What a server asks of a framing.
 
-        def encode(self, messages: Sequence[bytes]) -> bytes:
-            return b"".join(messages)
 
-    assert Plain().encode_text("é") == "é".encode()
+@all_framings
+def test_a_framing_can_be_served_with(framing: Framing[Any]) -> None:
+    check_framing(framing)
+
+
+@pytest.mark.parametrize("framing", [Lines, "lines", None, b"\n"], ids=repr)
+def test_what_is_not_a_framing_cannot_be_served_with(framing: object) -> None:
+    with pytest.raises(TypeError, match=r"is not a framing; pass an instance of one, such as hubbub\.Lines\(\)"):
+        check_framing(framing)
+
+
+@dataclass
+class _Unhashable(_Binary):
+    """A dataclass that is not frozen has no hash."""
+
+
+@dataclass(frozen=True)
+class _HashableByName(_Binary):
+    """A frozen dataclass has none either where a value in it has none."""
+
+    values: list[int]
+
+
+@pytest.mark.parametrize("framing", [_Unhashable(), _HashableByName([])], ids=repr)
+def test_a_framing_that_cannot_be_hashed_cannot_be_served_with(framing: Framing[Any]) -> None:
+    with pytest.raises(TypeError, match=r"is not hashable \(unhashable type: .*\); make it a frozen dataclass"):
+        check_framing(framing)

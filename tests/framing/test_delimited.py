@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubbub.exceptions import MessageTooLong
 from hubbub.framing import Delimited
+from hubbub.values.errors import MessageTooLong
 
-from feeding import decode, decode_however_cut, pieces_of
+from support.feeding import decode, decode_however_cut, pieces_of
 
 LIMIT = 3
-DELIMITERS = [b"\0", b"\r\n", b"aa", b"aba"]
+DELIMITERS = [b"\0", b"\r\n", b"aa", b"aba", b"abb"]
 PARTS = [b"\0", b"\r", b"\n", b"a", b"b"]
 
 
@@ -36,12 +36,28 @@ def test_what_comes_before_a_message_over_the_limit_is_kept_however_the_stream_i
     assert outcome.failure == ("message longer than 3 bytes" if too_long else None)
 
 
+@pytest.mark.parametrize(
+    ("delimiter", "stream", "messages"),
+    [(b"aa", b"aaaaab", [b"", b"", b"ab"]), (b"aba", b"abababaxaba", [b"", b"b", b"x"]), (b"abb", b"ababb", [b"ab"])],
+)
+def test_of_delimiters_that_overlap_the_first_counts(delimiter: bytes, stream: bytes, messages: list[bytes]) -> None:
+    assert decode_however_cut(Delimited(delimiter), stream).messages == messages
+
+
 def test_a_message_over_the_limit_is_refused_before_it_ends() -> None:
     decoder = Delimited(b"\0").decoder(LIMIT)
     decoder.feed(b"abc")
     with pytest.raises(MessageTooLong) as raised:
         decoder.feed(b"d")
     assert raised.value.limit == LIMIT
+
+
+@pytest.mark.parametrize("delimiter", DELIMITERS)
+def test_no_more_than_a_message_and_a_part_of_its_delimiter_is_kept(delimiter: bytes) -> None:
+    decoder = Delimited(delimiter).decoder(LIMIT)
+    assert decoder.feed(b"x" * (LIMIT + len(delimiter) - 1)) == []
+    with pytest.raises(MessageTooLong):
+        decoder.feed(b"x")
 
 
 @pytest.mark.parametrize("delimiter", DELIMITERS)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubbub.exceptions import IncompleteMessage, MessageTooLong
 from hubbub.framing import LengthPrefixed
+from hubbub.values.errors import IncompleteMessage, MessageTooLong
 
-from feeding import decode, decode_however_cut, pieces_of
+from support.feeding import decode, decode_however_cut, pieces_of
 
 LIMIT = 4
 FRAMINGS = st.builds(LengthPrefixed, st.sampled_from((1, 2, 4)), st.sampled_from(("big", "little")))

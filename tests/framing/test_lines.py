@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubbub.exceptions import MessageTooLong
 from hubbub.framing import ByteLines, Framing, Lines
-from hubbub.telnet import DO, DONT, IAC, WILL, WONT
+from hubbub.framing.telnet import DO, DONT, IAC, WILL, WONT
+from hubbub.values.errors import MessageTooLong
 
-from feeding import decode, decode_however_cut, pieces_of
+from support.feeding import decode, decode_however_cut, pieces_of
 
 LIMIT = 8
+GA = 0xF9
 PARTS = [b"\n", b"\r", b"\r\n", b"a", b"bc", b"def", "é€😀".encode(), b"\xe2\x82", b"\x80"]
 
 any_lines = pytest.mark.parametrize("framing", [Lines(), ByteLines(), ByteLines(keepends=True)], ids=str)
@@ -38,6 +39,32 @@ def test_lines_are_the_same_however_the_stream_is_cut(pieces: list[bytes]) -> No
     assert decode_however_cut(ByteLines(), *pieces).messages == [content_of(line) for line in lines]
     text = [content_of(line).decode(errors="replace") for line in lines]
     assert decode_however_cut(Lines(), *pieces).messages == text
+
+
+@given(pieces_of([*PARTS, b"\0", b"\r\0", bytes([IAC, GA])]))
+@settings(max_examples=100, deadline=None)
+def test_in_text_cr_nul_ends_a_line_however_the_stream_is_cut(pieces: list[bytes]) -> None:
+    stream = b"".join(pieces).replace(bytes([IAC, GA]), b"")
+    lines = lines_in(stream.replace(b"\r\0", b"\r\n"))
+    expected = [content_of(line).decode(errors="replace") for line in lines]
+    assert decode_however_cut(Lines(), *pieces).messages == expected
+    too_long = [at for at, line in enumerate(lines) if len(content_of(line)) > LIMIT]
+    outcome = decode_however_cut(Lines(), *pieces, limit=LIMIT)
+    assert outcome.messages == (expected[: too_long[0]] if too_long else expected)
+
+
+def test_a_line_of_text_that_ends_with_cr_nul_needs_nothing_more() -> None:
+    decoder = Lines().decoder(LIMIT)
+    assert decoder.feed(b"x" * LIMIT + b"\r") == []
+    assert decoder.partial
+    assert decoder.feed(b"\0") == ["x" * LIMIT]
+    assert not decoder.partial
+    assert decoder.feed(b"\0a\r\r\0") == ["\0a\r"]
+
+
+def test_in_lines_of_bytes_cr_nul_ends_nothing() -> None:
+    assert decode_however_cut(ByteLines(), b"a\r\0b\n").messages == [b"a\r\0b"]
+    assert decode_however_cut(ByteLines(keepends=True), b"a\r\0b\n").messages == [b"a\r\0b\n"]
 
 
 @any_lines
@@ -120,7 +147,7 @@ def test_byte_lines_are_left_their_telnet_commands() -> None:
     assert outcome.replies == b""
 
 
-@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n"))), st.booleans())
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0\n"))), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_text_is_taken_apart_as_it_was_put_together(messages: list[str], crlf: bool) -> None:
     framing = Lines(crlf=crlf)
@@ -156,21 +183,33 @@ def test_received_lines_are_sent_on_as_they_came() -> None:
     assert framing.encode(decoder.end()) == b"c\n"
 
 
-def test_sending_received_lines_on_costs_no_joining() -> None:
+def test_sending_few_received_lines_on_costs_no_joining() -> None:
     framing = ByteLines(keepends=True)
     lines = framing.decoder(LIMIT).feed(b"a\r\nb\n")
     assert framing.encode(lines) is framing.encode(lines)
 
 
-@pytest.mark.parametrize("message", ["a\nb", "\n", "a\n", "\ud800"])
-def test_text_that_is_no_line_cannot_be_sent(message: str) -> None:
+def test_byte_lines_may_be_given_with_their_ends_which_are_replaced() -> None:
+    assert ByteLines().encode([b"a\r\n", b"b\n", b"c", b"\n", b"d\r"]) == b"a\nb\nc\n\nd\r\n"
+
+
+@pytest.mark.parametrize("message", ["a\nb", "\n", "a\n", "a\r\0", "a\r\0b", "\ud800"])
+@pytest.mark.parametrize("crlf", [False, True])
+def test_text_that_is_not_a_line_cannot_be_sent(message: str, crlf: bool) -> None:
     with pytest.raises(ValueError, match=r"line end|surrogate"):
-        Lines().encode(["x", message])
+        Lines(crlf=crlf).encode(["x", message])
 
 
-@pytest.mark.parametrize("message", [b"a\nb", b"\n\n"])
+@pytest.mark.parametrize("messages", [["a\r", "\0b"], ["\0", "a\0b"]])
+@pytest.mark.parametrize("crlf", [False, True])
+def test_text_may_have_nul_where_it_ends_no_line(messages: list[str], crlf: bool) -> None:
+    framing = Lines(crlf=crlf)
+    assert len(decode(framing, [framing.encode(messages)]).messages) == 2
+
+
+@pytest.mark.parametrize("message", [b"a\nb", b"\n\n", b"a\n\r\n"])
 @pytest.mark.parametrize("keepends", [False, True])
-def test_bytes_that_are_no_line_cannot_be_sent(message: bytes, keepends: bool) -> None:
+def test_bytes_that_are_not_a_line_cannot_be_sent(message: bytes, keepends: bool) -> None:
     with pytest.raises(ValueError, match="line end"):
         ByteLines(keepends=keepends).encode([b"x", message])
 

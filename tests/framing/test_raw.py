@@ -7,7 +7,7 @@ from hypothesis import given, settings
 
 from hubbub.framing import Raw
 
-from feeding import decode, pieces_of
+from support.feeding import decode, pieces_of
 
 
 @given(pieces_of([b"\0", b"\r\n", b"\xff", b"abc"]))

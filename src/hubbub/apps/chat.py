@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..client import Client
-from ..text import printable
+from ..hub.client import Client
+from ..values.text import printable
 
 
 async def chat(client: Client) -> None:

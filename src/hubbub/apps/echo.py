@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..client import Client
+from ..hub.client import Client
 
 
 async def echo(client: Client) -> None:

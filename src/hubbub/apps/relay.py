@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..client import Client
 from ..framing import M
+from ..hub.client import Client
 
 
 async def relay(client: Client[M]) -> None:

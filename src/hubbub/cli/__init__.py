@@ -18,17 +18,18 @@ __all__ = ["main"]
 @click.group(context_settings={**HELP, "max_content_width": 100})
 @click.version_option(package_name="hubbub", message="%(prog)s %(version)s")
 def main() -> None:
-    """A TCP broadcast server: what one client says, every other hears."""
+    """A TCP broadcast server: each message of one client goes to all others."""
     _open_missing_streams()
 
 
 def _open_missing_streams() -> None:
-    # Started without one of them (`>&-`), a socket would take its number: to be printed into, or for libuv to abort.
+    # A socket would take the number of a stream that is missing (`>&-`). Then output would go to a client, or libuv
+    # would abort.
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            # The lowest free number is this one.
+            # The file gets the lowest free number, which is this one.
             os.open(os.devnull, os.O_RDWR)
 
 

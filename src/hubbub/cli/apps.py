@@ -1,4 +1,4 @@
-"""What `hubbub serve` can serve: the apps that have a name, and everybody's own handlers."""
+"""What `hubbub serve` can serve: the apps that have a name, and the user's own handlers."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ..framing import ByteLines, Framing, Lines, TextFraming
 from .failure import Failure
 
 if TYPE_CHECKING:
-    from ..client import Handler
+    from ..hub.client import Handler
 
 
 @dataclass(frozen=True)
 class App:
-    """A handler, and how it wants its messages.
+    """A handler, and the framings that suit it.
 
     Attributes:
         handler: the handler.
-        framing: what it is served with if nothing else is asked for.
-        text_only: whether it works with text only.
+        framing: its framing where the user chooses none.
+        text_only: whether it needs a framing of text.
     """
 
     handler: Handler[Any]
@@ -44,7 +44,11 @@ _FRAMING: Final = {"framing": None, "app": None}
 
 
 def load(name: str, framing: Framing[Any] | None) -> tuple[Handler[Any], Framing[Any]]:
-    """The handler of an app and the framing to serve it with.
+    """The handler of an app and its framing.
+
+    Args:
+        name: an app, or module:handler.
+        framing: the framing that the user chose, if any.
 
     Raises:
         Failure: there is no such app, or it does not work with that framing.
@@ -59,7 +63,7 @@ def _import_handler(name: str) -> Handler[Any]:
     module_name, colon, attribute = name.partition(":")
     if not (module_name and colon and attribute) or name.startswith("."):
         raise Failure(f"there is no app {name!r}; choose {', '.join(APPS)}, or write module:handler", _APP)
-    # As `python -m` does: what is here can be imported.
+    # As with `python -m`, modules in the working directory can be imported.
     sys.path.insert(0, "")
     try:
         module = importlib.import_module(module_name)
@@ -73,7 +77,7 @@ def _import_handler(name: str) -> Handler[Any]:
         try:
             handler = getattr(handler, part)
         except AttributeError:
-            message = f"module {module_name!r} has no {attribute!r}; check the name behind the colon"
+            message = f"module {module_name!r} has no {attribute!r}; check the name after the colon"
             raise Failure(message, _APP) from None
     if not inspect.iscoroutinefunction(handler):
         raise Failure(f"{name} is not a coroutine function; define it with 'async def'", _APP)

@@ -1,4 +1,4 @@
-"""`hubbub bench`: what does a server take?"""
+"""`hubbub bench`: how much a server can take."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ..bench.figures import milliseconds
-from ..bench.lines import MAX_SENDERS, MIN_SIZE
-from ..bench.load import Load, LoadFailure
-from ..bench.plan import Plan
-from ..run import loop_factory
-from .descriptors import allow_descriptors
+from ..load.figures import milliseconds
+from ..load.lines import MAX_SENDERS, MIN_SIZE
+from ..load.load import Load, LoadFailure
+from ..load.plan import Plan
+from ..server.run import loop_factory
+from .descriptors import SPARE, allow_descriptors
 from .failure import Failure, Unreachable, reason_of
 from .options import option
 from .values import Endpoint, Size
@@ -27,17 +27,14 @@ if TYPE_CHECKING:
 
     from click._termui_impl import ProgressBar
 
-    from ..address import Address
-    from ..bench.latency import Latencies
-
-DESCRIPTORS_SPARE: Final = 64
-"""File descriptors that the program needs beside those of its connections, with some to spare."""
+    from ..load.latency import Latencies
+    from ..values.address import Address
 
 SHOW_TIME: Final = 0.25
-"""How often the progress is shown, in seconds."""
+"""How often the progress is updated, in seconds."""
 
 INTERRUPTED: Final = 130
-"""The exit status after Ctrl-C, as a shell has it."""
+"""The exit status after Ctrl-C, as shells report it."""
 
 _DEFAULTS = Plan()
 
@@ -46,31 +43,39 @@ _option = partial(option, group="HUBBUB_BENCH")
 
 @click.command()
 @click.argument("endpoint", metavar="[HOST:]PORT", type=Endpoint())
-@_option("--readers", type=click.IntRange(min=1), default=_DEFAULTS.readers, help="Connections that hear everything.")
+@_option(
+    "--readers",
+    type=click.IntRange(min=1),
+    metavar="NUMBER",
+    default=_DEFAULTS.readers,
+    help="Connections that read all lines.",
+)
 @_option(
     "--senders",
     type=click.IntRange(1, MAX_SENDERS),
+    metavar="NUMBER",
     default=_DEFAULTS.senders,
-    help="Connections that speak.",
+    help="Connections that send lines.",
 )
 @_option(
     "--size",
     type=Size(),
     default=_DEFAULTS.size,
-    help=f"Bytes of a line with its end; at least {MIN_SIZE}.",
+    help=f"Bytes of a line, its end included; at least {MIN_SIZE}.",
 )
 @_option(
     "--rate",
     type=click.IntRange(min=1),
+    metavar="NUMBER",
     show_default="as fast as the server takes them",
-    help="Messages per second, those of all senders together; tells their latency.",
+    help="Lines per second that all senders together send. With a rate, the latency is measured.",
 )
-@_option("--time", type=float, default=_DEFAULTS.time, metavar="SECONDS", help="How long the senders speak.")
+@_option("--time", type=float, default=_DEFAULTS.time, metavar="SECONDS", help="Seconds that the senders send.")
 @_option(
     "--plot",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE.svg",
-    help="Draw the latency into this file; needs a --rate.",
+    help="Draw the latency into this file; needs --rate.",
 )
 @_option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def bench(
@@ -84,22 +89,25 @@ def bench(
     plot: Path | None,
     as_json: bool,
 ) -> None:
-    """Find out what a server takes: any that passes on to all others each line that one client says.
+    """Measure how much a server can take.
 
-    Senders speak as fast as the slowest reader hears them, or at a --rate. Every reader checks that every line
-    arrives, whole and in the order of its sender. The latency of a message is the time from when it was due, though
-    the server may have held its sender back, until the last reader had it.
+    It can be any server that passes on each line of a client to all others. Senders send as fast as the slowest
+    reader reads, or at the --rate. Every reader checks that every line arrives, whole and in the order of its sender.
+    The latency of a line is the time from when it was due to be sent until the last reader had it. It counts also when
+    the server made the sender wait.
 
-    The exit status is 0 if every line arrived, and 1 if not.
+    The exit status is 0 if every line arrived as it was sent, and 1 if not.
     """
     try:
         plan = Plan(readers=readers, senders=senders, size=size, rate=rate, time=time)
     except ValueError as error:
         raise Failure(str(error)) from None
     draw = _import_draw(plan, plot) if plot else None
-    needed = readers + senders + DESCRIPTORS_SPARE
+    needed = readers + senders + SPARE
     if allowed := allow_descriptors(needed):
-        raise Failure(f"{needed} open files are needed, and {allowed} allowed; raise the limit (ulimit -Hn {needed})")
+        raise Failure(
+            f"{needed} open files are needed, but only {allowed} are allowed; raise the limit (ulimit -Hn {needed})"
+        )
     load = Load(endpoint, plan)
     problem, status = _drive(load, endpoint)
     if load.elapsed is not None:
@@ -117,7 +125,7 @@ def bench(
 
 
 def _drive(load: Load, endpoint: Address) -> tuple[str | None, int]:
-    """Run it; what went wrong, in words, and the exit status if nothing did."""
+    """Run the load; what went wrong, in words, and the exit status if nothing did."""
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_run(load))
@@ -131,7 +139,7 @@ def _drive(load: Load, endpoint: Address) -> tuple[str | None, int]:
 
 
 async def _run(load: Load) -> None:
-    """Run it, and show on a terminal how it goes."""
+    """Run the load, and show its progress if standard error is a terminal."""
     length = ceil(load.plan.time / SHOW_TIME)
     with click.progressbar(
         length=length,
@@ -166,16 +174,20 @@ async def _show(load: Load, bar: ProgressBar[Any]) -> None:
 
 
 def _import_draw(plan: Plan, path: Path) -> Callable[[Plan, Latencies, Path], None]:
-    """What draws the plot; said before the load starts, if it cannot."""
+    """The function that draws the plot. Whether it can draw is known before the load starts.
+
+    Raises:
+        Failure: it cannot draw.
+    """
     if plan.rate is None:
-        raise Failure("--plot draws latency, which only a --rate gives; add one")
+        raise Failure("--plot draws the latency, which is measured only at a rate; add --rate")
     if path.suffix != ".svg":
-        raise Failure(f"--plot draws SVG only; name the file {path.with_suffix('.svg')}")
+        raise Failure(f"--plot writes SVG only; name the file {path.with_suffix('.svg')}")
     if not path.parent.is_dir():
         raise Failure(f"there is no directory {path.parent}; choose another file for --plot")
     try:
-        # It is an extra, and takes longer to import than all the rest.
-        from ..bench.plot import draw  # noqa: PLC0415 - see above
+        # matplotlib is an extra, and takes longer to import than everything else.
+        from ..load.plot import draw  # noqa: PLC0415 - see above
     except ModuleNotFoundError:
         raise Failure('--plot needs matplotlib; install it with: pip install "hubbub[plot]"') from None
     return draw

@@ -1,26 +1,28 @@
-"""`hubbub check`: is a configuration file good?"""
+"""`hubbub check`: whether a configuration file is good."""
 
 from __future__ import annotations
 
 import click
 
-from ..server import Server
+from ..server.server import Server
 from . import config
-from .listeners import FIRST_PASSED
 from .serve import serve
 from .setup import failure_of, make_setup
+from .systemd import FIRST_PASSED
 
 
 @click.command()
 @click.argument("file", type=click.Path())
 def check(file: str) -> None:
-    """Read FILE as `hubbub serve --config FILE` does, with all files that it names, but listen nowhere.
+    """Check a configuration file.
 
-    The exit status is 0 if all is good. Otherwise the error says what is wrong, and where.
+    Reads FILE, and all files that it names, as `hubbub serve --config FILE` does, but does not listen.
+
+    The exit status is 0 if everything is good. Otherwise the error says what is wrong and on which line.
     """
-    # A variable may say something else than the file, as it may for `serve`.
+    # A variable takes precedence over the file, as it does for `serve`.
     with serve.make_context("serve", ["--config", file]) as context, config.placing(context):
-        # What systemd passes, it passes to the service only.
+        # systemd passes its sockets to the service only.
         setup = make_setup(context.params, passed=[FIRST_PASSED])
         try:
             Server(setup.handler, listeners=setup.listeners, framing=setup.framing, settings=setup.settings)

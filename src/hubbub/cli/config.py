@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import tomllib
 from contextlib import contextmanager
-from difflib import get_close_matches
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 from click.core import ParameterSource
 
-from ..settings import Settings
-from .failure import Failure
-from .settings_options import SETTINGS
+from .failure import Failure, guess
+from .options import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NO_KEYS: Final = {"config", "help"}
-"""Options that a file cannot have: it cannot name another one."""
+"""Options that cannot be keys: a file cannot name another file."""
 
 _FILE: Final = f"{__name__}.file"
 
 
 class _WrongValueError(Exception):
-    """What is wrong with a value, and which part of it, if it is one of several."""
+    """A value is wrong.
+
+    Attributes:
+        part: the wrong one of several values; None: all of them.
+    """
 
     def __init__(self, reason: str, part: str | None = None) -> None:
         super().__init__(reason)
@@ -34,10 +35,10 @@ class _WrongValueError(Exception):
 
 
 def load(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
-    """The callback of `--config`: take what the file says where neither an option nor a variable says anything.
+    """The callback of `--config`: make the values of the file the defaults of the options.
 
     Raises:
-        Failure: the file cannot be read, or has an unknown key or a wrong value; the message has the line.
+        Failure: the file cannot be read, or it has an unknown key or a wrong value; the message names the line.
     """
     if path is None:
         return
@@ -47,8 +48,8 @@ def load(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
     except OSError as error:
         raise Failure(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        # Also a number of too many digits, and nesting that is too deep.
-        raise Failure(f"{path} is no TOML: {error}") from None
+        # These are raised also for a number of too many digits, and for too deep a nesting.
+        raise Failure(f"{path} is not valid TOML: {error}") from None
     parameters = {_key(parameter): parameter for parameter in ctx.command.params}
     known = {key: parameter for key, parameter in parameters.items() if key not in NO_KEYS}
     ctx.default_map = {}
@@ -56,19 +57,18 @@ def load(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
     for key, value in values.items():
         try:
             if key not in known:
-                near = get_close_matches(key, known, n=1)
-                raise _WrongValueError(f"there is no setting {key!r}{f'; do you mean {near[0]!r}?' if near else ''}")
+                raise _WrongValueError(f"there is no setting {key!r}{guess(key, known)}")
             _check(ctx, known[key], key, value)
         except _WrongValueError as error:
             raise Failure(f"{path}, line {find_line(text, key, error.part)}: {error}") from None
-        # As text, a number is read as an option's is.
+        # A number is read like that of an option, which is text.
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         ctx.default_map[str(known[key].name)] = str(value) if is_number else value
 
 
 @contextmanager
 def placing(ctx: click.Context) -> Iterator[None]:
-    """Where a value of the file is to blame for a `Failure`, say on which line it is."""
+    """Add the line to a `Failure` for which a value in the file is to blame."""
     try:
         yield
     except Failure as failure:
@@ -79,18 +79,20 @@ def placing(ctx: click.Context) -> Iterator[None]:
                 line = find_line(text, name.replace("_", "-"), part)
                 raise Failure(f"{path}, line {line}: {failure.message}") from None
             if source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
-                # That is to blame, and in no file.
+                # The option or the variable is to blame, and it is not in the file.
                 break
         raise
 
 
 def find_line(text: str, key: str, part: str | None = None) -> int:
-    """The line on which `key` is set: that behind the longest beginning of the file that is good TOML without it.
+    """The number of the line on which `key` is set.
+
+    It follows the longest beginning of the file that is valid TOML and does not have the key.
 
     Args:
         text: the file.
         key: a key at its top level.
-        part: one of the strings of its value, which may be on a later line; None is all of it.
+        part: a string in its value, which may be on a later line; None: the line of the key.
     """
     lines = text.split("\n")
     before, end = 0, len(lines)
@@ -98,7 +100,7 @@ def find_line(text: str, key: str, part: str | None = None) -> int:
         try:
             values = tomllib.loads("\n".join(lines[:count]))
         except tomllib.TOMLDecodeError:
-            # In the middle of a value.
+            # The beginning ends in the middle of a value.
             continue
         if key in values:
             end = count
@@ -116,10 +118,10 @@ def _key(parameter: click.Parameter) -> str:
 
 
 def _check(ctx: click.Context, parameter: click.Parameter, key: str, value: Any) -> None:
-    """See that a value is one for `parameter`.
+    """See that `parameter` may have a value.
 
     Raises:
-        _WrongValueError: it is not.
+        _WrongValueError: it may not.
     """
     if getattr(parameter, "is_flag", False):
         _expect(key, value, isinstance(value, bool), "true or false")
@@ -136,16 +138,17 @@ def _check(ctx: click.Context, parameter: click.Parameter, key: str, value: Any)
 
 def _expect(key: str, value: Any, is_right: bool, what: str) -> None:
     if not is_right:
-        raise _WrongValueError(f"{key} is {str(value).lower() if isinstance(value, bool) else repr(value)}, not {what}")
+        written = str(value).lower() if isinstance(value, bool) else repr(value)
+        raise _WrongValueError(f"{key} is {written}; it must be {what}")
 
 
 def _convert(ctx: click.Context, parameter: click.Parameter, value: Any, part: str | None = None) -> None:
     try:
         converted = parameter.type.convert(value, parameter, ctx)
         if parameter.name in SETTINGS:
-            # What it has to go together with may be in the file, too.
-            Settings(**{"drain_time": inf, str(parameter.name): converted})
+            # An option or a variable may take precedence, and then nothing else would check this value.
+            SETTINGS[parameter.name].check(parameter.name, converted)
     except click.BadParameter as error:
         raise _WrongValueError(f"{_key(parameter)}: {error.message}", part) from None
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         raise _WrongValueError(str(error), part) from None

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+SPARE: Final = 64
+"""Descriptors that a command needs beside those of its connections, and some to spare."""
+
 
 def allow_descriptors(count: int | None) -> int | None:
-    """Raise the soft limit of open files to `count`, or as far as it goes; the hard limit, if that is less."""
-    # Only POSIX has it, and the other commands run elsewhere, too.
+    """Raise the soft limit of open files, as far as the hard limit allows.
+
+    Args:
+        count: how many files may have to be open; None: any number.
+
+    Returns:
+        The hard limit if it is below `count`, else None.
+    """
+    # Only POSIX has this module, and the other commands also run elsewhere.
     import resource  # noqa: PLC0415 - see above
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,23 +1,22 @@
-"""Where to listen, as it is written on the command line: `tls://[::]:5443?framing=lines`."""
+"""Where to listen, as users write it: `tls://[::]:5443?framing=lines`."""
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import click
 
-from ..access import Access, Networks
-from ..address import Address
-from ..listener import SOCKET_MODE, Listener
-from ..secret import SharedSecret
-from ..tls import Tls, TlsFileError
-from .failure import Failure
+from ..door.listener import SOCKET_MODE, Listener
+from ..door.networks import Access, Networks
+from ..door.secret import SharedSecret
+from ..values.address import Address
+from ..wire.tls import Tls, TlsFileError
+from .failure import Failure, guess
+from .systemd import passed_descriptors
 from .values import FRAMINGS
 
 if TYPE_CHECKING:
@@ -36,10 +35,7 @@ KEYS: Final = (
     "secret-file",
     "mode",
 )
-"""What may stand behind the question mark: options that hold for all listeners otherwise, and the mode of a socket."""
-
-FIRST_PASSED: Final = 3
-"""The first descriptor that systemd passes (sd_listen_fds(3))."""
+"""The keys of a listener's query: options that hold for all other listeners, and the mode of a Unix socket."""
 
 _MODE: Final = re.compile("[0-7]{3}")
 _DESCRIPTOR: Final = re.compile("[0-9]{1,6}")
@@ -47,13 +43,13 @@ _DESCRIPTOR: Final = re.compile("[0-9]{1,6}")
 
 @dataclass(frozen=True)
 class ListenUrl:
-    """A place to listen, taken apart.
+    """A place to listen, parsed.
 
     Attributes:
-        text: how it was written.
+        text: the place as the user wrote it.
         scheme: tcp, tls, unix or fd.
-        endpoint: see `Listener`; None stands for the sockets that systemd passes.
-        query: what is behind the question mark.
+        endpoint: see `Listener`; None: the sockets that systemd passes.
+        query: the keys and values after the question mark.
     """
 
     text: str
@@ -77,23 +73,23 @@ class ListenUrlType(click.ParamType[ListenUrl]):
 
 
 def parse(text: str) -> ListenUrl:
-    """Take apart a place to listen.
+    """Parse a place to listen.
 
     Raises:
-        ValueError: it is none; the message says why.
+        ValueError: it is not valid; the message says why.
     """
     url = urlsplit(text)
     pairs = parse_qsl(url.query, keep_blank_values=True, strict_parsing=bool(url.query))
     query = dict(pairs)
     if len(query) < len(pairs):
-        raise ValueError("a key stands there twice; several networks have a comma between them")
+        raise ValueError("a key occurs twice; separate several networks by commas")
     for key, value in query.items():
         if key not in KEYS:
-            raise ValueError(f"there is no {key!r} for a listener{_guess(key, KEYS)}")
+            raise ValueError(f"a listener has no {key!r}{_guess(key, KEYS)}")
         if key == "framing" and value not in FRAMINGS:
             raise ValueError(f"there is no framing {value!r}{_guess(value, FRAMINGS)}")
     if "mode" in query and (url.scheme != "unix" or not _MODE.fullmatch(query["mode"])):
-        raise ValueError("a mode is for unix://, as in mode=660")
+        raise ValueError("mode is three octal digits, and for unix:// only, as in unix:///run/hubbub.sock?mode=660")
     return ListenUrl(text, url.scheme, _endpoint(url), query)
 
 
@@ -117,35 +113,20 @@ def _endpoint(url: SplitResult) -> Address | Path | int | None:
     raise ValueError("it must begin with tcp://, tls://, unix:// or fd://")
 
 
-def passed_by_systemd() -> Sequence[int]:
-    """The descriptors of sockets that systemd has passed (sd_listen_fds(3)).
-
-    Raises:
-        ValueError: there are none.
-    """
-    count = int(os.environ.get("LISTEN_FDS", "0"))
-    if os.environ.get("LISTEN_PID") != str(os.getpid()) or count < 1:
-        raise ValueError("systemd has passed no sockets to this process; is there a .socket unit?")
-    # They are not for programs that this one may start.
-    for descriptor in range(FIRST_PASSED, FIRST_PASSED + count):
-        os.set_inheritable(descriptor, False)
-    return range(FIRST_PASSED, FIRST_PASSED + count)
-
-
 def make_listeners(
     urls: Sequence[ListenUrl], options: Mapping[str, Any], *, passed: Sequence[int] | None = None
 ) -> list[Listener[Any]]:
-    """Listeners, each as its own query says, and where that says nothing as `options` say for all.
+    """Make the listeners. What a listener's query does not set is as in `options`.
 
     Args:
         urls: the places.
-        options: what holds for all of them.
-        passed: the descriptors that systemd passes; None: those that it has passed.
+        options: what holds for all places.
+        passed: the descriptors that systemd passes; None: those that it has passed to this process.
 
     Raises:
         Failure: a file cannot be read, or something is missing.
     """
-    # Those that have the same files share what was read.
+    # Listeners with the same files share what was read from them.
     made: dict[tuple[Any, ...], Any] = {}
 
     def share(kind: Any, *arguments: Any, **more: Any) -> Any:
@@ -158,11 +139,11 @@ def make_listeners(
     for url in urls:
 
         def chosen(key: str, url: ListenUrl = url) -> Any:
-            # An empty value undoes the option there.
+            # An empty value switches the option off for this listener.
             return url.query[key] if key in url.query else options.get(key.replace("-", "_"))
 
         try:
-            endpoints = [url.endpoint] if url.endpoint is not None else passed or passed_by_systemd()
+            endpoints = [url.endpoint] if url.endpoint is not None else passed or passed_descriptors()
             for endpoint in endpoints:
                 listener = Listener[Any](
                     endpoint=endpoint,
@@ -180,13 +161,13 @@ def make_listeners(
 
 
 def _failure(url: ListenUrl, error: ValueError, key: str = "") -> Failure:
-    """What is wrong with a place; `key` is to blame, an option or in the place's own query."""
+    """What is wrong with a place. `key` is to blame: the place's own in its query, if it is there, or the option."""
     option = {} if not key or key in url.query else {key.replace("-", "_"): None}
     return Failure(f"{url.text}: {error}", {**option, "listen": url.text})
 
 
 def short_form(host: str, port: int, *, tls: bool) -> ListenUrl:
-    """What `--host` and `--port` stand for."""
+    """The place that `--host` and `--port` stand for."""
     endpoint = Address(host, port)
     scheme = "tls" if tls else "tcp"
     return ListenUrl(f"{scheme}://{endpoint}", scheme, endpoint, {})
@@ -199,7 +180,7 @@ def _framing(url: ListenUrl) -> Framing[Any] | None:
 def _tls(url: ListenUrl, chosen: Any, share: Any) -> Tls | None:
     if url.scheme != "tls" and not url.query.get("tls-cert"):
         if "tls-key" in url.query or "tls-client-ca" in url.query:
-            raise ValueError("tls-key and tls-client-ca are for TLS; write tls://, or give tls-cert there, too")
+            raise ValueError("tls-key and tls-client-ca need TLS; write tls://, or add tls-cert")
         return None
     if not chosen("tls-cert"):
         raise ValueError("TLS needs a certificate; give it with --tls-cert")
@@ -236,6 +217,5 @@ def _split(value: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _guess(word: str, known: Any) -> str:
-    """The nearest right word, as the end of a message."""
-    near = get_close_matches(word, list(known), n=1)
-    return f"; do you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"
+    """What the user may have meant, as the end of a message: the closest word, or all."""
+    return guess(word, known) or f"; choose one of {', '.join(known)}"

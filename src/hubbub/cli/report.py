@@ -1,4 +1,4 @@
-"""What `hubbub serve` prints: a line for each event, as text or as JSON."""
+"""What `hubbub serve` prints: each event as a line of text or of JSON."""
 
 from __future__ import annotations
 
@@ -7,30 +7,38 @@ import logging
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
-from ..acceptor import LOG_INTERVAL
-from ..endings import EndingCode
-from ..observe import Observer
-from ..text import printable
+from ..door.acceptor import LOG_INTERVAL
+from ..server.observation import Observer
+from ..values.ending import EndingCode
+from ..values.text import printable
 from .systemd import notify
 from .writer import LineWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from ..address import Address
-    from ..client import Client
-    from ..endings import Ending
-    from ..server import Server
+    from ..hub.client import Client
+    from ..hub.hub import Hub
+    from ..values.address import Address
+    from ..values.ending import Ending
 
 LogFormat = Literal["text", "json"]
 
+LayOut: TypeAlias = "Callable[[str, Mapping[str, object]], str]"
+"""Makes the line for an event, of its text and its fields."""
+
 SAID_LIMIT: Final = 1_000
-"""Messages shown in a second; more are counted. Nobody reads faster, and the clients must not wait for it."""
+"""Messages shown per second; more are counted. Nobody reads faster, and clients must not wait for it."""
 
 REFUSED_LIMIT: Final = 10
-"""Connections shown in a second that were not let in; more are counted."""
+"""Connections that were not let in, shown per second; more are counted."""
+
+CONTINUED: Final = "    "
+"""How all lines of a log record but the first begin. What a client has sent may be in the text of an exception, with
+line ends in it, and must not pass for a record of its own."""
 
 _STDOUT, _STDERR = 1, 2
 
@@ -41,17 +49,18 @@ _ORDINARY = {EndingCode.LEFT, EndingCode.FINISHED, EndingCode.CLOSED, EndingCode
 def reporting(log_format: LogFormat, *, quiet: bool, verbose: bool) -> Iterator[QuietReporter]:
     """An observer that prints events on standard output.
 
-    While it is open, what hubbub and asyncio log goes to standard error.
+    As long as the context is open, everything that is logged goes to standard error.
 
     Args:
-        log_format: how lines look.
-        quiet: print only where the server listens.
-        verbose: log more.
+        log_format: what a line looks like.
+        quiet: whether only the addresses of the server are printed.
+        verbose: whether the end of each client is logged.
     """
-    lay_out = _as_json if log_format == "json" else _as_text
+    lay_out: LayOut = _as_json if log_format == "json" else _as_text
+    report_dropped = partial(_report_dropped, lay_out)
     logger, own = logging.getLogger(), logging.getLogger("hubbub")
     level = own.level
-    with LineWriter(_STDOUT) as out, LineWriter(_STDERR) as err:
+    with LineWriter(_STDOUT, report_dropped) as out, LineWriter(_STDERR, report_dropped) as err:
         handler = _LogHandler(err, lay_out)
         logger.addHandler(handler)
         own.setLevel(logging.DEBUG if verbose else logging.INFO)
@@ -62,27 +71,32 @@ def reporting(log_format: LogFormat, *, quiet: bool, verbose: bool) -> Iterator[
             logger.removeHandler(handler)
 
 
-def _as_text(line: str, fields: dict[str, object]) -> str:
+def _as_text(line: str, fields: Mapping[str, object]) -> str:
     return line
 
 
-def _as_json(line: str, fields: dict[str, object]) -> str:
+def _as_json(line: str, fields: Mapping[str, object]) -> str:
     return json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **fields})
 
 
-class QuietReporter(Observer[Any]):
-    """Prints where the server listens."""
+def _report_dropped(lay_out: LayOut, count: int) -> str:
+    line = f"{count} lines dropped: the output was not read fast enough."
+    return lay_out(line, {"event": "dropped", "count": count})
 
-    def __init__(self, out: LineWriter, lay_out: Any) -> None:
+
+class QuietReporter(Observer[Any]):
+    """Prints where the server listens. It does not override `received`, so messages cost it nothing."""
+
+    def __init__(self, out: LineWriter, lay_out: LayOut) -> None:
         self._out = out
         self._lay_out = lay_out
 
-    def started(self, server: Server[Any]) -> None:
+    def started(self, server: Hub[Any]) -> None:
         for address in server.addresses:
             self._report(f"Server started at: {address}", event="started", address=str(address))
         notify("READY=1")
 
-    def closing(self, server: Server[Any]) -> None:
+    def closing(self, server: Hub[Any]) -> None:
         notify("STOPPING=1")
 
     def _report(self, line: str, **fields: object) -> None:
@@ -90,9 +104,9 @@ class QuietReporter(Observer[Any]):
 
 
 class Reporter(QuietReporter):
-    """Prints also who connected, said what and left."""
+    """Prints also which clients connect, what they say, and how they end."""
 
-    def __init__(self, out: LineWriter, lay_out: Any) -> None:
+    def __init__(self, out: LineWriter, lay_out: LayOut) -> None:
         super().__init__(out, lay_out)
         self._said = _Quota(SAID_LIMIT)
         self._refused = _Quota(REFUSED_LIMIT)
@@ -110,20 +124,21 @@ class Reporter(QuietReporter):
         self._report_unshown()
         if shown:
             fields = {"client": str(address), "address": address.host, "code": ending.code, "reason": ending.reason}
-            self._report(f"{address} was not let in ({printable(str(ending))}).", event="refused", **fields)
+            self._report(f"{address} was not let in ({ending}).", event="refused", **fields)
 
     def received(self, client: Client[Any], messages: Sequence[Any]) -> None:
         shown = self._said.take(len(messages))
         self._report_unshown()
-        for message in messages[:shown]:
+        # Only messages that are looked at are decoded.
+        for message in messages[:shown] if shown else ():
             text = message if isinstance(message, str) else message.rstrip(b"\r\n").decode(errors="backslashreplace")
             self._report(f"{client} said: {printable(text)}", event="said", client=client.name, message=text)
 
     def ended(self, client: Client[Any]) -> None:
-        # A client that has ended says why.
+        # A client that has ended has an ending.
         ending = cast("Ending", client.ending)
         self._report_unshown(at_once=True)
-        why = "" if ending.code in _ORDINARY else f" ({printable(str(ending))})"
+        why = "" if ending.code in _ORDINARY else f" ({ending})"
         lag = client.lag
         fields = {
             "client": client.name,
@@ -138,7 +153,7 @@ class Reporter(QuietReporter):
         }
         self._report(f"{client} disconnected{why}.", event="disconnected", **fields)
 
-    def closing(self, server: Server[Any]) -> None:
+    def closing(self, server: Hub[Any]) -> None:
         super().closing(server)
         self._report_unshown(at_once=True)
 
@@ -150,11 +165,11 @@ class Reporter(QuietReporter):
 
 
 class _Quota:
-    """How many of a kind are shown in a time, and how many were not.
+    """Limits how many events of a kind are shown, and counts the others.
 
     Args:
-        limit: the most that are shown.
-        time: in how many seconds.
+        limit: the most that are shown in `time`.
+        time: seconds.
     """
 
     def __init__(self, limit: int, time: float = 1.0) -> None:
@@ -166,7 +181,7 @@ class _Quota:
         self._unshown_before = 0
 
     def take(self, count: int) -> int:
-        """How many of `count` may be shown."""
+        """How many of `count` events are shown."""
         now = time.monotonic()
         if now - self._second >= self._time:
             self._unshown_before += self._unshown
@@ -177,7 +192,11 @@ class _Quota:
         return shown
 
     def take_unshown(self, *, at_once: bool) -> int:
-        """How many were not shown in the seconds before, or until now, since this was last asked."""
+        """How many events were not shown since the last call.
+
+        Args:
+            at_once: whether those of the time that has not ended yet count too.
+        """
         count, self._unshown_before = self._unshown_before, 0
         if at_once:
             count, self._unshown = count + self._unshown, 0
@@ -185,9 +204,9 @@ class _Quota:
 
 
 class _LogHandler(logging.Handler):
-    """Hands what is logged to a writer."""
+    """Gives log records to a writer."""
 
-    def __init__(self, err: LineWriter, lay_out: Any) -> None:
+    def __init__(self, err: LineWriter, lay_out: LayOut) -> None:
         super().__init__()
         self._err = err
         self._lay_out = lay_out
@@ -195,6 +214,5 @@ class _LogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         text = self.format(record)
         fields = {"event": "log", "level": record.levelname.lower(), "logger": record.name, "message": text}
-        # A handler's exception may quote what its client said.
-        line = "\n".join(map(printable, text.split("\n")))
+        line = f"\n{CONTINUED}".join(map(printable, text.split("\n")))
         self._err.write(self._lay_out(line, fields))

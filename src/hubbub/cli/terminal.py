@@ -1,4 +1,4 @@
-"""A conversation on a terminal: what arrives is printed above the line that is being typed."""
+"""A client on a terminal: messages are printed above the line that the user is typing."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 from prompt_toolkit import PromptSession
 from prompt_toolkit.patch_stdout import patch_stdout
 
-from ..connect import Connection
-from ..connect import connect as dial
-from ..exceptions import ConnectionClosed, FramingError
-from ..text import printable
+from ..client.connection import Connection
+from ..client.connection import connect as dial
+from ..values.errors import ConnectionClosed, FramingError
+from ..values.text import printable
 
 if TYPE_CHECKING:
-    from ..address import Address
+    from ..values.address import Address
 
 
 async def talk(endpoint: Address) -> None:
-    """Talk until the user (Ctrl-D, Ctrl-C) or the server ends it.
+    """Send and show messages until the user (Ctrl-D, Ctrl-C) or the server ends the connection.
 
     Raises:
         OSError: the server cannot be reached.
     """
     async with dial(endpoint.host, endpoint.port) as connection:
-        print(f"Connected to {connection}. Ctrl-D ends.")
+        print(f"Connected to {connection}. Ctrl-D ends the connection.")
         with patch_stdout():
             sides = [asyncio.create_task(side(connection)) for side in (_send_what_is_typed, _show_what_arrives)]
             ended, going_on = await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
@@ -40,10 +40,10 @@ async def _send_what_is_typed(connection: Connection) -> None:
     try:
         while True:
             typed = await session.prompt_async()
-            # Pasted text may have several lines, and bytes that are not UTF-8 are typed as lone surrogates.
+            # Pasted text may have several lines, and typed bytes that are not UTF-8 arrive as lone surrogates.
             await connection.send_many(typed.encode(errors="surrogateescape").decode(errors="replace").split("\n"))
     except (EOFError, KeyboardInterrupt, ConnectionClosed):
-        # The last is for the other side to tell, which hears of it too.
+        # The task that shows messages learns of a closed connection too, and tells the user.
         return
 
 
@@ -55,4 +55,4 @@ async def _show_what_arrives(connection: Connection) -> None:
     except ConnectionClosed as closed:
         print(f"{closed}.")
     except FramingError as error:
-        print(f"{connection} sent what cannot be shown: {error}.")
+        print(f"{connection} sent data that is not a message: {error}.")

@@ -1,33 +1,30 @@
-"""What options and arguments may be."""
+"""The types of options and arguments."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import click
 
-from ..access import Networks
-from ..address import Address
-from ..framing import ByteLines, Delimited, Framing, LengthPrefixed, Lines, Raw
-from ..settings import DEFAULT_HOST
+from ..door.networks import Networks
+from ..framing.names import find_names
+from ..values.address import Address
+from ..values.settings import DEFAULT_HOST
 
-FRAMINGS: Final[dict[str, Framing[Any]]] = {
-    "lines": Lines(),
-    "crlf-lines": Lines(crlf=True),
-    "byte-lines": ByteLines(keepends=True),
-    "nul": Delimited(b"\0"),
-    "length1": LengthPrefixed(1),
-    "length2": LengthPrefixed(2),
-    "length2-le": LengthPrefixed(2, "little"),
-    "length4": LengthPrefixed(4),
-    "length4-le": LengthPrefixed(4, "little"),
-    "raw": Raw(),
-}
+if TYPE_CHECKING:
+    from ..framing import Framing
 
-_SIZE = re.compile(r"(\d+)\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
+_NAMES: Final = find_names()
+FRAMINGS: Final[dict[str, Framing[Any]]] = {name: named.framing for name, named in _NAMES.items()}
+
+NONE: Final = "none"
+"""What a user writes for None."""
+
+# Python refuses to read numbers of thousands of digits.
+_SIZE = re.compile(r"(\d{1,18})\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
 _SHIFTS = {"": 0, "k": 10, "m": 20, "g": 30}
-_ENDPOINT = re.compile(r"(?:(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]*)):)?(?P<port>\d+)")
+_ENDPOINT = re.compile(r"(?:(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]*)):)?(?P<port>\d{1,5})")
 
 
 class Size(click.ParamType[int]):
@@ -40,7 +37,7 @@ class Size(click.ParamType[int]):
             return value
         match = _SIZE.fullmatch(str(value).strip())
         if match is None:
-            self.fail(f"{value!r} is no size; write bytes, as in 65536, 64K or 16MiB", param, ctx)
+            self.fail(f"{value!r} is not a size; write bytes, as in 65536, 64K or 16MiB", param, ctx)
         return int(match[1]) << _SHIFTS[match[2].lower()]
 
 
@@ -65,17 +62,24 @@ class Endpoint(click.ParamType[Address]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
         match = _ENDPOINT.fullmatch(value)
         if match is None or not 0 < int(match["port"]) < 65536:
-            self.fail(f"{value!r} is no endpoint; write it as 5000, localhost:5000 or [::1]:5000", param, ctx)
+            self.fail(f"{value!r} is not an endpoint; write it as 5000, localhost:5000 or [::1]:5000", param, ctx)
         host = match["v6"] or match["host"] or DEFAULT_HOST
         try:
             host.encode("idna")
         except UnicodeError:
-            self.fail(f"{host!r} is no possible name of a host; check it", param, ctx)
+            self.fail(f"{host!r} is not a valid host name; check it", param, ctx)
         return Address(host, int(match["port"]))
 
 
+def list_framings() -> str:
+    """The names of the framings and what they mean, as text for click that keeps its lines."""
+    width = max(map(len, _NAMES))
+    lines = [f"  {name:{width}}  {named.help}" for name, named in _NAMES.items()]
+    return "\n".join(["\b", "A framing is one of", *lines])
+
+
 def format_size(size: int) -> str:
-    """A size as `Size` takes it."""
+    """A size in the form that `Size` reads."""
     for letter, shift in (("G", 30), ("M", 20), ("K", 10)):
         if size and size % (1 << shift) == 0:
             return f"{size >> shift}{letter}iB"
@@ -85,20 +89,20 @@ def format_size(size: int) -> str:
 T = TypeVar("T")
 
 
-class Optional(click.ParamType["T | None"], Generic[T]):
-    """What another type takes, or a word that stands for None.
+class OrNone(click.ParamType["T | None"], Generic[T]):
+    """What another type reads, or a word that stands for None.
 
     Args:
         type: the other type.
-        word: the word.
+        words: the words that stand for None.
     """
 
-    def __init__(self, type: click.ParamType[T], word: str) -> None:  # noqa: A002 - as click has it
-        self.name = f"{type.name}|{word}"
+    def __init__(self, type: click.ParamType[T], *words: str) -> None:  # noqa: A002 - as click has it
+        self.name = f"{type.name}|{words[0]}"
         self._type = type
-        self._word = word
+        self._words = words
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> T | None:
-        if value == self._word:
+        if value in self._words:
             return None
         return self._type.convert(value, param, ctx)

@@ -1,17 +1,20 @@
 """Framings: how messages become bytes and back.
 
 A framing is a value (two equal ones are interchangeable) that makes a `Decoder` for each connection and encodes
-messages. Both are sans-IO: bytes in, messages out, and the reverse. To write one, derive from `TextFraming` or
-`BytesFraming` and give it `decoder` and `encode`.
+messages. Both are sans-IO: bytes in, messages out, and the reverse.
 
-What `encode` makes, the framing's own decoder must take apart into the same number of messages: a log keeps encoded
-bytes only, and finds single messages in them again by decoding.
+To write one, derive from `TextFraming` or `BytesFraming` in a file of this folder, and define `decoder` and `encode`.
+A constant `NAMES` in that file gives it names on the command line; see `names.py`.
+
+The framing's own decoder must find as many messages in encoded bytes as `encode` was given: a log keeps encoded bytes
+only, and finds single messages in them by decoding.
 """
 
-from .base import BytesFraming, Decoder, Framing, M, TextFraming
+from .base import BytesFraming, Decoder, Framing, M, Named, TextFraming, check_framing
 from .delimited import Delimited
 from .length_prefixed import LengthPrefixed
 from .lines import ByteLines, Lines
+from .messages import Messages
 from .raw import Raw
 
 __all__ = [
@@ -23,6 +26,9 @@ __all__ = [
     "LengthPrefixed",
     "Lines",
     "M",
+    "Messages",
+    "Named",
     "Raw",
     "TextFraming",
+    "check_framing",
 ]

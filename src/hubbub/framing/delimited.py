@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from ..exceptions import MessageTooLong
-from .base import BytesFraming, Decoder
+from ..values.errors import MessageTooLong
+from .base import BytesFraming, Decoder, Named
+from .cutting import Cutter, count_ends
+from .messages import Messages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Delimited(BytesFraming):
     r"""Messages of bytes that end at `delimiter`, such as b"\0". The last one needs no delimiter.
+
+    With a delimiter of ASCII characters, messages are taken for text, and the server may add text of its own. For a
+    binary protocol with such a delimiter, such as COBS, derive a class whose `textual` is False.
 
     Raises:
         ValueError: the delimiter is empty.
@@ -26,35 +31,45 @@ class Delimited(BytesFraming):
         if not self.delimiter:
             raise ValueError("the delimiter is empty; it needs at least one byte")
 
+    @property
+    def textual(self) -> bool:
+        return self.delimiter.isascii()
+
     def decoder(self, limit: int) -> Decoder[bytes]:
-        return _DelimitedDecoder(self.delimiter, limit)
+        overlaps = any(self.delimiter.startswith(self.delimiter[at:]) for at in range(1, len(self.delimiter)))
+        return (_OverlapDecoder if overlaps else Cutter)(self, self.delimiter, limit)
 
     def encode(self, messages: Sequence[bytes]) -> bytes:
+        if type(messages) is Messages and messages.framing == self:
+            return messages.wire
         wire = b"".join([message + self.delimiter for message in messages])
         # Also finds a message whose end and the delimiter together hold an earlier delimiter ("ab" before "ba").
         if wire.split(self.delimiter)[:-1] != list(messages):
             raise ValueError(f"a message cannot contain its delimiter {self.delimiter!r}")
         return wire
 
+    def split(self, wire: bytes) -> list[bytes]:
+        messages = wire.split(self.delimiter)
+        if not messages[-1]:
+            messages.pop()
+        return messages
 
-class _DelimitedDecoder(Decoder[bytes]):
-    """Cuts a stream at a delimiter, and keeps at most one message's bytes between pieces."""
+    def count(self, wire: bytes) -> int:
+        return count_ends(wire, self.delimiter) if len(self.delimiter) == 1 else wire.count(self.delimiter)
 
-    __slots__ = ("_delimiter", "_limit", "_partial")
 
-    def __init__(self, delimiter: bytes, limit: int) -> None:
-        self._delimiter = delimiter
-        self._limit = limit
-        self._partial = bytearray()
+class _OverlapDecoder(Cutter[bytes]):
+    """For a delimiter that can overlap itself, such as "aa": only a search from the left finds the right ones."""
 
-    @property
-    def partial(self) -> bool:
-        return bool(self._partial)
+    __slots__ = ()
 
     def feed(self, data: bytes) -> Sequence[bytes]:
         overlap = len(self._delimiter) - 1
         searched = max(0, len(self._partial) - overlap)
-        self._partial += data
+        if self._partial:
+            self._partial += data
+        else:
+            self._partial = bytearray(data)
         messages: list[bytes] = []
         if self._partial.find(self._delimiter, searched) >= 0:
             *messages, partial = bytes(self._partial).split(self._delimiter)
@@ -67,8 +82,5 @@ class _DelimitedDecoder(Decoder[bytes]):
             raise MessageTooLong(self._limit, messages)
         return messages
 
-    def end(self) -> Sequence[bytes]:
-        # What was let pass as a part of the delimiter was none.
-        if len(self._partial) > self._limit:
-            raise MessageTooLong(self._limit)
-        return [bytes(self._partial)] if self._partial else []
+
+NAMES: Final = {"nul": Named(Delimited(b"\0"), "bytes that end at NUL")}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from ..exceptions import IncompleteMessage, MessageTooLong
-from .base import BytesFraming, Decoder
+from ..values.errors import IncompleteMessage, MessageTooLong
+from .base import BytesFraming, Decoder, Named
+from .messages import Messages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,14 +17,15 @@ if TYPE_CHECKING:
 class LengthPrefixed(BytesFraming):
     """Messages of bytes, each after its length as an unsigned number of 1, 2 or 4 bytes.
 
-    A stream that ends within a message is an error; the part is dropped.
+    A stream that ends within a message is an error; the part is dropped. Messages are taken for binary: the server
+    never adds text of its own.
 
     Args:
-        size: how many bytes the length has.
+        size: how many bytes the length takes.
         byteorder: "big" (network order) or "little".
 
     Raises:
-        ValueError: the size or the byte order is none of these.
+        ValueError: another size or byte order.
     """
 
     size: Literal[1, 2, 4] = 4
@@ -39,6 +41,8 @@ class LengthPrefixed(BytesFraming):
         return _LengthPrefixedDecoder(self, limit)
 
     def encode(self, messages: Sequence[bytes]) -> bytes:
+        if type(messages) is Messages and messages.framing == self:
+            return messages.wire
         parts = []
         for message in messages:
             try:
@@ -67,7 +71,7 @@ class _LengthPrefixedDecoder(Decoder[bytes]):
     def feed(self, data: bytes) -> Sequence[bytes]:
         self._partial += data
         needed = self._needed()
-        # Before it has arrived: waiting for it would mean to keep it.
+        # Refused before the message arrives: waiting for it would mean keeping it.
         if needed - self._framing.size > self._limit:
             raise MessageTooLong(self._limit)
         block = bytes(self._partial) if len(self._partial) >= needed else b""
@@ -83,7 +87,8 @@ class _LengthPrefixedDecoder(Decoder[bytes]):
             messages.append(block[start:end])
             at = end
         del self._partial[:at]
-        return messages
+        # To encode a single message again costs no more than to keep its bytes.
+        return Messages(self._framing, block[:at], messages) if len(messages) > 1 else messages
 
     def end(self) -> Sequence[bytes]:
         if self._partial:
@@ -91,8 +96,17 @@ class _LengthPrefixedDecoder(Decoder[bytes]):
         return []
 
     def _needed(self) -> int:
-        """How many bytes the first message takes, its length included, as far as is known."""
+        """How many bytes the first message takes with its length, or the length alone while that is incomplete."""
         size = self._framing.size
         if len(self._partial) < size:
             return size
         return size + int.from_bytes(self._partial[:size], self._framing.byteorder)
+
+
+NAMES: Final = {
+    "length1": Named(LengthPrefixed(1), "bytes after their length in 1 byte"),
+    "length2": Named(LengthPrefixed(2), "bytes after their length in 2 bytes, big-endian"),
+    "length2-le": Named(LengthPrefixed(2, "little"), "bytes after their length in 2 bytes, little-endian"),
+    "length4": Named(LengthPrefixed(4), "bytes after their length in 4 bytes, big-endian"),
+    "length4-le": Named(LengthPrefixed(4, "little"), "bytes after their length in 4 bytes, little-endian"),
+}

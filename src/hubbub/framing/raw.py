@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
-from .base import BytesFraming, Decoder
+from .base import BytesFraming, Decoder, Named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Raw(BytesFraming):
-    """Whatever arrives, as it arrives: a message is what one read of the socket gave.
+    """Whatever arrives, as it arrives: a message is what one read of the socket returned.
 
-    There is no limit to a message's length but that of a read, and pieces may be joined or cut on their way.
+    Only the size of a read limits a message's length. Pieces may be joined or cut on their way, and an empty message
+    is nothing. The stream is taken for binary: the server never adds text of its own.
     """
 
     self_delimiting: ClassVar[bool] = False
@@ -32,3 +33,6 @@ class _RawDecoder(Decoder[bytes]):
 
     def feed(self, data: bytes) -> Sequence[bytes]:
         return [data] if data else []
+
+
+NAMES: Final = {"raw": Named(Raw(), "bytes as they arrive, without bounds of messages")}

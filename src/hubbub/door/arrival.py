@@ -1,0 +1,184 @@
+"""A connection on its way to become a client: what is known of it so far."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic
+
+from ..framing import M
+from ..values.ending import Ending, EndingCode
+from ..values.errors import ConnectionClosed, IncompleteMessage, MessageTooLong
+from ..wire.link import Link, describe
+from ..wire.pulse import Pulse
+
+if TYPE_CHECKING:
+    import asyncio
+    import socket
+    from collections.abc import Callable, Sequence
+
+    from ..framing import Framing
+    from ..values.address import Address
+    from ..values.errors import FramingError
+    from ..values.settings import Settings
+    from .listener import Listener
+
+CODES = {MessageTooLong: EndingCode.TOO_LONG, IncompleteMessage: EndingCode.INCOMPLETE}
+
+
+class Refused(Exception):
+    """A connection may not come in.
+
+    Attributes:
+        ending: why.
+    """
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending)
+        self.ending = ending
+
+
+class Arrival(Generic[M]):
+    """A connection that has been accepted, and is not a client yet. `authenticate` of a listener may talk with it.
+
+    Attributes:
+        listener: where it arrived.
+        connection: its socket, until a transport has it.
+        origin: its address and port, which a trusted proxy may have told.
+        settings: the limits.
+        loop: the event loop.
+        link: its link, once there is one.
+        counted: whether the limits count it.
+        ending: why it ended; None as long as it has not.
+    """
+
+    def __init__(
+        self,
+        listener: Listener[M],
+        connection: socket.socket,
+        origin: Address,
+        *,
+        framing: Framing[M],
+        settings: Settings,
+        loop: asyncio.AbstractEventLoop,
+        admit: Callable[[Arrival[M]], Ending | None],
+    ) -> None:
+        self.listener = listener
+        self.connection = connection
+        self.origin = origin
+        self.framing = framing
+        self.settings = settings
+        self.loop = loop
+        self.counted = False
+        self.ending: Ending | None = None
+        self.link: Link[M] = Link(self, framing, settings, loop)
+        self._admit = admit
+        self._space = Pulse()
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def name(self) -> str:
+        """Its address and port, as in "127.0.0.1:54052"; `str` gives it too."""
+        return str(self.origin)
+
+    @property
+    def address(self) -> str:
+        """Its IP address; "unix" where it came through a Unix socket."""
+        return self.origin.host
+
+    @property
+    def certificate_name(self) -> str | None:
+        """The name in the certificate that it has shown and that was verified; None without such a certificate."""
+        return self.link.certificate_name
+
+    async def receive(self) -> M:
+        """Its next message. It may be cancelled, and then loses nothing.
+
+        Raises:
+            ConnectionClosed: it sends no more.
+            RuntimeError: another task is receiving from it.
+        """
+        message = await self.link.receive()
+        if message is None:
+            raise ConnectionClosed(self.name, self.ending)
+        return message
+
+    async def send(self, message: M) -> None:
+        """Send it a message. It waits while its socket takes none. If it is cancelled, nothing is sent.
+
+        Raises:
+            ConnectionClosed: it is gone.
+            ValueError: the framing cannot carry the message.
+            TypeError: the message is not of the framing's type.
+        """
+        wire = self.framing.encode((message,))
+        while not self.link.writable and self.ending is None:
+            await self._space.wait()
+        if self.ending is not None:
+            raise ConnectionClosed(self.name, self.ending)
+        self.link.transport.write(wire)
+
+    def close(self, reason: str = "closed by the server") -> None:
+        """Turn it away; `reason` is for the record and is not sent."""
+        self.end(Ending(EndingCode.CLOSED, reason))
+
+    # What its steps do.
+
+    def identify(self, origin: Address | None) -> None:
+        """A proxy has said whose connection it is, or that it is its own.
+
+        Raises:
+            Refused: it may not come in.
+        """
+        if origin is not None:
+            self.origin = origin
+        if ending := self._admit(self):
+            raise Refused(ending)
+
+    def end(self, ending: Ending) -> None:
+        """Note why it ended; the first ending counts."""
+        if self.ending is None:
+            self.ending = ending
+        self._space.fire()
+
+    def see_off(self, ending: Ending) -> None:
+        """End the connection, and tell it why, if there is a way to."""
+        told = self.ending is None
+        self.end(ending)
+        link = self.link
+        if link.lost:
+            return
+        if told and link.writable and (words := self.framing.encode_text(ending.reason)):
+            link.transport.write(words)
+        link.finish()
+
+    # What the link tells.
+
+    def on_paused(self) -> None:
+        """`send` looks at `writable`."""
+
+    def on_resumed(self) -> None:
+        self._space.fire()
+
+    def on_received(self, messages: Sequence[M]) -> None:
+        """They may be a secret, and are told to nobody else."""
+
+    def on_slowed(self) -> None:
+        """There is no throttle yet."""
+
+    def on_replies(self, replies: bytes) -> None:
+        # A peer that answers nothing it is asked, and asks on, is owed nothing.
+        if self.link.writable:
+            self.link.transport.write(replies)
+
+    def on_failed(self, error: FramingError) -> None:
+        ending = Ending(CODES.get(type(error), EndingCode.MALFORMED), error.reason)
+        if self.link.writable and (words := self.framing.encode_text(ending.reason)):
+            self.link.transport.write(words)
+        self.end(ending)
+
+    def on_closed(self, error: Exception | None) -> None:
+        if error is None or self.link.at_end:
+            self.end(Ending(EndingCode.LEFT, "the client closed the connection"))
+        else:
+            self.end(Ending(EndingCode.LOST, describe(error)))

@@ -1,0 +1,146 @@
+"""All connections of a server that are not clients yet, and how many there may be of both."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Generic
+
+from ..framing import M
+from ..values.address import Address
+from ..values.ending import Ending, EndingCode
+from .acceptor import turn_away
+from .arrival import Arrival, Refused
+from .limits import Limits, Source
+from .steps import introduce, open_plain
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Coroutine
+
+    from ..framing import Framing
+    from ..values.settings import Settings
+    from .listener import Listener
+
+_SHUTDOWN = Ending(EndingCode.SHUTDOWN, "the server closed")
+
+
+class Arrivals(Generic[M]):
+    """Takes what acceptors give it, or refuses it.
+
+    Args:
+        framing: that of listeners which have none of their own.
+        settings: the limits.
+        serve: serves a connection, in a task of its own; see `open`.
+        refused: is told who was not let in, and why.
+
+    Attributes:
+        accepted: how many connections there have been.
+    """
+
+    def __init__(
+        self,
+        framing: Framing[M],
+        settings: Settings,
+        serve: Callable[[Arrival[M]], Coroutine[Any, Any, None]],
+        refused: Callable[[Address, Ending], None],
+    ) -> None:
+        self.accepted = 0
+        self._framing = framing
+        self._settings = settings
+        self._serve = serve
+        self._refused = refused
+        self._limits = Limits(settings)
+        self._tasks: dict[Arrival[M], asyncio.Task[None]] = {}
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """The tasks that serve them."""
+        return list(self._tasks.values())
+
+    def take(self, connection: socket.socket, peername: Any, listener: Listener[M]) -> None:
+        """Serve a connection that was just accepted, or refuse it."""
+        self.accepted += 1
+        origin = self._address_of(peername)
+        if ending := self._limits.refusal_to_all():
+            self._turn_away(connection, origin, listener, ending)
+            return
+        loop = asyncio.get_running_loop()
+        framing = listener.framing or self._framing
+        arrival = Arrival(
+            listener, connection, origin, framing=framing, settings=self._settings, loop=loop, admit=self._admit
+        )
+        if origin.host not in listener.proxies and (ending := self._admit(arrival)):
+            self._turn_away(connection, origin, listener, ending)
+            return
+        self._limits.total += 1
+        self._tasks[arrival] = loop.create_task(self._serve(arrival), name="hubbub client")
+
+    def refuse(self, connection: socket.socket, peername: Any, listener: Listener[M], ending: Ending) -> None:
+        """Close a connection that was just accepted, and say why."""
+        self.accepted += 1
+        self._turn_away(connection, self._address_of(peername), listener, ending)
+
+    async def open(self, arrival: Arrival[M]) -> bool:
+        """Have a connection do what its listener asks for; whether it may be a client. Otherwise it has ended."""
+        try:
+            if arrival.listener.introduces:
+                await introduce(arrival)
+            else:
+                await open_plain(arrival)
+        except Refused as refused:
+            self._refused(arrival.origin, refused.ending)
+            try:
+                arrival.see_off(refused.ending)
+                await arrival.link.wait_closed()
+            finally:
+                self._forget(arrival)
+            return False
+        except asyncio.CancelledError:
+            self._refused(arrival.origin, _SHUTDOWN)
+            self._forget(arrival)
+            raise
+        return True
+
+    def leave(self, arrival: Arrival[M]) -> asyncio.Task[None]:
+        """An arrival has become a client, for which `release` is called at its end; its task."""
+        return self._tasks.pop(arrival)
+
+    def release(self, host: str, *, counted: bool = True) -> None:
+        """A connection from there has ended; `counted` says whether it counted for its address."""
+        self._limits.total -= 1
+        if counted and (source := Source.of(host)):
+            self._limits.release(source)
+
+    def forget_bursts(self, now: float) -> None:
+        """Forget the addresses whose burst of connections is whole again."""
+        self._limits.forget(now)
+
+    def cancel(self) -> None:
+        """Let nobody in any more."""
+        for task in self._tasks.values():
+            task.cancel()
+
+    def _admit(self, arrival: Arrival[M]) -> Ending | None:
+        """Why a connection may not come in from its address; None if it may, and then it counts."""
+        host = arrival.origin.host
+        if ending := arrival.listener.access.refusal(host):
+            return ending
+        if (source := Source.of(host)) and (ending := self._limits.refusal(source, arrival.loop.time())):
+            return ending
+        arrival.counted = True
+        return None
+
+    def _turn_away(self, connection: socket.socket, origin: Address, listener: Listener[M], ending: Ending) -> None:
+        framing = listener.framing or self._framing
+        turn_away(connection, b"" if listener.tls else framing.encode_text(ending.reason))
+        self._refused(origin, ending)
+
+    def _forget(self, arrival: Arrival[M]) -> None:
+        self._tasks.pop(arrival, None)
+        if not arrival.link.lost:
+            arrival.link.abort()
+        self.release(arrival.origin.host, counted=arrival.counted)
+
+    def _address_of(self, peername: Any) -> Address:
+        # The other end of a Unix socket has no name.
+        return Address.of(peername) if isinstance(peername, tuple) else Address("unix", self.accepted)

@@ -1,0 +1,76 @@
+"""The telnet filter: takes the negotiation out of a stream of text and refuses what the client offers.
+
+Real telnet clients mix commands into the text. Each starts with the byte IAC (RFC 854). This end supports no options,
+so the filter refuses all that the client asks for or offers (RFC 1143 shows why that alone cannot loop).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+IAC: Final = 0xFF
+DONT: Final = 0xFE
+DO: Final = 0xFD
+WONT: Final = 0xFC
+WILL: Final = 0xFB
+SB: Final = 0xFA
+SE: Final = 0xF0
+
+IAC_BYTE: Final = bytes([IAC])
+
+# One alternative matches at every IAC. At the end of a piece, it may be the beginning of a command.
+_COMMAND: Final = re.compile(
+    rb"\xff(?:(\xff)"
+    # DO and WILL ask for an answer. WONT and DONT state what is true here anyway, and get none.
+    rb"|([\xfb\xfd].)|[\xfc\xfe].|[^\xfa-\xff]"
+    # After an IAC, all but SE belongs to the sub-negotiation; mostly it is an escaped IAC.
+    rb"|\xfa[^\xff]*(?:\xff[^\xf0][^\xff]*)*(?:\xff\xf0|(\xff?\Z))"
+    rb"|([\xfb-\xfe]?\Z))",
+    re.DOTALL,
+)
+
+_REFUSALS: Final = bytes.maketrans(bytes([DO, WILL]), bytes([WONT, DONT]))
+
+
+class TelnetFilter:
+    """Takes the text out of a telnet stream, however the stream is cut into pieces.
+
+    It holds no text back. It remembers at most three bytes: the beginning of a command.
+
+    Attributes:
+        replies: the answers to send to the client. The caller takes them and clears this.
+    """
+
+    __slots__ = ("_begun", "replies")
+
+    def __init__(self) -> None:
+        self._begun = b""
+        self.replies = bytearray()
+
+    def feed(self, data: bytes) -> bytes:
+        """The text in `data`, without commands; an escaped 0xFF is the byte 0xFF."""
+        # A client may send nothing but commands, tens of thousands at once, so no call is made for each of them.
+        parts: list[bytes | None] = _COMMAND.split(self._begun + data)
+        texts, escapes, asked = parts[0::5], parts[1::5], parts[2::5]
+        self._begun = _begun(*parts[-3:-1]) if escapes else b""
+        self.replies += _refusals(b"".join(filter(None, asked)))
+        kept: list[bytes | None] = [None] * (len(texts) + len(escapes))
+        kept[0::2], kept[1::2] = texts, escapes
+        return b"".join(filter(None, kept))
+
+
+def _begun(subnegotiation: bytes | None, command: bytes | None) -> bytes:
+    """The bytes to keep of the last command, if it has not ended."""
+    if subnegotiation is not None:
+        return bytes((IAC, SB)) + subnegotiation
+    return b"" if command is None else IAC_BYTE + command
+
+
+def _refusals(asked: bytes) -> bytes:
+    """The answers to `asked`, pairs of DO or WILL and an option."""
+    refusals = bytearray(len(asked) // 2 * 3)
+    refusals[0::3] = IAC_BYTE * (len(asked) // 2)
+    refusals[1::3] = asked[0::2].translate(_REFUSALS)
+    refusals[2::3] = asked[1::2]
+    return bytes(refusals)

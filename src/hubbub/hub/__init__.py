@@ -1,0 +1,1 @@
+"""Rooms, and the clients that read them."""

@@ -1,0 +1,307 @@
+"""A client: the server's view of one connection."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final, Generic
+
+from ..framing import M
+from ..log.outbox import SPLICE_COST
+from ..values.address import Address
+from ..values.ending import Ending, EndingCode
+from ..values.errors import ConnectionClosed
+from . import policies
+from .reader import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from ..log.cursor import Lag
+    from ..values.position import Position
+    from ..wire.link import Link
+    from .hub import Hub
+    from .ports import Supervisor
+    from .pump import Pump
+    from .room import Room
+
+MOVES_SLICE: Final = 64
+"""Joins and leaves in a row before the event loop turns, however quick they are."""
+
+Handler = Callable[["Client[M]"], Coroutine[Any, Any, None]]
+"""Serves one client."""
+
+
+class Client(Generic[M]):
+    """The server's view of one connection; made when a client connects, and given to the handler.
+
+    Iterating over it gives its messages until it sends no more, or its connection has ended.
+
+    Attributes:
+        server: the server it is connected to.
+        room: the room of the listener where it connected. It is there from the start, and in no other by itself.
+        connected_at: when it connected, in seconds since 1970.
+    """
+
+    __slots__ = ("__weakref__", "_host", "_name", "_port", "_reader", "_state", "connected_at", "room", "server")
+
+    def __init__(
+        self,
+        server: Hub[M],
+        room: Room[M],
+        link: Link[M],
+        address: Address,
+        *,
+        pump: Pump,
+        supervisor: Supervisor,
+    ) -> None:
+        self.server = server
+        self.room = room
+        self.connected_at = time.time()
+        self._host, self._port = address
+        self._name: str | None = None
+        self._state: dict[str, Any] | None = None
+        self._reader = Reader(self, link, pump, supervisor)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"<Client {self.name}{f' ({self.ending})' if self.ending else ''}>"
+
+    def __aiter__(self) -> AsyncIterator[M]:
+        return self
+
+    async def __anext__(self) -> M:
+        # What has been decoded already costs no second coroutine.
+        link = self._reader.link
+        message = link.take_decoded()
+        if message is None and (message := await link.receive()) is None:
+            raise StopAsyncIteration
+        return message
+
+    @property
+    def name(self) -> str:
+        """Its address and port, as in "127.0.0.1:54052"; `str` gives it too."""
+        # Made on first use: an idle client has no need of it.
+        if self._name is None:
+            self._name = str(Address(self._host, self._port))
+        return self._name
+
+    @property
+    def address(self) -> str:
+        """Its IP address, which a trusted proxy may have told; "unix" where it came through a Unix socket."""
+        return self._host
+
+    @property
+    def port(self) -> int:
+        """Its port; through a Unix socket, a number of its own."""
+        return self._port
+
+    @property
+    def certificate_name(self) -> str | None:
+        """The name in the certificate that it has shown and that was verified; None without such a certificate.
+
+        It is the common name of the subject, or the first alternative name where there is none.
+        """
+        return self._reader.link.certificate_name
+
+    @property
+    def token(self) -> int:
+        """The token of its connection: 64 random bits, which no other connection has, here or on another hub."""
+        return self._reader.token
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """A place for what a handler wants to remember of this client; made on first use."""
+        if self._state is None:
+            self._state = {}
+        return self._state
+
+    @property
+    def when_slow(self) -> str | None:
+        """What happens to it once retention has passed it: the name of a policy; None: what the room says.
+
+        Raises:
+            ValueError: when it is set to a name that no policy has.
+        """
+        return self._reader.when_slow
+
+    @when_slow.setter
+    def when_slow(self, name: str | None) -> None:
+        if name is not None:
+            policies.find(name)
+        self._reader.when_slow = name
+
+    @property
+    def messages_received(self) -> int:
+        """How many messages it has sent that were decoded, which is when the handler receives."""
+        return self._reader.link.messages_received
+
+    @property
+    def bytes_received(self) -> int:
+        """The bytes that these came in, with what belongs to no complete message yet."""
+        return self._reader.link.bytes_received
+
+    @property
+    def ending(self) -> Ending | None:
+        """Why the connection ended; None as long as it has not."""
+        return self._reader.ending
+
+    @property
+    def rooms(self) -> frozenset[Room[M]]:
+        """The rooms it is in."""
+        return frozenset(cursor.owner.room for cursor in self._reader.cursors)
+
+    @property
+    def lag(self) -> Lag:
+        """How far it is behind the heads of its rooms' logs, in messages and bytes, over all its rooms.
+
+        What the transport and the kernel hold for it is not counted: that left the log already.
+        """
+        return self._reader.lag
+
+    async def receive(self) -> M:
+        """Its next message. It may be cancelled, and then loses nothing.
+
+        Raises:
+            ConnectionClosed: it sends no more.
+            RuntimeError: another task is receiving from the same client.
+        """
+        message = await self._reader.link.receive()
+        if message is None:
+            raise ConnectionClosed(self.name, self.ending)
+        return message
+
+    def receive_many(self) -> Coroutine[Any, Any, Sequence[M]]:
+        """All its messages that have arrived, at least one; none once it sends no more.
+
+        The way to handle many messages at the price of one. It may be cancelled, and then loses nothing.
+
+        Raises:
+            RuntimeError: another task is receiving from the same client.
+        """
+        # Not `async` itself: where most handlers wait most of the time, that would be a frame more for each client.
+        return self._reader.link.receive_many()
+
+    async def send(self, message: M) -> None:
+        """Send it a private message, which comes behind all that its rooms have now.
+
+        Returns once the message has its place, which may be before it is delivered. It waits while as many private
+        bytes wait for the client as `Settings.outbox_limit` says. If it is cancelled, nothing is sent.
+
+        Raises:
+            ConnectionClosed: the client is gone.
+            ValueError: the framing cannot carry the message.
+            TypeError: the message is not of the framing's type.
+        """
+        await self.send_many((message,))
+
+    async def send_many(self, messages: Sequence[M]) -> None:
+        """Send it private messages as `send` does, at the price of one."""
+        reader = self._reader
+        wire = reader.framing.encode(messages)
+        # As `full` says, but this is for each message.
+        if reader.outbox.private_size + SPLICE_COST * reader.leaving >= reader.link.settings.outbox_limit:
+            await reader.wait_for_space()
+        if reader.ending is not None:
+            raise ConnectionClosed(self.name, reader.ending)
+        if wire:
+            reader.send(wire)
+        else:
+            # A loop that sends nothing is to let others run as well.
+            await asyncio.sleep(0)
+
+    def try_send(self, message: M) -> bool:
+        """Send it a private message as `send` does, but never wait: whether the message was taken.
+
+        For a handler that must not wait for other clients than its own. A client that is gone takes nothing.
+
+        Raises:
+            ValueError: the framing cannot carry the message.
+            TypeError: the message is not of the framing's type.
+        """
+        reader = self._reader
+        wire = reader.framing.encode((message,))
+        if reader.full or reader.ending is not None:
+            return False
+        if wire:
+            reader.send(wire)
+        # A transport that breaks just then ends the client.
+        return reader.ending is None
+
+    async def join(self, room: Room[M] | str, *, since: Position | None = None) -> Room[M]:
+        """Enter a room; the room. To be in it already is no error.
+
+        It waits as `send` does, while too much waits for the client. If it is cancelled, the client has not joined.
+
+        Args:
+            room: the room, of the same server; or its name. A room that does not exist is made, and goes when its last
+                client leaves.
+            since: read from this earlier position of its log on; without it, from now on.
+
+        Raises:
+            PositionLost: the room's log does not hold that position.
+            RoomLimitReached: it would be one room too many.
+            ValueError: it is in the room already, and so cannot join at a position; or the room is another server's, or
+                was closed.
+            ConnectionClosed: the client is gone.
+        """
+        reader = self._reader
+        await self._wait_to_move()
+        if reader.ending is not None:
+            raise ConnectionClosed(self.name, reader.ending)
+        if isinstance(room, str):
+            room = self.server.room(room, keep=False)
+        if room.closed or room.fan_out.pump is not reader.pumped_by:
+            raise ValueError(f"room {room} is not one of this server's rooms, or was closed")
+        if self not in room:
+            try:
+                reader.join(room.fan_out, since)
+            finally:
+                # It may have been made for this client alone.
+                room.close_if_unused()
+        elif since is not None:
+            raise ValueError(f"{self.name} is in room {room} already; leave it first to join at a position")
+        return room
+
+    async def leave(self, room: Room[M]) -> None:
+        """Leave a room: what is broadcast from now on does not reach this client. Not to be in it is no error.
+
+        The client has left at once. Then this waits as `join` does; it may be cancelled.
+        """
+        reader = self._reader
+        if (cursor := room.fan_out.members.get(reader.token)) is not None:
+            reader.leave(cursor)
+        await self._wait_to_move()
+
+    async def close(self, reason: str = "closed by the server") -> None:
+        """End the connection, and wait until it has ended.
+
+        What was broadcast and sent before is delivered, as long as the client takes it (`Settings.patience`).
+        If it is cancelled, the connection ends all the same.
+
+        Args:
+            reason: why, for the record (`ending`). It is not sent to the client.
+        """
+        self._reader.end(Ending(EndingCode.CLOSED, reason), deliver=True)
+        await self._reader.link.wait_closed()
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection has ended, for whatever reason. It may be cancelled.
+
+        A peer that has only ended its stream may still listen, so that this is no end. To notice that it leaves,
+        receive, even where nothing is expected: `async for _ in client: pass`.
+        """
+        await self._reader.link.wait_closed()
+
+    async def _wait_to_move(self) -> None:
+        """Wait while too much waits for the client, and now and then for a turn of the event loop."""
+        reader = self._reader
+        pump = reader.pumped_by
+        pump.moves += 1
+        if reader.full:
+            await reader.wait_for_space()
+        elif pump.moves % MOVES_SLICE == 0:
+            await asyncio.sleep(0)

@@ -1,0 +1,239 @@
+"""The readers of one room: the flush, retention, and what holds senders back.
+
+A cursor is in one of three places:
+
+- *ready*: it has read all that is readable. The flush writes the same bytes to every ready reader of a rendering,
+  without what each is excluded from. A reader that takes nothing just then, or has something else to be sent first,
+  falls behind.
+- *behind*: its reader's outbox reads it, in the reader's own time; see `Stragglers`.
+- *unsettled*: it joined, or left, while something waited for a flush, after which it is placed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias
+
+from ..framing import M
+from ..log.cursor import Cursor
+from ..log.rendering import Rendering
+from ..wire.pulse import Pulse
+from .stragglers import Stragglers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..framing import Framing
+    from ..log.chunk import Chunk
+    from ..log.log import Log
+    from ..values.position import Position
+    from .ports import Member, Place
+    from .pump import Pump
+
+    Seat: TypeAlias = "Cursor[FanOut[Any], Member]"
+
+logger = logging.getLogger("hubbub")
+
+
+class FanOut(Generic[M]):
+    """All cursors on one room's log.
+
+    Args:
+        room: the room.
+        log: its log.
+        pump: flushes it.
+
+    Attributes:
+        room: the room.
+        pump: as above.
+        members: the cursors of those who are in the room, by the token of their connection. One that has left may
+            still have a cursor here, until it has read up to there.
+        flushed: fires after each flush.
+        holding: whether, at the last check, a reader that makes progress lagged by more than half of the retention.
+    """
+
+    def __init__(self, room: Place, log: Log[M], pump: Pump) -> None:
+        self.room = room
+        self.members: dict[int, Seat] = {}
+        self.flushed = Pulse()
+        self.holding = False
+        self._log = log
+        self.pump = pump
+        self._renderings: dict[Framing[M], Rendering[M]] = {}
+        self._stragglers: Stragglers[Seat] = Stragglers()
+        self._unsettled: list[Seat] = []
+        # The flush that is under way: its chunk, and what is still to be written.
+        self._chunk: Chunk | None = None
+        self._todo: list[tuple[Rendering[M], Iterator[Seat]]] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is something to flush, or a flush is under way."""
+        return self._chunk is not None or self._log.pending_size > 0
+
+    def join(self, reader: Member, since: Position | None) -> Seat:
+        """Make a reader a member, from the position `since` or from now on; its cursor.
+
+        Raises:
+            PositionLost: the log does not hold `since`.
+        """
+        log = self._log
+        at = log.mark() if since is None else log.locate(since)
+        clock = self.pump.clock
+        rendering = self.rendering_in(reader.framing)
+        cursor: Seat = Cursor(rendering, reader, at=at, joined=clock.place(), owner=self)
+        if since is not None:
+            # What is sent to it in private from now on comes behind what it is to read first.
+            clock.stamped = True
+        self.members[reader.token] = cursor
+        if self.place(cursor):
+            reader.fall_behind(cursor)
+        return cursor
+
+    def leave(self, cursor: Seat) -> None:
+        """End a membership: the cursor reads what the log has now, and no more."""
+        del self.members[cursor.token]
+        cursor.end = self._log.mark().seq
+        cursor.reader.leaving += 1
+        if cursor.ready:
+            self._unready(cursor)
+            if self.place(cursor):
+                cursor.reader.fall_behind(cursor)
+        self.room.close_if_unused()
+
+    def place(self, cursor: Seat) -> bool:
+        """Note where a cursor stands that is in no place; whether it waits to be read."""
+        log = self._log
+        if cursor.finished:
+            cursor.reader.leaving -= 1
+        elif cursor.waiting:
+            self._stragglers.add(cursor, log.chunk_at(cursor.at))
+            return True
+        elif cursor.end is not None or cursor.at.seq > log.readable.seq:
+            self._unsettled.append(cursor)
+            cursor.reader.unsettled += 1
+        else:
+            cursor.at = log.readable
+            cursor.ready = True
+            cursor.rendering.ready[cursor] = None
+        return False
+
+    def displace(self, cursor: Seat) -> None:
+        """Take a cursor that is behind or adrift from its place: it is read, or its reader has gone."""
+        self._stragglers.remove(cursor)
+
+    def rendering_in(self, framing: Framing[M]) -> Rendering[M]:
+        """How the log looks in a framing."""
+        rendering = self._renderings.get(framing)
+        if rendering is None:
+            rendering = self._renderings[framing] = Rendering(self._log, framing, self.room.settings.notice)
+        return rendering
+
+    def horizon(self, cursor: Seat) -> int:
+        """The tick up to which everything was flushed for the reader at `cursor`."""
+        if cursor.ready and cursor.at.seq < self._log.readable.seq:
+            return self._log.batch_at(cursor.at).tick
+        return self._log.pending_tick
+
+    # The flush.
+
+    def flush_soon(self) -> None:
+        """Flush in the loop's next turn, with all that is broadcast until then."""
+        self.pump.flush_soon(self)
+
+    def flush(self, limit: int) -> int:
+        """Make what is pending readable and write it to at most `limit` ready readers; to how many. Only while `busy`.
+
+        Where more are ready, the next call goes on. Nothing that a reader does can stop it.
+        """
+        if self._chunk is None:
+            self._chunk = self._log.flush()
+            self._todo = [
+                (rendering, iter(list(rendering.ready))) for rendering in self._renderings.values() if rendering.ready
+            ]
+        written = 0
+        while self._todo and written < limit:
+            rendering, cursors = self._todo[-1]
+            some = list(islice(cursors, limit - written))
+            if len(some) < limit - written:
+                self._todo.pop()
+            written += len(some)
+            self._write(self._chunk, rendering, some)
+        if not self._todo:
+            self._finish()
+        return written
+
+    def _write(self, chunk: Chunk, rendering: Rendering[M], cursors: list[Seat]) -> None:
+        data: bytes | None
+        try:
+            data = rendering.data_of(chunk)
+        except Exception:
+            # It does not concern those who are excluded from what is missing. The pump reads for each, and sees.
+            data = None
+        end, excluded = self._log.readable, chunk.excluded
+        for cursor in cursors:
+            # Between two slices a reader may have left.
+            if not cursor.ready:
+                continue
+            reader = cursor.reader
+            if data is None or not reader.direct:
+                self._unready(cursor)
+                self.place(cursor)
+                reader.fall_behind(cursor)
+                continue
+            try:
+                if excluded and cursor.token in excluded:
+                    cursor.at = end
+                    if buffers := chunk.without(rendering.wire_of(chunk), cursor.token):
+                        reader.write(buffers)
+                else:
+                    cursor.at = end
+                    if data:
+                        reader.transport.write(data)
+            except Exception as error:
+                reader.fail(error)
+
+    def _finish(self) -> None:
+        self._chunk = None
+        self._retain()
+        self._settle()
+        self.check_hold()
+        self.flushed.fire()
+
+    def _settle(self) -> None:
+        unsettled, self._unsettled = self._unsettled, []
+        for cursor in unsettled:
+            reader = cursor.reader
+            if reader.dropped:
+                continue
+            reader.unsettled -= 1
+            if self.place(cursor):
+                reader.fall_behind(cursor)
+            reader.settle()
+
+    def _unready(self, cursor: Seat) -> None:
+        cursor.ready = False
+        del cursor.rendering.ready[cursor]
+
+    # Retention, and the hold on senders.
+
+    def check_hold(self, size: int = 0) -> None:
+        """Recompute whether a lagging reader holds back senders that are about to broadcast `size` bytes."""
+        settings = self.room.settings
+        self.holding = False
+        if settings.pace is not None and self._stragglers:
+            head = self._log.head.offset
+            limit = min(head, head + size - settings.retention // 2)
+            since = asyncio.get_running_loop().time() - settings.hold_time
+            self.holding = self._stragglers.hold(limit, since)
+
+    def _retain(self) -> None:
+        if merged := self._log.compact():
+            self._stragglers.merge(*merged)
+        while (chunk := self._log.drop_overdue()) is not None:
+            for cursor in self._stragglers.set_adrift(chunk):
+                # A reader may have several cursors here, and the first may have ended it.
+                if not cursor.reader.dropped:
+                    cursor.reader.overrun(cursor)

@@ -1,0 +1,117 @@
+"""The one place where rooms and readers are served: a slice in each turn of the loop, however much there is to do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from ..log.clock import NEVER, Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..log.cursor import Cursor
+    from .ports import Flushing, Pumped
+
+logger = logging.getLogger("hubbub")
+
+
+class Pump:
+    """Flushes rooms that have something to flush, and pumps readers that have something to read, in the next turn.
+
+    All that is broadcast in a turn, and all that is said to one client in private, leaves together in the next: a
+    system call costs more than many short messages. Rooms take turns where one has too many readers for a slice. A
+    reader is pumped at most once a turn, whatever the number of its rooms.
+
+    Args:
+        slice_size: how many writes make a slice.
+
+    Attributes:
+        clock: orders the messages of all rooms.
+        busy: the rooms that have something to flush.
+        moves: how often a client has joined or left a room.
+        turn: the number of this turn of the loop, as far as anything was delivered in it.
+    """
+
+    def __init__(self, slice_size: int) -> None:
+        self.clock = Clock()
+        self.busy: dict[Flushing, None] = {}
+        self.moves = 0
+        self.turn = 1
+        self._slice_size = slice_size
+        self._rooms: deque[Flushing] = deque()
+        self._readers: deque[Pumped] = deque()
+        self._scheduled = False
+
+    def flush_soon(self, room: Flushing) -> None:
+        """Flush a room in the next turn, with all that is broadcast until then."""
+        if room not in self.busy:
+            self.busy[room] = None
+            self._rooms.append(room)
+            self._schedule()
+
+    def pump_soon(self, reader: Pumped) -> None:
+        """Pump a reader in the next turn, behind the rooms."""
+        if not reader.marked:
+            reader.marked = True
+            self._readers.append(reader)
+            self._schedule()
+
+    def turn_soon(self) -> int:
+        """The number of this turn, which ends although nothing may have to be delivered in the next."""
+        self._schedule()
+        return self.turn
+
+    def horizon(self, token: int, cursors: Sequence[Cursor[Any, Any]]) -> int:
+        """The tick up to which all was flushed for a client with that token, and a cursor in each of its rooms."""
+        busy = self.busy
+        if len(busy) < len(cursors):
+            cursors = [room.members[token] for room in busy if token in room.members]
+        return min((cursor.owner.horizon(cursor) for cursor in cursors if cursor.owner in busy), default=NEVER)
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._run)
+
+    def _run(self) -> None:
+        self._scheduled = False
+        self.turn += 1
+        try:
+            self._flush_rooms()
+            self._pump_readers()
+        finally:
+            # Whatever went wrong, those that wait for their turn have it.
+            if self._rooms or self._readers:
+                self._schedule()
+
+    def _flush_rooms(self) -> None:
+        left = self._slice_size
+        for _ in range(len(self._rooms)):
+            room = self._rooms.popleft()
+            try:
+                left -= 1 + room.flush(left)
+            except Exception:
+                # A fan-out contains what its readers do, so this is a fault of its own; other rooms go on.
+                logger.exception("a flush failed")
+            if room.busy:
+                self._rooms.append(room)
+            else:
+                del self.busy[room]
+            if left <= 0:
+                return
+
+    def _pump_readers(self) -> None:
+        left = self._slice_size
+        # Those that are marked meanwhile have their turn in the next.
+        for _ in range(len(self._readers)):
+            reader = self._readers.popleft()
+            reader.marked = False
+            try:
+                left -= 1 + reader.pump()
+            except Exception as error:
+                reader.fail(error)
+            if left <= 0:
+                return

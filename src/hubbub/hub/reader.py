@@ -1,0 +1,351 @@
+"""A client's connection as the rooms see it: what waits for the client, and the link that takes it."""
+
+from __future__ import annotations
+
+import logging
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final, Generic
+
+from ..framing import M
+from ..log.chunk import CannotTell
+from ..log.clock import NEVER
+from ..log.cursor import Lag
+from ..log.outbox import SPLICE_COST, Outbox
+from ..values.ending import Ending, EndingCode
+from ..values.errors import IncompleteMessage, MessageTooLong
+from ..values.position import new_token
+from ..wire.link import describe
+from ..wire.space import Space
+from . import policies
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..framing import Framing
+    from ..log.chunk import Buffer
+    from ..log.cursor import Cursor
+    from ..values.errors import FramingError
+    from ..values.position import Position
+    from ..wire.link import Link
+    from .fan_out import FanOut
+    from .ports import Supervisor
+    from .pump import Pump
+
+logger = logging.getLogger("hubbub")
+
+PUMP_READS: Final = 256
+"""How often a reader reads its outbox in one turn of the loop."""
+
+PUMP_SIZE: Final = 256 * 1024
+"""About how many bytes a reader is written in one turn of the loop, beside what a flush writes."""
+
+JOIN_SIZE: Final = 64 * 1024
+"""Pieces that are smaller together are joined: a copy then costs less than to write them one by one."""
+
+# Shared, and never appended to.
+_EMPTY: Final[list[Any]] = []
+
+_CODES = {MessageTooLong: EndingCode.TOO_LONG, IncompleteMessage: EndingCode.INCOMPLETE}
+
+
+class Reader(Generic[M]):
+    """Writes a client's outbox to its link, as fast as that takes it, and ends the connection when it must.
+
+    Args:
+        client: the handle that the user has.
+        link: its connection, which tells this reader from now on.
+        pump: pumps it.
+        supervisor: is told what happens.
+
+    Attributes:
+        client: as above.
+        link: as above.
+        token: the token of the connection: 64 random bits.
+        transport: the transport of the link.
+        direct: whether a flush may write to it at once: its transport takes data, and nothing else is to come before.
+        dropped: whether nothing is to be delivered to it any more.
+        ending: why the connection ended; None as long as it has not.
+        outbox: what the client is still to be sent.
+        pumped_by: as `pump` above.
+        cursors: its cursor in each room it is in.
+        leaving: how many rooms it has left and still reads.
+        unsettled: how many of its cursors wait for a flush, and are placed then.
+        marked: see `Pumped`.
+        when_slow: the name of its policy; None: that of the room.
+    """
+
+    __slots__ = (
+        "_sent_in",
+        "_space",
+        "_supervisor",
+        "client",
+        "cursors",
+        "direct",
+        "dropped",
+        "ending",
+        "leaving",
+        "link",
+        "marked",
+        "outbox",
+        "pumped_by",
+        "token",
+        "transport",
+        "unsettled",
+        "when_slow",
+    )
+
+    def __init__(self, client: Any, link: Link[M], pump: Pump, supervisor: Supervisor) -> None:
+        self.client = client
+        self.link = link
+        self.token = new_token()
+        self.transport = link.transport
+        self.direct = link.writable
+        self.ending: Ending | None = None
+        self.outbox = Outbox()
+        # A list of one, mostly: a dict would take 5 % more memory for an idle client.
+        self.cursors: list[Cursor[Any, Any]] = _EMPTY
+        self.leaving = 0
+        self.unsettled = 0
+        self.marked = False
+        self.when_slow: str | None = None
+        self.pumped_by = pump
+        self._supervisor = supervisor
+        self.dropped = False
+        # The turn in which something was sent at once.
+        self._sent_in = 0
+        # Made when somebody first waits: few readers ever need one.
+        self._space: Space | None = None
+
+    @property
+    def framing(self) -> Framing[M]:
+        """How it reads."""
+        return self.link.framing
+
+    @property
+    def moved_at(self) -> float:
+        """When its socket was last seen to take something, on the loop's clock."""
+        return self.link.moved_at
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing waits and no room is read any more."""
+        return self.outbox.idle and not (self.cursors or self.leaving or self.unsettled)
+
+    @property
+    def lag(self) -> Lag:
+        """The lag of all cursors together, those in rooms that it has left too."""
+        left = (cursor for cursor in self.outbox.cursors if cursor.end is not None)
+        lags = [cursor.lag for cursor in chain(self.cursors, left)]
+        return Lag(sum(lag.messages for lag in lags), sum(lag.bytes for lag in lags))
+
+    @property
+    def full(self) -> bool:
+        """Whether those who send to it, or have it join rooms, must wait; not once the connection has ended."""
+        waiting = self.outbox.private_size + SPLICE_COST * self.leaving
+        return waiting >= self.link.settings.outbox_limit and self.ending is None
+
+    async def wait_for_space(self) -> None:
+        """Wait while it is `full`. Those who wait go on in the order in which they came."""
+        self._space = self._space or Space()
+        await self._space.wait(lambda: self.full)
+
+    def send(self, wire: bytes) -> None:
+        """Send private bytes behind all that the rooms have now.
+
+        Where nothing is before them they are written at once. What else is sent in the same turn of the loop leaves
+        together in the next: a system call costs more than many short messages, and so does a peer that wakes for each.
+        """
+        pump = self.pumped_by
+        if self.direct and self._sent_in != pump.turn and not pump.busy:
+            self._sent_in = pump.turn_soon()
+            try:
+                self.transport.write(wire)
+            except Exception as error:
+                self.fail(error)
+        else:
+            self._place(wire)
+
+    def join(self, fan_out: FanOut[M], since: Position | None = None) -> None:
+        """Read a room, from the position `since` or from now on.
+
+        Raises:
+            PositionLost: the room's log does not hold that position.
+        """
+        cursor = fan_out.join(self, since)
+        cursor.index = len(self.cursors)
+        if self.cursors:
+            self.cursors.append(cursor)
+        else:
+            self.cursors = [cursor]
+
+    def leave(self, cursor: Cursor[Any, Any]) -> None:
+        """Leave the room of a cursor, having read what it has now."""
+        last = self.cursors.pop()
+        if last is not cursor:
+            self.cursors[cursor.index] = last
+            last.index = cursor.index
+        cursor.owner.leave(cursor)
+        if not (cursor.finished or self.ending):
+            # What it hears from now on, as from a room of the same name, comes behind what this one still has for it.
+            self._place(b"")
+
+    def pump(self) -> int:
+        """Write until the transport is full, nothing is left that may be written, or enough is written for one turn.
+
+        Returns:
+            How often the outbox was read.
+
+        Raises:
+            CannotTell: the client missed messages, and its framing cannot say so.
+        """
+        link, outbox = self.link, self.outbox
+        buffers: list[Buffer] = []
+        reads = size = 0
+        while link.writable and reads < PUMP_READS and size < PUMP_SIZE:
+            if (cursor := outbox.take_cursor()) is not None:
+                cursor.owner.displace(cursor)
+                more = cursor.read(outbox.tick)
+                if cursor.owner.place(cursor):
+                    outbox.add(cursor)
+                link.moved_at = link.loop.time()
+            elif not (outbox.has_private and (more := outbox.take_private(self._horizon))):
+                break
+            reads += 1
+            buffers += more
+            size += sum(map(len, more))
+        if size:
+            if size <= JOIN_SIZE:
+                link.transport.write(b"".join(buffers))
+            else:
+                link.write(buffers)
+        self.direct = link.writable and outbox.idle and not self.unsettled
+        if reads == PUMP_READS or size >= PUMP_SIZE:
+            self.pumped_by.pump_soon(self)
+        if self._space is not None and not self.full:
+            self._space.tell()
+        if self.ending is not None and self.exhausted:
+            link.finish()
+        return reads
+
+    def write(self, buffers: Sequence[Buffer]) -> None:
+        """Write several pieces; only while the transport takes data."""
+        self.link.write(buffers)
+
+    def fall_behind(self, cursor: Cursor[Any, Any]) -> None:
+        """There is something to read at `cursor`, which no flush has written."""
+        self.direct = False
+        self.outbox.add(cursor)
+        if self.link.writable:
+            self.pumped_by.pump_soon(self)
+
+    def settle(self) -> None:
+        """One of its cursors was placed; what waited for it goes on."""
+        self.pumped_by.pump_soon(self)
+
+    def overrun(self, cursor: Cursor[Any, Any]) -> None:
+        """Retention has passed `cursor`: the policy decides. A client that has ended is cut."""
+        room = cursor.owner.room
+        name = self.when_slow or room.settings.when_slow
+        if self.ending is not None:
+            name = "disconnect"
+        ending = policies.find(name)(cursor, room.name)
+        if ending is not None:
+            self.end(ending, deliver=False)
+
+    def fail(self, error: Exception) -> None:
+        """It cannot be written to: end it."""
+        if not isinstance(error, CannotTell):
+            logger.error("%s cannot be written to", self.client, exc_info=error)
+        self.end(Ending(EndingCode.UNDELIVERABLE, str(error) or type(error).__name__), deliver=False)
+
+    def end(self, ending: Ending, *, deliver: bool) -> None:
+        """End the connection; the first ending is the one that is recorded.
+
+        Args:
+            ending: why.
+            deliver: whether what was broadcast and sent before is still delivered. Otherwise only what the transport
+                already has is, so that the client gets no part of a message.
+        """
+        first = self.ending is None
+        if first:
+            self.ending = ending
+            if not self.link.lost:
+                # From a lost connection all is received that had arrived.
+                self.link.stop_receiving()
+            # It is told of while its lag is known.
+            self._supervisor.ended(self, ending)
+        while self.cursors:
+            self.leave(self.cursors[-1])
+        if not deliver and not self.dropped:
+            self._drop()
+        if not self.link.lost:
+            self.pumped_by.pump_soon(self)
+        if self._space is not None:
+            self._space.tell()
+
+    def dismiss(self, ending: Ending, words: str | None = None) -> None:
+        """End the connection, and tell the client why, in `words` or those of the ending."""
+        if self.ending is None and (wire := self.framing.encode_text(words or ending.reason)):
+            self.send(wire)
+        self.end(ending, deliver=True)
+
+    def end_stalled(self, patience: float) -> None:
+        """End the connection at once: its socket takes nothing."""
+        self.end(Ending(EndingCode.STALLED, f"took nothing for {patience:g} s"), deliver=False)
+        self.link.reset()
+
+    @property
+    def _horizon(self) -> int:
+        """The tick up to which everything was flushed for it."""
+        if self.unsettled:
+            return 0
+        return self.pumped_by.horizon(self.token, self.cursors) if self.pumped_by.busy else NEVER
+
+    def _place(self, wire: bytes) -> None:
+        self.direct = False
+        self.outbox.send(self.pumped_by.clock.place(), wire)
+        self.pumped_by.pump_soon(self)
+
+    def _drop(self) -> None:
+        self.dropped = True
+        for cursor in self.outbox.cursors:
+            cursor.owner.displace(cursor)
+        self.outbox.clear()
+        self.leaving = self.unsettled = 0
+
+    # What the link tells.
+
+    def on_paused(self) -> None:
+        self.direct = False
+        self._supervisor.paused(self)
+
+    def on_resumed(self) -> None:
+        self._supervisor.resumed(self)
+        self.pumped_by.pump_soon(self)
+
+    def on_received(self, messages: Sequence[M]) -> None:
+        if self._supervisor.hears_messages:
+            self._supervisor.received(self.client, messages)
+
+    def on_slowed(self) -> None:
+        self._supervisor.slowed()
+
+    def on_replies(self, replies: bytes) -> None:
+        # A peer that answers nothing it is asked, and asks on, is owed nothing; nor is one that an observer has ended.
+        if not self.full and self.ending is None:
+            self.send(replies)
+
+    def on_failed(self, error: FramingError) -> None:
+        code = _CODES.get(type(error), EndingCode.MALFORMED)
+        if code is EndingCode.INCOMPLETE:
+            self.end(Ending(code, error.reason), deliver=True)
+        else:
+            self.dismiss(Ending(code, error.reason))
+
+    def on_closed(self, error: Exception | None) -> None:
+        if error is None or self.link.at_end:
+            ending = Ending(EndingCode.LEFT, "the client closed the connection")
+        else:
+            ending = Ending(EndingCode.LOST, describe(error))
+        self.end(ending, deliver=False)
+        self._supervisor.closed(self)

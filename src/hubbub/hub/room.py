@@ -1,0 +1,228 @@
+"""A room: a named log and the clients that read it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Final, Generic
+
+from ..framing import M
+from ..log.log import Log
+from ..values.errors import PositionLost, RoomClosed
+from . import policies
+from .fan_out import FanOut
+from .hold import Hold
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+
+    from ..framing import Framing
+    from ..log.log import Entry
+    from ..values.position import Position
+    from ..values.settings import Settings
+    from .ports import Sender
+    from .pump import Pump
+
+HISTORY_SLICE: Final = 512
+"""Messages of a history that are given out before the event loop turns."""
+
+
+class Room(Generic[M]):
+    """A named log and the clients that read it; made by `Server.room`.
+
+    `len(room)` says how many clients are in it, and `client in room` whether one is.
+
+    Attributes:
+        name: its name on the server.
+        framing: how it keeps its messages. Clients whose listener has another framing read them in that one.
+        settings: its own; the server's, if it was made without.
+        keep: whether it stays when its last client leaves.
+        fan_out: its readers; for hubbub's own use.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        framing: Framing[M],
+        settings: Settings,
+        pump: Pump,
+        on_close: Callable[[Room[M]], None],
+        *,
+        keep: bool = True,
+    ) -> None:
+        # Named here, for a fault would show only when a reader is slow.
+        policies.find(settings.when_slow)
+        self.name = name
+        self.framing = framing
+        self.settings = settings
+        self.keep = keep
+        self._closed = False
+        self._on_close = on_close
+        self._chunk_size = settings.chunk_size
+        self._log = Log(framing, settings.retention, pump.clock)
+        self.fan_out = FanOut(self, self._log, pump)
+        self._hold = Hold(self._log, self.fan_out, settings)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"<Room {self.name!r}: {len(self)} clients, head {self.head}>"
+
+    def __len__(self) -> int:
+        return len(self.fan_out.members)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __contains__(self, client: Sender) -> bool:
+        return client.token in self.fan_out.members
+
+    @property
+    def clients(self) -> frozenset[Any]:
+        """The clients that are in the room now: `Client` objects."""
+        return frozenset(cursor.reader.client for cursor in self.fan_out.members.values())
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, and takes no more messages."""
+        return self._closed
+
+    @property
+    def head(self) -> Position:
+        """The position after the newest message."""
+        return self._log.position(self._log.head.seq)
+
+    @property
+    def oldest(self) -> Position:
+        """The position before the oldest message that is retained."""
+        return self._log.position(self._log.oldest.seq)
+
+    def holds(self, position: Position) -> bool:
+        """Whether everything after `position` is still retained."""
+        try:
+            self._log.locate(position)
+        except PositionLost:
+            return False
+        return True
+
+    def history(self, *, since: Position | None = None, last: int | None = None) -> AsyncIterator[Entry[M]]:
+        """The retained messages, from the oldest one on to the head as it is at the call.
+
+        The event loop turns between them, however many there are, and none is lost to retention meanwhile.
+
+        Args:
+            since: only those after this position.
+            last: only the newest ones, so many at most.
+
+        Raises:
+            PositionLost: the log does not hold `since`.
+            ValueError: both are given, or `last` is negative.
+        """
+        log = self._log
+        start = log.oldest.seq
+        if since is not None and last is not None:
+            raise ValueError("history is asked for since a position and for the last messages; give one of the two")
+        if since is not None:
+            start = log.locate(since).seq
+        elif last is not None:
+            if last < 0:
+                raise ValueError(f"last is {last}; it must be at least 0")
+            start = max(start, log.head.seq - last)
+        return self._in_slices(log.entries_since(start))
+
+    async def broadcast(
+        self, message: M, *, exclude: Sender | None = None, sender: Sender | str | None = None
+    ) -> Position:
+        """Send `message` to every client in the room but `exclude`; the position after it.
+
+        Returns once the log has taken it, which is before it is delivered. It waits while the room's senders are held
+        to its pace for a lagging reader (`Settings.pace`), and for a flush when the log's next chunk is full. If it is
+        cancelled while it waits, nothing is sent.
+
+        Args:
+            message: the message.
+            exclude: the client that does not read it.
+            sender: the client that sent it, or the name of code that is no client; see `Entry.sender`. Without it, the
+                excluded client is the sender.
+
+        Raises:
+            RoomClosed: the room was closed.
+            ValueError: the framing cannot carry the message.
+            TypeError: the message is not of the framing's type.
+        """
+        wire = self.framing.encode((message,))
+        if self._closed or self._hold.must_wait(len(wire)):
+            await self._wait_for_turn(len(wire))
+        return self._append(wire, 1, exclude, sender)
+
+    async def broadcast_many(
+        self, messages: Sequence[M], *, exclude: Sender | None = None, sender: Sender | str | None = None
+    ) -> Position:
+        """Send `messages` as `broadcast` does, at the price of one; the position after the last.
+
+        Messages that a client's `receive_many` gave are passed on as they came, without being decoded, where the
+        framings allow it. They stay together, unless they are too many for a chunk. If it is cancelled, those parts are
+        sent that the log has taken.
+
+        Raises:
+            As `broadcast` does.
+        """
+        wire = self.framing.encode(messages)
+        if len(messages) > 1 and (len(wire) > self._chunk_size or not self.framing.self_delimiting):
+            half = len(messages) // 2
+            await self.broadcast_many(messages[:half], exclude=exclude, sender=sender)
+            return await self.broadcast_many(messages[half:], exclude=exclude, sender=sender)
+        if self._closed or self._hold.must_wait(len(wire)):
+            await self._wait_for_turn(len(wire))
+        return self._append(wire, len(messages), exclude, sender)
+
+    def close(self) -> None:
+        """End the room: its clients leave it, and the server forgets it with its log.
+
+        What was broadcast before still reaches them. A room of the same name made later is another room. To close a
+        room twice is no error.
+
+        Raises:
+            ValueError: it is the room of a listener, such as the root room, which lasts as long as the server.
+        """
+        self._on_close(self)
+        self._closed = True
+        self._hold.release()
+        for cursor in list(self.fan_out.members.values()):
+            cursor.reader.leave(cursor)
+
+    def close_if_unused(self) -> None:
+        """End the room, if nobody is in it and it is not to be kept."""
+        if not (self.keep or self.fan_out.members or self._closed):
+            self.close()
+
+    def _append(self, wire: bytes, count: int, exclude: Sender | None, sender: Sender | str | None) -> Position:
+        log = self._log
+        if not wire:
+            # No message, or one of no bytes in a framing without delimiters: nothing that a reader could notice.
+            return log.position(log.head.seq)
+        name, token = "", 0
+        if sender is None:
+            sender = exclude
+        if isinstance(sender, str):
+            name = sender
+        elif sender is not None:
+            name, token = str(sender), sender.token
+        excluded = 0 if exclude is None else exclude.token
+        seq = log.append(wire, count, time=time.time(), sender=name, token=token, excluded=excluded)
+        self._hold.spend(len(wire))
+        self.fan_out.flush_soon()
+        return log.position(seq)
+
+    async def _wait_for_turn(self, size: int) -> None:
+        if not self._closed:
+            await self._hold.wait(size)
+        if self._closed:
+            raise RoomClosed(self.name)
+
+    async def _in_slices(self, entries: Iterator[Entry[M]]) -> AsyncIterator[Entry[M]]:
+        for number, entry in enumerate(entries, start=1):
+            yield entry
+            if number % HISTORY_SLICE == 0:
+                await asyncio.sleep(0)

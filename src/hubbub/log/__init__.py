@@ -1,0 +1,1 @@
+"""What was said in a room, and one reader's place in it. It does no I/O."""

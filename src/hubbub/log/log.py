@@ -1,0 +1,227 @@
+"""The bounded log of a room: append, flush, read from a mark, retain.
+
+Messages are kept in the room's framing only, as the bytes that go to most readers, in chunks of bounded size; single
+messages are found in them again by decoding. What is appended is *pending* until the next flush makes it readable.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple
+
+from ..framing import M
+from ..values.errors import PositionLost
+from ..values.position import Position, new_term
+from .chunk import BATCH_COST, Batch, Chunk, Mark
+from .clock import NEVER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..framing import Framing
+    from .clock import Clock
+
+SMALL_CHUNK: Final = 32 * 1024
+"""A chunk that stays no larger takes in the next one: a quiet room must not be a log of tiny chunks."""
+
+
+class Entry(NamedTuple, Generic[M]):
+    """One message of a log.
+
+    Attributes:
+        position: the place after it: history goes on there.
+        time: when it was broadcast, in seconds since 1970.
+        sender: the name of its sender; "" where the broadcast named none.
+        message: the message.
+    """
+
+    position: Position
+    time: float
+    sender: str
+    message: M
+
+
+class Log(Generic[M]):
+    """The messages of a room, from the oldest retained one to the newest.
+
+    Args:
+        framing: how messages are kept, which is how most readers take them.
+        retention: counted bytes that are kept, the newest chunk always.
+        clock: orders the messages of all rooms of a server.
+
+    A batch counts with its bytes on the wire and `BATCH_COST` more.
+
+    Attributes:
+        framing: as above.
+        clock: as above.
+        readable: the mark before which messages may be read.
+        pending_size: counted bytes that wait for the next flush.
+        pending_appends: in how many pieces they came.
+    """
+
+    def __init__(self, framing: Framing[M], retention: int, clock: Clock) -> None:
+        self.framing = framing
+        self.clock = clock
+        self.readable = Mark(0, 0)
+        self.pending_size = 0
+        self.pending_appends = 0
+        self._term = new_term()
+        # Every term of this log, with the seq it began at. In memory there is one.
+        self._terms = {self._term: 0}
+        # Whether messages that come one after the other can share a batch, and be found in it again.
+        self._joins = framing.self_delimiting
+        self._retention = retention
+        self._chunks: list[Chunk] = []
+        self._pending = Chunk()
+
+    @property
+    def head(self) -> Mark:
+        """The end of the log, as things stand."""
+        return self._pending.end if self._pending.batches else self.readable
+
+    def mark(self) -> Mark:
+        """The end of the log as a place to start or stop at: what is appended next is another batch."""
+        self.clock.place()
+        return self.head
+
+    @property
+    def oldest(self) -> Mark:
+        """Where the retained messages start."""
+        return self._chunks[0].start if self._chunks else self.readable
+
+    def position(self, seq: int) -> Position:
+        """The position of the place after `seq` messages."""
+        return Position(self._term, seq)
+
+    @property
+    def pending_tick(self) -> int:
+        """The tick of the first batch that waits for a flush; NEVER where nothing waits."""
+        return self._pending.batches[0].tick if self._pending.batches else NEVER
+
+    def append(
+        self, wire: bytes, count: int, *, time: float, sender: str = "", token: int = 0, excluded: int = 0
+    ) -> int:
+        """Add `count` messages, encoded as `wire`; how many messages the log has then had.
+
+        Args:
+            wire: the bytes.
+            count: how many messages they carry.
+            time: in seconds since 1970.
+            sender: see `Batch`.
+            token: likewise.
+            excluded: likewise.
+        """
+        pending, clock = self._pending, self.clock
+        batch = pending.batches[-1] if pending.batches else None
+        if (
+            batch is None
+            or batch.tick != clock.now
+            or batch.excluded != excluded
+            or batch.token != token
+            or batch.sender != sender
+            or not self._joins
+        ):
+            start = self.readable if batch is None else batch.end
+            batch = Batch(start, clock.now, time, sender, token, excluded)
+            clock.stamped = True
+            pending.begin(batch)
+            self.pending_size += BATCH_COST
+        pending.add(wire, count)
+        self.pending_size += len(wire)
+        self.pending_appends += 1
+        return batch.start.seq + batch.count
+
+    def flush(self) -> Chunk:
+        """Make what is pending readable, and return it; it stays a chunk of its own until `compact`."""
+        chunk = self._pending
+        if not chunk.batches:
+            return chunk
+        self.readable = self.head
+        self._pending = Chunk()
+        self.pending_size = 0
+        self.pending_appends = 0
+        self._chunks.append(chunk)
+        return chunk
+
+    def compact(self) -> tuple[Chunk, Chunk] | None:
+        """Join the newest chunk to the one before it, if both are small; the two, of which the first is left."""
+        if len(self._chunks) < 2 or not self._fits(*self._chunks[-2:]):
+            return None
+        last = self._chunks.pop()
+        self._chunks[-1].extend(last)
+        return self._chunks[-1], last
+
+    def drop_overdue(self) -> Chunk | None:
+        """Forget the oldest chunk, if retention has passed it; the chunk."""
+        chunks = self._chunks
+        if len(chunks) > 1 and self.readable.offset - chunks[0].start.offset > self._retention:
+            return chunks.pop(0)
+        return None
+
+    def chunk_at(self, mark: Mark) -> Chunk:
+        """The chunk that holds the retained, readable message at `mark`."""
+        return self._chunks[bisect_right(self._chunks, mark.seq, key=_start_seq) - 1]
+
+    def batch_at(self, mark: Mark) -> Batch:
+        """The batch that holds the retained, readable message at `mark`."""
+        batches = self.chunk_at(mark).batches
+        return batches[bisect_right(batches, mark.seq, key=_start_seq) - 1]
+
+    def locate(self, position: Position) -> Mark:
+        """The mark of a position that the log holds, its head included.
+
+        Within a batch its bytes are those of the batch's start.
+
+        Raises:
+            PositionLost: the log does not hold it.
+        """
+        oldest, head = self.oldest, self.mark()
+        if position.term not in self._terms or not oldest.seq <= position.seq <= head.seq:
+            raise PositionLost(position, oldest=self.position(oldest.seq), head=self.position(head.seq))
+        for batch, _ in self.batches_since(position.seq):
+            return Mark(position.seq, batch.start.offset)
+        return head
+
+    def batches_since(self, seq: int) -> Iterator[tuple[Batch, bytes]]:
+        """The batches from the one that holds message `seq` on, the pending ones too, each with its bytes.
+
+        Retention takes none of them away after the call.
+        """
+        return _batches_since(seq, [*self._chunks, self._pending])
+
+    def entries_since(self, seq: int) -> Iterator[Entry[M]]:
+        """The messages from `seq` up to the head, with what is known of each; decoded batch by batch.
+
+        They are those of the moment of the call, however much later they are read.
+        """
+        return self._entries_of(self.batches_since(seq), seq, self.mark().seq)
+
+    def _entries_of(self, batches: Iterator[tuple[Batch, bytes]], seq: int, stop: int) -> Iterator[Entry[M]]:
+        for batch, wire in batches:
+            if batch.start.seq >= stop:
+                return
+            term = self._term
+            messages = self.framing.decoder(len(wire)).feed(wire)
+            for at, message in enumerate(messages, start=batch.start.seq + 1):
+                if at > seq:
+                    yield Entry(Position(term, at), batch.time, batch.sender, message)
+
+    def _fits(self, chunk: Chunk, later: Chunk) -> bool:
+        if chunk.size + later.size > SMALL_CHUNK:
+            return False
+        # Chunks are dropped whole, so that one which counts much would take more with it than retention has passed.
+        return later.end.offset - chunk.start.offset <= self._retention // 8
+
+
+def _batches_since(seq: int, chunks: list[Chunk]) -> Iterator[tuple[Batch, bytes]]:
+    for chunk in chunks:
+        if chunk.batches and seq < chunk.end.seq:
+            # Meanwhile the chunk may take in the next one, which is among `chunks` too.
+            for index, batch in enumerate(chunk.batches):
+                if seq < batch.end.seq:
+                    yield batch, chunk.bytes_of(index)
+                    seq = batch.end.seq
+
+
+def _start_seq(run: Batch | Chunk) -> int:
+    return run.start.seq

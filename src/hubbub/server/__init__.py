@@ -1,0 +1,1 @@
+"""The server: its life, its sessions, their deadlines, and how to watch it."""

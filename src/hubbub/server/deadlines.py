@@ -1,0 +1,67 @@
+"""The ends of waiting: clients that take nothing, do not end a message, or say nothing for too long."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Generic
+
+from ..framing import M
+from ..values.ending import Ending, EndingCode
+from ..wire.periodic import Periodic
+from .unchanged import Unchanged
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+    from ..hub.reader import Reader
+    from ..values.settings import Settings
+
+
+class Deadlines(Generic[M]):
+    """Ends clients that have run out of time.
+
+    Args:
+        settings: the times.
+        readers: everybody, as it changes.
+        paused: those of them whose transport has not taken all it was given.
+    """
+
+    def __init__(self, settings: Settings, readers: AbstractSet[Reader[M]], paused: AbstractSet[Reader[M]]) -> None:
+        self._patience = settings.patience
+        self._readers = readers
+        self._paused = paused
+        self._unfinished: Unchanged[Reader[M]] = Unchanged(settings.message_time)
+        self._idle: Unchanged[Reader[M]] = Unchanged(settings.idle_time or inf)
+        self._periodics = [
+            Periodic(min(1.0, self._patience / 4), self._end_stalled),
+            # These look at everybody, and so not as often.
+            Periodic(self._unfinished.time / 8, self._end_unfinished),
+        ]
+        if settings.idle_time is not None:
+            self._periodics.append(Periodic(settings.idle_time / 8, self._end_idle))
+
+    def start(self) -> None:
+        """Look from now on."""
+        for repeat in self._periodics:
+            repeat.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        for repeat in self._periodics:
+            repeat.stop()
+
+    def _end_stalled(self, now: float) -> None:
+        since = now - self._patience
+        for reader in [reader for reader in self._paused if reader.link.see_progress() < since]:
+            reader.end_stalled(self._patience)
+
+    def _end_unfinished(self, now: float) -> None:
+        links = [(reader, reader.link) for reader in self._readers]
+        begun = [(reader, link.messages_received) for reader, link in links if link.in_message and link.awaited]
+        for reader in self._unfinished.look(begun, now):
+            reader.dismiss(Ending(EndingCode.UNFINISHED, f"message not complete within {self._unfinished.time:g} s"))
+
+    def _end_idle(self, now: float) -> None:
+        heard = [(reader, reader.link.bytes_received) for reader in self._readers if reader.link.awaited]
+        for reader in self._idle.look(heard, now):
+            reader.dismiss(Ending(EndingCode.IDLE, f"nothing said for {self._idle.time:g} s"))

@@ -1,0 +1,76 @@
+"""Watching a server: what it tells, and the figures it keeps."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec
+
+from ..framing import M
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ..hub.client import Client
+    from ..values.address import Address
+    from ..values.ending import Ending, EndingCode
+
+logger = logging.getLogger("hubbub")
+
+P = ParamSpec("P")
+
+
+class Observer(Generic[M]):
+    """Is told what happens in a server; derive from it and override what you want to know.
+
+    What is given as `server` is the `Server`. The methods run in the event loop, between everything else: they must be
+    quick. What they raise is logged.
+    """
+
+    def started(self, server: Any) -> None:
+        """The server listens; `server.addresses` says where."""
+
+    def connected(self, client: Client[M]) -> None:
+        """A client has connected, and was let in; its handler has not started yet."""
+
+    def refused(self, address: Address, ending: Ending) -> None:
+        """A connection from `address` was not let in; `ending` says why."""
+
+    def received(self, client: Client[M], messages: Sequence[M]) -> None:
+        """These messages of a client are about to be given to its handler."""
+
+    def ended(self, client: Client[M]) -> None:
+        """A client has ended; `client.ending` says why."""
+
+    def closing(self, server: Any) -> None:
+        """The server accepts nobody any more, and delivers what was broadcast before."""
+
+    def closed(self, server: Any) -> None:
+        """The server has closed: no connection is left."""
+
+
+def tell(method: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Call a method of an observer, which must not be able to stop a flush or a connection half-way."""
+    try:
+        method(*args, **kwargs)
+    except Exception:
+        logger.exception("an observer raised")
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """A server's figures at one moment.
+
+    Attributes:
+        clients: how many are connected.
+        rooms: how many rooms there are.
+        accepted: connections since the start, those that were not let in too.
+        endings: how many of them ended, by code.
+        slowed: how often a client was read no faster than `message_rate` and `byte_rate` allow.
+    """
+
+    clients: int
+    rooms: int
+    accepted: int
+    endings: Mapping[EndingCode, int]
+    slowed: int

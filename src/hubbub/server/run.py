@@ -1,0 +1,118 @@
+"""Running a server as a whole program: the event loop, the signals and the drain."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from importlib import import_module, util
+from typing import TYPE_CHECKING, Any, overload
+
+from ..values.settings import DEFAULT_HOST, DEFAULT_PORT, Settings
+from .server import Server
+from .summary import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
+
+    from ..door.listener import Listener
+    from ..framing import Framing, M
+    from ..hub.client import Handler
+    from .observation import Observer
+
+logger = logging.getLogger("hubbub")
+
+
+@overload
+def run(
+    handler: Handler[str],
+    host: str = ...,
+    port: int = ...,
+    *,
+    listeners: Sequence[Listener[str]] | None = ...,
+    settings: Settings | None = ...,
+    observer: Observer[str] | None = ...,
+) -> None: ...
+
+
+@overload
+def run(
+    handler: Handler[M],
+    host: str = ...,
+    port: int = ...,
+    *,
+    listeners: Sequence[Listener[M]] | None = ...,
+    framing: Framing[M],
+    settings: Settings | None = ...,
+    observer: Observer[M] | None = ...,
+) -> None: ...
+
+
+def run(
+    handler: Any,
+    host: str = DEFAULT_HOST,
+    port: int = DEFAULT_PORT,
+    *,
+    listeners: Any = None,
+    framing: Any = None,
+    settings: Settings | None = None,
+    observer: Any = None,
+) -> None:
+    """Serve until SIGINT (Ctrl-C) or SIGTERM, then drain and return; a second signal ends the program at once.
+
+    SIGHUP reads certificates, secrets and networks again (`Server.reload`) and logs what has changed; where it means
+    that the program's terminal is gone, it ends the program like SIGTERM. SIGUSR1 logs who is connected and who lags.
+
+    It owns the event loop (uvloop where that is installed) and the signals, so it has to be called in the main thread.
+    The arguments are those of `Server`.
+
+    Raises:
+        ListenError: the server cannot listen there.
+        TypeError: the handler is not a coroutine function.
+        KeyboardInterrupt: SIGINT came while the server was draining.
+    """
+    server = Server(handler, host, port, listeners=listeners, framing=framing, settings=settings, observer=observer)
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        for task in runner.run(_serve(server)):
+            # It swallows its cancellation, as was logged, and the runner would wait for it for ever. (The name has an
+            # underscore, and a place in asyncio's documentation: "Extending".)
+            asyncio._unregister_task(task)
+
+
+async def _serve(server: Server[Any]) -> AbstractSet[asyncio.Task[Any]]:
+    """Serve to the end; the handlers that do not end."""
+    loop = asyncio.get_running_loop()
+    closing: list[asyncio.Task[None]] = []
+
+    def close() -> None:
+        for number in endings:
+            # The next one has its usual effect.
+            loop.remove_signal_handler(number)
+        closing.append(loop.create_task(server.close()))
+
+    def hang_up() -> None:
+        if on_terminal and not os.isatty(0):
+            close()
+        else:
+            _log(server.reload() or ["nothing has changed"])
+
+    on_terminal = os.isatty(0)
+    endings = (signal.SIGINT, signal.SIGTERM)
+    for number in endings:
+        loop.add_signal_handler(number, close)
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
+    loop.add_signal_handler(signal.SIGUSR1, lambda: _log(describe(server)))
+    await server.serve_forever()
+    return server._sessions.left_over
+
+
+def _log(lines: Sequence[str]) -> None:
+    for line in lines:
+        logger.info("%s", line)
+
+
+def loop_factory() -> Any:
+    """What makes event loops: uvloop where it is installed; None: asyncio itself."""
+    return import_module("uvloop").new_event_loop if util.find_spec("uvloop") else None

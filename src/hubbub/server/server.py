@@ -1,0 +1,260 @@
+"""The server: its listeners, its clients and rooms, and its life from start to close."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, overload
+
+from ..door.acceptor import Acceptor, Reserve
+from ..door.bind import bind
+from ..door.listener import Listener
+from ..door.secret import SharedSecret
+from ..framing import Lines, M, check_framing
+from ..hub.hub import Hub, check_type
+from ..values.address import Address
+from ..values.settings import DEFAULT_HOST, DEFAULT_PORT, Settings
+from ..wire.pulse import Pulse
+from .observation import Observer, Statistics, tell
+from .sessions import Sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from ..framing import Framing
+    from ..hub.client import Client, Handler
+
+
+class _State(Enum):
+    NEW = auto()
+    STARTED = auto()
+    CLOSING = auto()
+    CLOSED = auto()
+
+
+class Server(Hub[M]):
+    """Accepts clients and runs a handler for each.
+
+    As an async context manager it is started on entry and closed on exit.
+
+    Args:
+        handler: a coroutine function, or an object that can be called as one. It is called once for each client. When
+            it returns, its client's connection is flushed and closed. When it raises, the traceback is logged, and that
+            client alone ends.
+        host: the address or name to listen on. A name may stand for several addresses; "" means all of this machine,
+            "::" all of them through one dual-stack socket.
+        port: 0 lets the system choose one, the same for all addresses.
+        listeners: where to listen, instead of at `host` and `port`, and what is asked of those who connect there.
+        framing: how messages are cut from the stream and put into it; `Lines()` if not given.
+        settings: defaults and limits.
+        observer: is told what happens.
+
+    Raises:
+        TypeError: the handler is not a coroutine function; or a framing is none, or is not hashable.
+        ValueError: the port is out of range; a framing cannot carry the notice of the settings; that of a listener is
+            for another type of messages, or has no ends of messages and a secret; or a descriptor is named twice.
+        RoomLimitReached: the listeners have more rooms than there may be.
+
+    Attributes:
+        framing: how messages are cut from the stream and put into it.
+        settings: defaults and limits.
+        listeners: where it listens.
+        root: the room of every listener that names none.
+    """
+
+    @overload
+    def __init__(
+        self: Server[str],
+        handler: Handler[str],
+        host: str = ...,
+        port: int = ...,
+        *,
+        listeners: Sequence[Listener[str]] | None = ...,
+        settings: Settings | None = ...,
+        observer: Observer[str] | None = ...,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        handler: Handler[M],
+        host: str = ...,
+        port: int = ...,
+        *,
+        listeners: Sequence[Listener[M]] | None = ...,
+        framing: Framing[M],
+        settings: Settings | None = ...,
+        observer: Observer[M] | None = ...,
+    ) -> None: ...
+
+    def __init__(
+        self,
+        handler: Any,
+        host: str = DEFAULT_HOST,
+        port: int = DEFAULT_PORT,
+        *,
+        listeners: Any = None,
+        framing: Any = None,
+        settings: Settings | None = None,
+        observer: Any = None,
+    ) -> None:
+        if not (inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)):
+            raise TypeError(f"the handler {handler!r} is not a coroutine function: define it with 'async def'")
+        chosen: Any = framing if framing is not None else Lines()
+        check_framing(chosen)
+        self.listeners: tuple[Listener[M], ...] = (
+            (Listener(endpoint=Address(host, port)),) if listeners is None else tuple(listeners)
+        )
+        framings = [chosen if listener.framing is None else listener.framing for listener in self.listeners]
+        for listener, own in zip(self.listeners, framings, strict=True):
+            check_type(own, chosen)
+            if isinstance(listener.authenticate, SharedSecret) and not own.self_delimiting:
+                raise ValueError(f"a secret is a message, and {own} has no ends of messages")
+        super().__init__(chosen, settings or Settings(), framings)
+        for listener in self.listeners:
+            self.place(listener.room)
+        self._observer: Observer[M] = observer or Observer()
+        descriptors = [listener.endpoint for listener in self.listeners if isinstance(listener.endpoint, int)]
+        if len(set(descriptors)) < len(descriptors):
+            raise ValueError(f"of the descriptors {descriptors} one is named twice")
+        self._sessions: Sessions[M] = Sessions(self, self._pump, handler, self._observer)
+        self._reserve = Reserve()
+        self._acceptors: list[Acceptor[M]] = []
+        self._addresses: tuple[Address, ...] = ()
+        self._state = _State.NEW
+        self._starting = asyncio.Lock()
+        self._closing: asyncio.Task[None] | None = None
+        self._closed = Pulse()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def observer(self) -> Observer[M]:
+        """What is told what happens."""
+        return self._observer
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Where it listens; nowhere before `start`."""
+        return self._addresses
+
+    @property
+    def clients(self) -> frozenset[Client[M]]:
+        """Who is connected now."""
+        return self._sessions.clients
+
+    def statistics(self) -> Statistics:
+        """The figures of this moment."""
+        sessions = self._sessions
+        accepted, endings = sessions.arrivals.accepted, dict(sessions.endings)
+        return Statistics(len(sessions.clients), len(self._rooms), accepted, endings, sessions.slowed_count)
+
+    async def start(self) -> None:
+        """Listen. On return, clients can connect, and `addresses` says where.
+
+        Raises:
+            ListenError: that is not possible; the error says why.
+            RuntimeError: it was started before; make another server.
+        """
+        if self._state is not _State.NEW:
+            raise RuntimeError("the server was started before; make another one")
+        self._state = _State.STARTED
+        async with self._starting:
+            await self._listen()
+        self._sessions.start()
+        tell(self._observer.started, self)
+
+    async def serve_forever(self) -> None:
+        """Serve until the server is closed; start it first, if need be. If it is cancelled, the server closes."""
+        if self._state is _State.NEW:
+            await self.start()
+        try:
+            if self._state is not _State.CLOSED:
+                await self._closed.wait()
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Stop accepting, deliver what was broadcast before, end all connections, and wait for all handlers.
+
+        It takes at most `Settings.drain_time` and twice what handlers may take to end (`Settings.cancel_time`): once
+        they are left to finish, then they are cancelled. To close a server twice is no error: the second call waits for
+        the first. If the first call is cancelled, the rest is ended at once; a handler that is cancelled because the
+        server closes does not stop that.
+        """
+        if self._state is _State.CLOSED:
+            return
+        if self._closing is None:
+            # In a task of its own: a handler may close its server, itself or through a task that it waits for, and is
+            # cancelled with the others.
+            self._state = _State.CLOSING
+            self._closing = asyncio.create_task(self._close(asyncio.current_task()))
+            try:
+                await asyncio.shield(self._closing)
+            except asyncio.CancelledError:
+                self._sessions.hurry()
+                raise
+        else:
+            await asyncio.shield(self._closing)
+
+    def reload(self) -> list[str]:
+        """Read again what listeners have from files: certificates, secrets, networks. Connections stay as they are.
+
+        Returns:
+            What has changed, and what could not be read: there the old holds. One line each.
+        """
+        # Listeners may share a certificate.
+        files = {id(part): part for listener in self.listeners for part in listener.files}
+        changes: list[str] = []
+        for part in files.values():
+            try:
+                change = part.reload()
+            except (OSError, ValueError) as error:
+                change = f"{error}; what was read before holds"
+            if change is not None:
+                changes.append(change)
+        return changes
+
+    async def _listen(self) -> None:
+        try:
+            for listener in self.listeners:
+                for listening in await bind(listener, self.settings):
+                    acceptor = Acceptor(listening, listener, self._sessions.arrivals, self._reserve, self.settings)
+                    self._acceptors.append(acceptor)
+            self._addresses = tuple(Address.of(acceptor.listening.getsockname()) for acceptor in self._acceptors)
+            for acceptor in self._acceptors:
+                acceptor.start()
+        except BaseException:
+            # It cannot listen, or was cancelled. Nobody will close a server that has not started.
+            self._stop_listening()
+            raise
+
+    def _stop_listening(self) -> None:
+        for acceptor in self._acceptors:
+            acceptor.stop()
+            acceptor.close()
+        self._reserve.give_up()
+
+    async def _close(self, caller: asyncio.Task[Any] | None) -> None:
+        try:
+            # 1. Nobody new, not even from a start that is still under way.
+            async with self._starting:
+                pass
+            self._stop_listening()
+            tell(self._observer.closing, self)
+            # 2. All clients have what was broadcast, and go; then the handlers that are left.
+            await self._sessions.close(caller)
+        finally:
+            self._state = _State.CLOSED
+            self._closed.fire()
+        tell(self._observer.closed, self)

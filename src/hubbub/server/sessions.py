@@ -1,0 +1,282 @@
+"""Every connection of a server and the task that serves it, from its start to the end of its handler."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final, Generic
+
+from ..door.arrivals import Arrivals
+from ..framing import M
+from ..hub.client import Client, Handler
+from ..values.ending import Ending, EndingCode
+from ..values.pace import Throttle
+from ..wire.periodic import Periodic
+from ..wire.pulse import Pulse
+from .deadlines import Deadlines
+from .failures import LEFT, ending_of
+from .observation import Observer, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..door.arrival import Arrival
+    from ..hub.hub import Hub
+    from ..hub.pump import Pump
+    from ..hub.reader import Reader
+    from ..values.address import Address
+
+logger = logging.getLogger("hubbub")
+
+OPENING_TURNS: Final = 4
+"""Turns of the event loop until an accepted connection is open, of which nothing is asked."""
+
+FORGET_INTERVAL: Final = 1.0
+"""Seconds between two looks for addresses whose burst of connections is whole again."""
+
+_FINISHED = Ending(EndingCode.FINISHED, "the handler returned")
+_SHUTDOWN = Ending(EndingCode.SHUTDOWN, "the server closed")
+_CANCELLED = Ending(EndingCode.FAILED, "the handler was cancelled")
+
+
+class Sessions(Generic[M]):
+    """The connections of one server.
+
+    Args:
+        server: the server.
+        pump: delivers to its clients.
+        handler: serves a client.
+        observer: is told what happens.
+
+    Attributes:
+        hears_messages: whether the observer wants to know of each message; what nobody hears costs nothing.
+        arrivals: those that are not clients yet.
+        endings: how many have ended, by code.
+        slowed_count: how often a client was held to its rate.
+        left_over: the tasks of handlers that swallowed their cancellation when the server closed.
+    """
+
+    def __init__(self, server: Hub[M], pump: Pump, handler: Handler[M], observer: Observer[M]) -> None:
+        self.endings: Counter[EndingCode] = Counter()
+        self.slowed_count = 0
+        self.left_over: set[asyncio.Task[None]] = set()
+        self.hears_messages = getattr(observer.received, "__func__", None) is not Observer.received
+        self._server = server
+        self._pump = pump
+        self._handler = handler
+        self._observer = observer
+        self._settings = server.settings
+        # The task of each, which may end after its connection has, and the other way round.
+        self._readers: dict[Reader[M], asyncio.Task[None]] = {}
+        self._paused: set[Reader[M]] = set()
+        # Those whose handler has ended, and whose connection has not.
+        self._handled: set[Reader[M]] = set()
+        # The end of the time of each handler whose client has ended.
+        self._graces: dict[Reader[M], asyncio.TimerHandle] = {}
+        self._closing = False
+        self._hurried = False
+        self.arrivals = Arrivals(server.framing, self._settings, self._serve, self._refused)
+        self._connections = 0
+        self._changed = Pulse()
+        self._deadlines = Deadlines(self._settings, self._readers.keys(), self._paused)
+        self._forget_bursts = Periodic(FORGET_INTERVAL, self.arrivals.forget_bursts)
+
+    @property
+    def clients(self) -> frozenset[Client[M]]:
+        """The clients that have not ended."""
+        return frozenset(reader.client for reader in self._readers if reader.ending is None)
+
+    # What a reader tells.
+
+    def received(self, client: Client[M], messages: Sequence[M]) -> None:
+        """A client's messages are about to be given to its handler."""
+        tell(self._observer.received, client, messages)
+
+    def slowed(self) -> None:
+        """A client is held to its rate."""
+        self.slowed_count += 1
+
+    def paused(self, reader: Reader[M]) -> None:
+        """A client's transport has not taken all it was given."""
+        self._paused.add(reader)
+
+    def resumed(self, reader: Reader[M]) -> None:
+        """A client's transport has taken all it was given."""
+        self._paused.discard(reader)
+
+    def ended(self, reader: Reader[M], ending: Ending) -> None:
+        """A client has ended: give its handler some time to end as well."""
+        self.endings[ending.code] += 1
+        if reader not in self._handled and not self._closing:
+            time = self._settings.cancel_time
+            self._graces[reader] = reader.link.loop.call_later(time, self._cancel_handler, reader)
+        slow = ending.code in (EndingCode.SLOW, EndingCode.STALLED)
+        logger.log(logging.WARNING if slow else logging.DEBUG, "%s ended: %s", reader.client, ending)
+        tell(self._observer.ended, reader.client)
+
+    def closed(self, reader: Reader[M]) -> None:
+        """A client's connection is gone."""
+        self._connections -= 1
+        self._paused.discard(reader)
+        self._changed.fire()
+
+    # What the server does.
+
+    def start(self) -> None:
+        """Look from now on who runs out of time."""
+        self._deadlines.start()
+        self._forget_bursts.start()
+
+    async def close(self, caller: asyncio.Task[Any] | None) -> None:
+        """End every client, once it has what was broadcast before or the drain time is over; then every handler.
+
+        Args:
+            caller: a task that waits for this, and is left alone.
+        """
+        start = asyncio.get_running_loop().time()
+        try:
+            # Those who were accepted by then, and of whom nothing is asked, are clients a few turns later.
+            for _ in range(OPENING_TURNS):
+                await asyncio.sleep(0)
+            self.arrivals.cancel()
+            # From now on all handlers have the same time.
+            self._closing = True
+            while self._graces:
+                self._graces.popitem()[1].cancel()
+            await self._part()
+            left = start + self._settings.drain_time - asyncio.get_running_loop().time()
+            await self._wait_until(lambda: self._hurried or not self._connections, max(0.0, left))
+            for reader in self._readers:
+                reader.link.abort()
+            # Their clients have been served: handlers may now finish what they have to do.
+            await self._wait_until(lambda: self._hurried or self._handled_but(caller), self._settings.cancel_time)
+        finally:
+            self._deadlines.stop()
+            self._forget_bursts.stop()
+            for reader in self._readers:
+                reader.link.abort()
+            others = {*self._readers.values(), *self.arrivals.tasks} - {caller}
+            for task in others:
+                task.cancel()
+        if others:
+            await asyncio.wait(others, timeout=self._settings.cancel_time)
+        await self._wait_until(lambda: not self._connections, self._settings.cancel_time)
+        for reader, task in self._readers.items():
+            if task in others:
+                self.left_over.add(task)
+                logger.error("the handler of %s does not end: it swallows its cancellation", reader.client)
+
+    def hurry(self) -> None:
+        """Let a close wait neither for clients nor for handlers to finish."""
+        self._hurried = True
+        self._changed.fire()
+
+    def _handled_but(self, caller: asyncio.Task[Any] | None) -> bool:
+        """Whether all handlers have ended but the one that runs in the task `caller`."""
+        return all(task is caller for reader, task in self._readers.items() if reader not in self._handled)
+
+    async def _part(self) -> None:
+        """End every client, one after the other over the time for that, so that not all come back at once."""
+        farewell, time = self._settings.farewell, self._settings.spread_time
+        readers = list(self._readers)
+        random.shuffle(readers)
+        start = asyncio.get_running_loop().time()
+        for index, reader in enumerate(readers):
+            due = start + time * index / len(readers)
+            if (delay := due - asyncio.get_running_loop().time()) > 0:
+                await self._wait_until(lambda: self._hurried, delay)
+            if farewell is None:
+                reader.end(_SHUTDOWN, deliver=True)
+            else:
+                reader.dismiss(_SHUTDOWN, farewell)
+
+    async def _serve(self, arrival: Arrival[M]) -> None:
+        """Open the connection, run the handler, then end the connection."""
+        if not await self.arrivals.open(arrival):
+            return
+        reader = self._let_in(arrival)
+        # It would be kept for as long as the client stays.
+        del arrival
+        ending = _CANCELLED
+        try:
+            # Before that, an observer may end the client, which takes a task of its own.
+            await asyncio.sleep(0)
+            if reader.ending is None:
+                await self._handler(reader.client)
+            ending = LEFT if reader.link.at_end else _FINISHED
+        except Exception as error:
+            ending = ending_of(error, reader)
+        finally:
+            self._handled.add(reader)
+            if grace := self._graces.pop(reader, None):
+                grace.cancel()
+            self._changed.fire()
+            if ending is _CANCELLED and self._closing:
+                ending = _SHUTDOWN
+            reader.end(ending, deliver=ending not in (_CANCELLED, _SHUTDOWN))
+            try:
+                await reader.link.wait_closed()
+            finally:
+                self._forget(reader)
+
+    def _let_in(self, arrival: Arrival[M]) -> Reader[M]:
+        """Make a client of an arrival."""
+        settings = self._settings
+        link = arrival.link
+        throttle = None
+        if settings.message_rate or settings.byte_rate:
+            throttle = Throttle(settings.message_rate, settings.byte_rate)
+        room = self._server.place(arrival.listener.room)
+        client = Client(self._server, room, link, arrival.origin, pump=self._pump, supervisor=self)
+        reader = client._reader
+        link.hand_to(reader, throttle)
+        self._readers[reader] = self.arrivals.leave(arrival)
+        self._connections += 1
+        if not link.writable:
+            self._paused.add(reader)
+        reader.join(room.fan_out)
+        tell(self._observer.connected, client)
+        if self.hears_messages and (rest := link.decoded()):
+            # They came together with the secret.
+            tell(self._observer.received, client, rest)
+        if arrival.ending is not None:
+            # It broke while it was let in.
+            reader.end(arrival.ending, deliver=False)
+            self.closed(reader)
+        return reader
+
+    def _refused(self, origin: Address, ending: Ending) -> None:
+        self.endings[ending.code] += 1
+        logger.debug("%s was not let in: %s", origin, ending)
+        tell(self._observer.refused, origin, ending)
+
+    def _forget(self, reader: Reader[M]) -> None:
+        self._readers.pop(reader, None)
+        self._handled.discard(reader)
+        if not reader.link.lost:
+            reader.link.abort()
+        self.arrivals.release(reader.client.address)
+        self._changed.fire()
+
+    def _cancel_handler(self, reader: Reader[M]) -> None:
+        del self._graces[reader]
+        time = self._settings.cancel_time
+        logger.warning("the handler of %s is cancelled: its client ended %g s ago", reader.client, time)
+        self._readers[reader].cancel()
+
+    async def _wait_until(self, condition: Callable[[], bool], time: float) -> None:
+        expired = False
+
+        def expire() -> None:
+            nonlocal expired
+            expired = True
+            self._changed.fire()
+
+        timer = asyncio.get_running_loop().call_later(time, expire)
+        try:
+            while not (condition() or expired):
+                await self._changed.wait()
+        finally:
+            timer.cancel()

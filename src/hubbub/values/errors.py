@@ -1,0 +1,154 @@
+"""What hubbub raises.
+
+    HubbubError
+    ├── ListenError             the server cannot listen where it was told to
+    ├── ConnectionClosed        the other side of this connection is gone
+    ├── PositionLost            the log no longer holds that position
+    ├── RoomClosed              the room was closed
+    ├── RoomLimitReached        the server has as many rooms as it may
+    └── FramingError            the peer's bytes are no messages in this framing
+        ├── MessageTooLong      one message is over the limit
+        └── IncompleteMessage   the stream ended within a message
+
+A `FramingError` blames the peer. What the caller itself got wrong (a message that its framing cannot carry, a setting
+out of range) is a `ValueError` or a `TypeError`, as in the rest of Python.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .ending import Ending
+    from .position import Position
+
+__all__ = [
+    "ConnectionClosed",
+    "FramingError",
+    "HubbubError",
+    "IncompleteMessage",
+    "ListenError",
+    "MessageTooLong",
+    "PositionLost",
+    "RoomClosed",
+    "RoomLimitReached",
+]
+
+
+class HubbubError(Exception):
+    """The base of everything hubbub raises on its own account."""
+
+
+class ListenError(HubbubError):
+    """The server cannot listen on `endpoint`. The `OSError` behind it is its `__cause__`.
+
+    Attributes:
+        endpoint: the address and port, as text.
+        reason: what the operating system said.
+    """
+
+    def __init__(self, endpoint: str, reason: str) -> None:
+        super().__init__(endpoint, reason)
+        self.endpoint = endpoint
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot listen on {self.endpoint}: {self.reason}"
+
+
+class ConnectionClosed(HubbubError):
+    """The connection to `peer` has ended, so nothing more can be sent to it or received from it.
+
+    A handler may let it pass: the server takes it for the normal end of that client.
+
+    Attributes:
+        peer: the other side's name.
+        ending: why, where it is known.
+    """
+
+    def __init__(self, peer: str, ending: Ending | None) -> None:
+        super().__init__(peer, ending)
+        self.peer = peer
+        self.ending = ending
+
+    def __str__(self) -> str:
+        return f"the connection to {self.peer} has ended ({self.ending or 'it sends no more'})"
+
+
+class PositionLost(HubbubError):
+    """A room's log does not hold `position`: it is of another life of the log, not retained any more, or ahead of it.
+
+    Attributes:
+        position: the one asked for.
+        oldest: the oldest one to be had.
+        head: the position of the next message.
+    """
+
+    def __init__(self, position: Position, oldest: Position, head: Position) -> None:
+        super().__init__(position, oldest, head)
+        self.position = position
+        self.oldest = oldest
+        self.head = head
+
+    def __str__(self) -> str:
+        return f"the log holds {self.oldest} to {self.head}, not {self.position}"
+
+
+class RoomClosed(HubbubError):
+    """The room `name` was closed, so nobody can be told anything there. A room of that name can be made again."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"room {self.name} was closed"
+
+
+class RoomLimitReached(HubbubError):
+    """A new room would be one more than `limit`. Close one (`Room.close`), or raise `Settings.rooms_limit`."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        super().__init__(name, limit)
+        self.name = name
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"no room {self.name!r}: the server has its {self.limit} rooms; close one or raise rooms_limit"
+
+
+class FramingError(HubbubError):
+    """The peer's bytes are no messages in this framing; nothing after them can be understood.
+
+    Attributes:
+        reason: what is wrong, for the peer to read.
+        messages: the complete messages found before, which still count.
+    """
+
+    def __init__(self, reason: str, messages: Sequence[Any] = ()) -> None:
+        super().__init__(reason, messages)
+        self.reason = reason
+        self.messages = messages
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class MessageTooLong(FramingError):
+    """The peer sends a message of more than `limit` bytes."""
+
+    def __init__(self, limit: int, messages: Sequence[Any] = ()) -> None:
+        super().__init__(f"message longer than {limit} bytes", messages)
+        self.args = (limit, messages)
+        self.limit = limit
+
+
+class IncompleteMessage(FramingError):
+    """The stream ended `missing` bytes before the end of a message."""
+
+    def __init__(self, missing: int) -> None:
+        super().__init__(f"the stream ended {missing} bytes before the end of a message")
+        self.args = (missing,)
+        self.missing = missing

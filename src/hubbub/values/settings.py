@@ -1,0 +1,268 @@
+"""Every default and every limit, in one validated value.
+
+Sizes are bytes as they go over the wire, times are seconds. A signature takes a `Settings`, never single figures.
+
+Each setting is declared once, with its kind, its bounds and its meaning. From that, `Settings` checks itself, and the
+command line makes the options and the keys of its configuration file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from math import inf
+from typing import TYPE_CHECKING, Final, Literal, get_args
+
+from .declaration import COUNT, RATE, SECONDS, SIZE, TEXT, setting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .declaration import Declaration
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+DEFAULT_HOST: Final = "127.0.0.1"
+DEFAULT_PORT: Final = 5000
+
+LARGEST_GULP: Final = MIB
+"""The most that a steady reader's system was seen to take at once: 864 KB, with a receive buffer of 6 MB."""
+
+READ_SIZE: Final = 64 * KIB
+"""The most that is read at once from a TLS connection, from one that is not a client yet, or from a rejected one."""
+
+FIRST_READ_SIZE: Final = KIB
+"""The most that is read at once from a TLS connection that is not a client yet, or encrypted for it. OpenSSL keeps the
+largest buffer that it ever needed, and a thousand such pieces must not take long."""
+
+TLS_PIECE_SIZE: Final = 64 * KIB
+"""How much is encrypted before the socket has taken it."""
+
+TLS_REPLIES_LIMIT: Final = 2 * TLS_PIECE_SIZE
+"""How much may wait for the socket of a TLS connection: a piece, and OpenSSL's own answers to a peer that does not
+read."""
+
+SHED_SLICE: Final = 64
+"""Connections that are rejected at once when descriptors have run out. A rest of `Settings.shed_time` follows."""
+
+WhenSlow = Literal["disconnect", "skip"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The defaults and limits of a server, its rooms and its clients.
+
+    Each room may have its own (see `Server.room`): of those, the first group and `flush_slice` count. The rest is the
+    server's.
+
+    Raises:
+        TypeError: a value is of another type than its setting; the message names the setting.
+        ValueError: a value is out of range; the message names the setting.
+    """
+
+    # What a room keeps, and what its slow readers may do.
+
+    retention: int = setting(
+        16 * MIB, SIZE, "Bytes of its log that a room keeps: how far a reader may fall behind.", minimum=4 * KIB
+    )
+    pace: int | None = setting(
+        8 * MIB,
+        SIZE,
+        "Bytes per second below which senders are never held back for a lagging reader. "
+        "0: senders wait for it as long as it takes.",
+        none="senders never wait",
+        minimum=0,
+    )
+    when_slow: WhenSlow = setting(  # noqa: RUF009 - it makes a field
+        "disconnect",
+        TEXT,
+        "What happens to a reader that falls behind by more than the retention: it is disconnected, or it skips the "
+        "messages that it missed.",
+    )
+    notice: str | None = setting(
+        "[{missed} messages missed]",
+        TEXT,
+        "The message that tells a reader how many messages it skipped.",
+        none="it is not told",
+        placeholder="missed",
+    )
+
+    # One client.
+
+    patience: float = setting(
+        30.0, SECONDS, "Seconds that a reader may take nothing while data waits for it; then it is disconnected."
+    )
+    # At a low pace it is `hold_time`.
+    stall_time: float = setting(
+        0.25, SECONDS, "Seconds after which a reader that takes nothing no longer holds senders back.", option=False
+    )
+    inbox_limit: int = setting(
+        64 * KIB,
+        SIZE,
+        "Received bytes that may wait for a client's handler; then no more are read from its socket.",
+        option=False,
+    )
+    # A `connect` has it too.
+    outbox_limit: int = setting(
+        64 * KIB,
+        SIZE,
+        "Private bytes that may wait for a client; then `send` waits too. Each send counts 256 bytes more.",
+        option=False,
+    )
+    # Besides these bytes, a piece pins at most `outbox_limit`.
+    chunk_limit: int = setting(
+        256 * KIB,
+        SIZE,
+        "Bytes of the largest piece of a log that is written to a transport at once.",
+        minimum=4 * KIB,
+        option=False,
+    )
+    unsent_limit: int = setting(
+        128 * KIB,
+        SIZE,
+        "Bytes that the kernel may hold for a client before it sends them (TCP_NOTSENT_LOWAT, tcp(7)).",
+        option=False,
+    )
+    # Linux takes no more for the next two (MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL).
+    keepalive_time: int = setting(
+        60,
+        COUNT,
+        "Seconds of silence before the kernel asks whether a peer is still there (SO_KEEPALIVE, tcp(7)).",
+        maximum=32767,
+        option=False,
+    )
+    keepalive_interval: int = setting(
+        10,
+        COUNT,
+        "Seconds between two such questions; the third one without an answer ends the connection.",
+        maximum=32767,
+        option=False,
+    )
+
+    # How many clients there may be.
+
+    clients_limit: int | None = setting(
+        10_000,
+        COUNT,
+        "Connections at a time, including those that are not authenticated yet.",
+        none="no limit",
+    )
+    clients_per_address: int | None = setting(1_000, COUNT, "Connections at a time from one address.", none="no limit")
+    clients_per_subnet: int | None = setting(
+        2_000, COUNT, "Connections at a time from one subnet: an IPv6 /64 or an IPv4 /24.", none="no limit"
+    )
+    connect_rate: float | None = setting(
+        100.0, RATE, "New connections per second from one address, or from one IPv6 /64.", none="no limit"
+    )
+    connect_burst: int = setting(1_000, COUNT, "New connections from there that may come at once after a pause.")
+    rooms_limit: int = setting(10_000, COUNT, "Rooms of one server.", option=False)
+
+    # What a client may send.
+
+    message_limit: int = setting(64 * KIB, SIZE, "Bytes of the longest message that a client may send.")
+    message_rate: float | None = setting(
+        None,
+        RATE,
+        "Messages per second that are read from a client; a client that sends faster has to wait.",
+        none="no limit",
+    )
+    byte_rate: int | None = setting(
+        None,
+        SIZE,
+        "Bytes per second that are read from a client; a client that sends faster has to wait.",
+        none="no limit",
+    )
+    message_time: float = setting(
+        60.0, SECONDS, "Seconds from the first byte of a message to its last, and up to a quarter more."
+    )
+    idle_time: float | None = setting(
+        None,
+        SECONDS,
+        "Seconds that a client may be silent while its handler listens, and up to a quarter more.",
+        none="no limit",
+    )
+    handshake_time: float = setting(
+        10.0, SECONDS, "Seconds that a new connection has for the PROXY header, TLS handshake and secret together."
+    )
+    unauthenticated_limit: int = setting(
+        16 * KIB, SIZE, "Bytes that are read from a client before it is authenticated."
+    )
+
+    # How the server shares out its time.
+
+    flush_slice: int = setting(
+        256, COUNT, "Clients that a flush writes to before the event loop takes its next turn.", option=False
+    )
+    accept_slice: int = setting(
+        16, COUNT, "Connections that are accepted before the event loop takes its next turn.", option=False
+    )
+    shed_time: float = setting(
+        0.25, SECONDS, "Seconds in which nothing is accepted after descriptors have run out.", option=False
+    )
+    backlog: int = setting(
+        4096,
+        COUNT,
+        "Connections that may wait to be accepted; the kernel caps it at net.core.somaxconn (listen(2)).",
+        option=False,
+    )
+
+    # How things end, and how `connect` begins.
+
+    drain_time: float = setting(
+        10.0, SECONDS, "Seconds that a closing server may take to deliver what was broadcast before.", minimum=0
+    )
+    spread_time: float = setting(
+        0.0,
+        SECONDS,
+        "Seconds of the drain time over which clients are disconnected one after the other, so that they do not all "
+        "come back at once.",
+        minimum=0,
+    )
+    farewell: str | None = setting(
+        "server is closing",
+        TEXT,
+        "The message that tells clients that the server is closing.",
+        none="they are not told",
+    )
+    linger_time: float = setting(
+        1.0,
+        SECONDS,
+        "Seconds that a client has to receive the end before its socket is dropped (RFC 1122, 4.2.2.13).",
+        minimum=0,
+        option=False,
+    )
+    cancel_time: float = setting(
+        5.0,
+        SECONDS,
+        "Seconds that a handler may outlive its client, and that a closing server waits for cancelled handlers.",
+        option=False,
+    )
+    connect_time: float = setting(10.0, SECONDS, "Seconds that `connect` may take.", option=False)
+
+    @property
+    def chunk_size(self) -> int:
+        """`chunk_limit`, or less where the retention is small, so that it consists of several chunks."""
+        return min(self.chunk_limit, self.retention // 8)
+
+    @property
+    def hold_time(self) -> float:
+        """Seconds that a reader that takes nothing may still hold senders back.
+
+        Sockets take data in gulps: a reader at `pace` must not seem to stand still between two of them. With a pace of
+        0 a pause may lose nothing, so a reader holds senders back until `patience` ends it.
+        """
+        if not self.pace:
+            return inf
+        return max(self.stall_time, max(self.chunk_size, self.unsent_limit, LARGEST_GULP) / self.pace)
+
+    def __post_init__(self) -> None:
+        for name, declaration in DECLARATIONS.items():
+            declaration.check(name, getattr(self, name))
+        if self.spread_time > self.drain_time:
+            raise ValueError(f"spread_time is {self.spread_time}; it must be at most {self.drain_time}")
+        if self.when_slow not in get_args(WhenSlow):
+            raise ValueError(f"when_slow is {self.when_slow!r}; it must be 'disconnect' or 'skip'")
+
+
+DECLARATIONS: Final[Mapping[str, Declaration]] = {one.name: one.metadata["declaration"] for one in fields(Settings)}
+"""The declaration of each setting, by its name."""

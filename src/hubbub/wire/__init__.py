@@ -1,0 +1,1 @@
+"""One connection's bytes: the link, TLS, and the options of TCP."""

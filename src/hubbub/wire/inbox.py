@@ -1,0 +1,270 @@
+"""What has arrived on a connection and was not asked for yet: bytes, which become messages when somebody receives.
+
+Received bytes wait undecoded. Beyond a limit the socket is read no further, and TCP holds the peer back.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
+
+from ..framing import M
+from ..values.errors import FramingError
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterator, Sequence
+
+    from ..framing import Framing
+    from ..values.pace import Throttle
+    from ..values.settings import Settings
+
+# Shared by all connections: an iterator that has ended stays so.
+_NOTHING: Iterator[Any] = iter(())
+
+# Shared too, and never appended to.
+_EMPTY: Final[list[bytes]] = []
+
+
+class Receiver(Protocol[M]):  # type: ignore[misc] # M is invariant elsewhere
+    """What an inbox tells its owner."""
+
+    def on_received(self, messages: Sequence[M]) -> None:
+        """These messages are about to be given out."""
+
+    def on_slowed(self) -> None:
+        """The peer sends more than its rate, and what it says is held back."""
+
+    def on_replies(self, replies: bytes) -> None:
+        """The framing owes the peer these bytes."""
+
+    def on_failed(self, error: FramingError) -> None:
+        """The peer sent bytes that are not a message; nothing more can be received."""
+
+
+class Inbox(ABC, Generic[M]):
+    """The receiving half of a connection.
+
+    Args:
+        owner: is told of messages.
+        framing: how they are cut from the stream.
+        settings: the limits.
+        loop: the event loop.
+
+    Attributes:
+        framing: how messages are cut from the stream.
+        settings: the limits.
+        loop: the event loop.
+        at_end: whether the peer has ended its stream cleanly.
+        messages_received: how many messages have been decoded.
+        bytes_received: how many bytes they came in, with those that belong to no complete message yet.
+    """
+
+    __slots__ = (
+        "_decoder",
+        "_inbox",
+        "_inbox_size",
+        "_messages",
+        "_owner",
+        "_receiver",
+        "_spent",
+        "_throttle",
+        "at_end",
+        "bytes_received",
+        "framing",
+        "loop",
+        "messages_received",
+        "settings",
+    )
+
+    def __init__(
+        self, owner: Receiver[M], framing: Framing[M], settings: Settings, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._owner = owner
+        self.framing = framing
+        self.settings = settings
+        self.loop = loop
+        self.at_end = False
+        self.messages_received = 0
+        self.bytes_received = 0
+        self._decoder = framing.decoder(settings.message_limit)
+        self._throttle: Throttle | None = None
+        # Whether nothing more will be decoded.
+        self._spent = False
+        self._inbox: list[bytes] = _EMPTY
+        self._inbox_size = 0
+        self._messages: Iterator[M] = _NOTHING
+        # What the task that receives waits for, and that task.
+        self._receiver: asyncio.Future[None] | None = None
+
+    @property
+    @abstractmethod
+    def lost(self) -> bool:
+        """Whether there is no connection: not any more, or not yet."""
+
+    @abstractmethod
+    def pause_reading(self) -> None:
+        """Read no more from the socket."""
+
+    @abstractmethod
+    def resume_reading(self) -> None:
+        """Read from the socket again."""
+
+    def take_decoded(self) -> M | None:
+        """The next message, if one has been decoded already."""
+        return next(self._messages, None)
+
+    def decoded(self) -> Sequence[M]:
+        """The messages that have been decoded and not taken; they stay."""
+        messages = list(self._messages)
+        self._messages = iter(messages)
+        return messages
+
+    async def receive(self) -> M | None:
+        """The next message, or None at the end. It may be cancelled, and then loses nothing.
+
+        Raises:
+            RuntimeError: another task is receiving from the same connection.
+        """
+        message = self.take_decoded()
+        if message is None:
+            self._messages = iter(await self.receive_many())
+            message = self.take_decoded()
+        return message
+
+    async def receive_many(self) -> Sequence[M]:
+        """All messages that have arrived, at least one; none at the end. It may be cancelled, and then loses nothing.
+
+        Raises:
+            RuntimeError: another task is receiving from the same connection.
+        """
+        if self._messages is not _NOTHING:
+            rest, self._messages = list(self._messages), _NOTHING
+            if rest:
+                return rest
+            # While it waits, it would be kept.
+            del rest
+        messages: Sequence[M] = ()
+        self._check_alone()
+        throttle = self._throttle
+        if throttle is not None and throttle.held:
+            return await self._give_out(throttle)
+        while not self._spent:
+            if self._inbox or self.at_end or self.lost:
+                if messages := self._decode():
+                    break
+                continue
+            # As `_wait` does, but this is for each message, and another frame would be kept for each idle client.
+            self._check_alone()
+            receiver = self._receiver = self.loop.create_future()
+            try:
+                await receiver
+            finally:
+                if self._receiver is receiver:
+                    self._receiver = None
+        if throttle is not None:
+            throttle.receive(messages, self.bytes_received, self.loop.time())
+            return await self._give_out(throttle)
+        return messages
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody receives, and it is the peer who keeps that one waiting.
+
+        What comes just now is taken in this turn of the loop: a byte in time gains none.
+        """
+        return self._receiver is not None and not (self._throttle is not None and self._throttle.held)
+
+    @property
+    def in_message(self) -> bool:
+        """Whether the peer has begun a message and not ended it, as far as was decoded."""
+        return self._decoder.partial and not self.at_end
+
+    def stop_receiving(self) -> None:
+        """Give out no more messages."""
+        self._spent = True
+        self._messages = _NOTHING
+        if self._throttle is not None:
+            self._throttle.held = ()
+        self._inbox = _EMPTY
+        self._inbox_size = 0
+        self._wake_receiver()
+
+    def _add(self, data: bytes) -> None:
+        """Bytes have arrived."""
+        if self._inbox:
+            self._inbox.append(data)
+        else:
+            self._inbox = [data]
+        self._inbox_size += len(data)
+        if self._inbox_size >= self.settings.inbox_limit:
+            self.pause_reading()
+        # As `_wake_receiver` does, but this is for each message.
+        receiver = self._receiver
+        if receiver is not None and not receiver.done():
+            receiver.set_result(None)
+
+    async def _wait(self) -> None:
+        """Wait until somebody wakes the receiver."""
+        self._check_alone()
+        receiver = self._receiver = self.loop.create_future()
+        try:
+            await receiver
+        finally:
+            if self._receiver is receiver:
+                self._receiver = None
+
+    def _check_alone(self) -> None:
+        """Raise if another task waits. One that was cancelled a moment ago, or woken, does not, even before it runs."""
+        if self._receiver is not None and not self._receiver.done():
+            raise RuntimeError("two tasks receive from the same connection; let one do it and share what it gets")
+
+    async def _give_out(self, throttle: Throttle) -> Sequence[M]:
+        """Some of the messages that are held, when it is their time. It may be cancelled, and then loses nothing."""
+        if throttle.held and throttle.delay(self.loop.time()) > 0:
+            self._owner.on_slowed()
+        while throttle.held and (delay := throttle.delay(self.loop.time())) > 0:
+            timer = self.loop.call_later(delay, self._wake_receiver)
+            try:
+                await self._wait()
+            finally:
+                timer.cancel()
+        return throttle.take(self.loop.time())
+
+    def _wake_receiver(self) -> None:
+        if self._receiver is not None and not self._receiver.done():
+            self._receiver.set_result(None)
+
+    def _decode(self) -> Sequence[M]:
+        """The messages in what has arrived, or at the end."""
+        failure = None
+        try:
+            messages = self._decoder.feed(self._take_inbox()) if self._inbox else self._decode_end()
+        except FramingError as error:
+            self._spent = True
+            messages, failure = error.messages, error
+        if messages:
+            self.messages_received += len(messages)
+            self._owner.on_received(messages)
+        if replies := self._decoder.take_replies():
+            self._owner.on_replies(replies)
+        if failure:
+            self._owner.on_failed(failure)
+        return messages
+
+    def _decode_end(self) -> Sequence[M]:
+        if self.at_end:
+            self._spent = True
+            return self._decoder.end()
+        self._spent = self.lost
+        return []
+
+    def _take_inbox(self) -> bytes:
+        inbox = self._inbox
+        data = inbox[0] if len(inbox) == 1 else b"".join(inbox)
+        self._inbox = _EMPTY
+        if self._inbox_size >= self.settings.inbox_limit and not (self.at_end or self.lost):
+            self.resume_reading()
+        self.bytes_received += self._inbox_size
+        self._inbox_size = 0
+        return data

@@ -1,0 +1,265 @@
+"""`hubbub bench`: its options, what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import hubbub
+from hubbub import Address
+from hubbub.cli import main
+from hubbub.cli.bench import _run, bench
+from hubbub.load.load import Load, LoadFailure
+from hubbub.load.plan import Plan
+
+from bench.peer import free_port
+from support.helpers import serving
+from support.programs import (
+    HUBBUB,
+    Finished,
+    Program,
+    TerminalProgram,
+    finish,
+    hubbub_serve,
+    refuses,
+    require_program,
+    wait_until,
+)
+
+BENCH = (*HUBBUB, "bench")
+SHORT = ("--readers", "3", "--time", "0.2")
+PACED = (*SHORT, "--rate", "100")
+
+ALL_IS_WELL = "every line arrived, whole and in order"
+
+
+@pytest.fixture(scope="module")
+def relay() -> Iterator[str]:
+    """A server that delivers every line."""
+    with hubbub_serve("relay", "--quiet") as server:
+        yield str(server.endpoint)
+
+
+def bench_json(*arguments: str, env: Mapping[str, str] | None = None) -> dict[str, object]:
+    finished = finish(*BENCH, *arguments, env=env)
+    assert (finished.status, finished.errors) == (0, "")
+    figures: dict[str, object] = json.loads(finished.output)
+    return figures
+
+
+def test_it_prints_figures_and_nothing_else(relay: str) -> None:
+    finished = finish(*BENCH, relay, *PACED)
+    assert (finished.status, finished.errors) == (0, "")
+    plan, messages, deliveries, *_, latency, verdict = finished.output.splitlines()
+    assert plan.startswith("3 readers, 1 sender, lines of 100 bytes, 100 a second, 0.")
+    assert messages.split()[:2] == ["messages", "20"]
+    assert deliveries.split()[:2] == ["deliveries", "60"]
+    assert latency.startswith("latency to the last reader: p50 ")
+    assert verdict == ALL_IS_WELL
+
+
+def test_at_full_speed_there_is_throughput_and_no_latency(relay: str) -> None:
+    finished = finish(*BENCH, relay, *SHORT)
+    assert (finished.status, finished.errors) == (0, "")
+    assert "latency: at full speed it only tells how long the queues are; give a --rate\n" in finished.output
+    assert finished.output.endswith(f"{ALL_IS_WELL}\n")
+
+
+OPTIONS = {"readers": 2, "senders": 3, "size": 200, "rate": 100, "time": 0.2}
+
+
+def test_each_option_takes_effect(relay: str) -> None:
+    options = [f"--{name}={value}" for name, value in OPTIONS.items()]
+    figures = bench_json(relay, *options, "--json")
+    assert figures["plan"] == {**OPTIONS, "patience": 10.0}
+    assert (figures["messages"], figures["deliveries"], figures["bytes"]) == (20, 40, 8_000)
+    assert figures["problem"] is None
+
+
+def test_each_variable_takes_effect(relay: str) -> None:
+    variables = {f"HUBBUB_BENCH_{name.upper()}": str(value) for name, value in OPTIONS.items()}
+    figures = bench_json(relay, env={**variables, "HUBBUB_BENCH_JSON": "1"})
+    assert figures["plan"] == {**OPTIONS, "patience": 10.0}
+
+
+def test_the_help_names_every_option_and_its_variable() -> None:
+    result = CliRunner().invoke(main, ["bench", "--help"])
+    assert result.exit_code == 0
+    words = result.stdout.replace("]", " ").replace(";", " ").replace(",", " ").split()
+    for parameter in bench.params:
+        if isinstance(parameter, click.Option) and parameter.name != "help":
+            assert parameter.opts[-1] in words
+            assert parameter.envvar == f"HUBBUB_BENCH_{parameter.opts[-1].removeprefix('--').upper()}"
+            assert parameter.envvar in words
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (["--readers", "0"], "Error: Invalid value for '--readers'"),
+        (["--senders", "10000"], "Error: Invalid value for '--senders'"),
+        (["--rate", "0"], "Error: Invalid value for '--rate'"),
+        (["--size", "many"], "Error: Invalid value for '--size'"),
+        (["--size", "39"], "hubbub: size is 39; it must be 40 to 1048576 bytes"),
+        (["--time", "nan"], "hubbub: time is nan; it must be more than 0 and at most 86400 seconds"),
+        (["--plot", "a.svg"], "hubbub: --plot draws the latency, which is measured only at a rate; add --rate"),
+        (["--rate", "1", "--plot", "a.png"], "hubbub: --plot writes SVG only; name the file a.svg"),
+        (["--rate", "1", "--plot", "no/a.svg"], "hubbub: there is no directory no; choose another file for --plot"),
+    ],
+)
+def test_what_cannot_be_asked_is_said_with_status_2(options: list[str], error: str) -> None:
+    result = CliRunner().invoke(main, ["bench", "1", *options])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.splitlines()[-1].startswith(error)
+
+
+def test_a_plot_is_drawn(relay: str, tmp_path: Path) -> None:
+    path = tmp_path / "plot.svg"
+    finished = finish(*BENCH, relay, *PACED, "--plot", str(path))
+    assert (finished.status, finished.errors) == (0, "")
+    assert "Latency to the last reader: 3 readers, 1 sender" in path.read_text()
+
+
+def test_a_plot_that_cannot_be_written_comes_behind_the_figures(relay: str, tmp_path: Path) -> None:
+    path = tmp_path / f"{'x' * 300}.svg"
+    finished = finish(*BENCH, relay, *PACED, "--plot", str(path))
+    assert finished.status == 2
+    assert finished.output.endswith(f"{ALL_IS_WELL}\n")
+    assert finished.errors == f"hubbub: cannot write {path}: File name too long\n"
+
+
+def test_without_its_library_a_plot_is_refused_before_the_load(tmp_path: Path) -> None:
+    (tmp_path / "matplotlib.py").write_text("raise ModuleNotFoundError(\"No module named 'matplotlib'\")")
+    # Nobody listens there.
+    finished = finish(*BENCH, "1", *PACED, "--plot", "a.svg", env={"PYTHONPATH": str(tmp_path)}, cwd=tmp_path)
+    message = 'hubbub: --plot needs matplotlib; install it with: pip install "hubbub[plot]"\n'
+    assert finished == Finished(status=2, output="", errors=message)
+
+
+def test_a_refused_connection_is_one_line_and_status_1() -> None:
+    port = free_port()
+    message = f"hubbub: cannot talk to 127.0.0.1:{port}: Connection refused\n"
+    assert finish(*BENCH, str(port)) == Finished(status=1, output="", errors=message)
+
+
+def test_an_unknown_host_is_one_line_and_status_1() -> None:
+    finished = finish(*BENCH, "no.such.name.invalid:5000")
+    assert (finished.status, finished.output) == (1, "")
+    assert finished.errors.startswith("hubbub: cannot talk to no.such.name.invalid:5000: ")
+    assert finished.errors.count("\n") == 1
+
+
+def test_a_server_that_ends_connections_is_one_line_and_status_1() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        endpoint = Address.of(listening.getsockname())
+        with Program(*BENCH, str(endpoint), "--readers", "1") as program:
+            connections = [listening.accept()[0] for _ in range(2)]
+            for connection in connections:
+                connection.close()
+            assert program.wait() == 1
+            errors = program.errors.rest().decode()
+    assert f"1 of 1: the connection to {endpoint} has ended (" in errors
+    assert errors.startswith("hubbub: ")
+    assert errors.count("\n") == 1
+
+
+def test_a_faulty_run_has_status_1() -> None:
+    """A reader's lines are lost; the last one is not, so that the run ends by itself."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        endpoint = Address.of(listening.getsockname())
+        with Program(*BENCH, str(endpoint), "--readers", "1", "--rate", "100", "--time", "0.2") as program:
+            reader, sender = (listening.accept()[0] for _ in range(2))
+            with reader, sender, sender.makefile("rb") as lines:
+                for line in lines:
+                    if b" 000000000007 " not in line:
+                        reader.sendall(line)
+                    if b" 000000000019 " in line:
+                        break
+                assert program.wait() == 1
+            assert program.output.rest().decode().endswith("of the deliveries, 1 never came\n")
+            assert program.errors.rest() == b""
+
+
+@contextmanager
+def running(*options: str) -> Iterator[Program]:
+    """A run that goes on until it is ended."""
+    with hubbub_serve("relay") as server, Program(*BENCH, str(server.endpoint), "--time", "600", *options) as program:
+        server.output.expect(rb"said: bench-\w+ 0000 000000000005 ")
+        yield program
+
+
+def test_ctrl_c_ends_it_with_what_was_measured() -> None:
+    with running("--rate", "100") as program:
+        program.signal(signal.SIGINT)
+        assert program.wait() == 130
+        output = program.output.rest().decode()
+        assert output.startswith("10 readers, 1 sender, lines of 100 bytes, 100 a second, ")
+        assert program.errors.rest() == b""
+
+
+def test_ctrl_c_before_the_start_prints_nothing() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        Program(*BENCH, str(Address.of(listening.getsockname()))) as program,
+        listening.accept()[0],
+    ):
+        program.signal(signal.SIGINT)
+        assert program.wait() == 130
+        assert program.output.rest() == program.errors.rest() == b""
+
+
+def test_on_a_terminal_progress_is_shown(relay: str) -> None:
+    for options, shown in (((), b" deliveries/s"), (("--rate", "100"), rb" deliveries/s, latency [\d.]+ ms")):
+        with TerminalProgram(*BENCH, relay, "--readers", "2", "--time", "0.6", *options) as terminal:
+            terminal.output.expect(b"connecting")
+            terminal.output.expect(shown)
+            terminal.output.expect(ALL_IS_WELL.encode())
+            assert terminal.wait() == 0
+
+
+async def test_there_is_no_progress_before_the_start() -> None:
+    async def listen(client: hubbub.Client) -> None:
+        await client.wait_closed()
+
+    async with serving(listen) as (server, _):
+        load = Load(server.addresses[0], Plan(patience=0.6))
+        with pytest.raises(LoadFailure, match=r"reader 1 of 10 heard nothing within 0\.6 s"):
+            await _run(load)
+        assert load.elapsed is None
+
+
+def test_the_limit_of_open_files_is_raised_where_it_may_be(relay: str) -> None:
+    script = 'ulimit -S -n 80; exec "$0" "$@"'
+    finished = finish("sh", "-c", script, *BENCH, relay, "--readers", "60", "--time", "0.1", "--rate", "100")
+    assert (finished.status, finished.errors) == (0, "")
+
+
+def test_a_limit_of_open_files_that_is_too_low_is_said_with_status_2(relay: str) -> None:
+    finished = finish("sh", "-c", 'ulimit -n 80; exec "$0" "$@"', *BENCH, relay, "--readers", "60")
+    message = "hubbub: 125 open files are needed, but only 80 are allowed; raise the limit (ulimit -Hn 125)\n"
+    assert finished == Finished(status=2, output="", errors=message)
+
+
+@pytest.mark.real
+def test_it_works_against_ncat() -> None:
+    endpoint = Address("127.0.0.1", free_port())
+    with Program(require_program("ncat"), "--broker", "-l", endpoint.host, str(endpoint.port)):
+        wait_until(lambda: not refuses(endpoint), "start of ncat")
+        for options in (SHORT, PACED):
+            finished = finish(*BENCH, str(endpoint), *options)
+            assert (finished.status, finished.errors) == (0, "")
+            assert finished.output.endswith(f"{ALL_IS_WELL}\n")
+        # It serves no more than 100 at a time. The others it ends; or it takes them, and some hear nothing.
+        finished = finish(*BENCH, str(endpoint), "--readers", "120")
+        assert (finished.status, finished.output) == (1, "")
+        outcomes = rf"the connection to {endpoint} has ended \(|heard nothing within 10 s: "
+        assert re.match(rf"hubbub: reader \d+ of 120:? ({outcomes}).*\n\Z", finished.errors)

@@ -1,0 +1,114 @@
+"""The types of options and arguments."""
+
+from __future__ import annotations
+
+import click
+import pytest
+
+from hubbub import Address
+from hubbub.cli.values import FRAMINGS, Endpoint, OrNone, Size, format_size
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("65536", 65_536),
+        ("64K", 65_536),
+        ("64k", 65_536),
+        ("64KB", 65_536),
+        ("64 KiB", 65_536),
+        (" 16M ", 16 << 20),
+        ("2G", 2 << 30),
+        ("10B", 10),
+    ],
+)
+def test_a_size_may_have_a_unit(text: str, size: int) -> None:
+    assert Size()(text) == size
+
+
+@pytest.mark.parametrize(
+    "text", ["", "K", "-1", "1.5M", "12X", "1 2", "none", pytest.param("9" * 5_000, id="thousands of digits")]
+)
+def test_anything_else_is_not_a_size(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is not a size; write bytes, as in 65536, 64K or 16MiB"):
+        Size()(text)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1023, 1024, 1536, 65_536, 16 << 20, 3 << 30])
+def test_a_size_is_shown_as_it_may_be_written(size: int) -> None:
+    assert Size()(format_size(size)) == size
+
+
+def test_a_size_is_shown_with_the_largest_unit_that_fits() -> None:
+    assert [format_size(size) for size in (0, 1000, 2048, 1 << 20, 1 << 30)] == ["0", "1000", "2KiB", "1MiB", "1GiB"]
+
+
+def test_a_word_may_stand_for_none() -> None:
+    assert OrNone(Size(), "none")("none") is None
+    assert OrNone(Size(), "none")("1K") == 1024
+    assert OrNone(click.STRING, "none", "")("") is None
+    with pytest.raises(click.BadParameter, match="'nothing' is not a size"):
+        OrNone(Size(), "none")("nothing")
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("5000", Address("127.0.0.1", 5000)),
+        (":5000", Address("127.0.0.1", 5000)),
+        ("localhost:1", Address("localhost", 1)),
+        ("192.0.2.1:65535", Address("192.0.2.1", 65_535)),
+        ("[::1]:5000", Address("::1", 5000)),
+        ("bücher.example:5000", Address("bücher.example", 5000)),
+    ],
+)
+def test_an_endpoint_is_a_port_with_or_without_a_host(text: str, address: Address) -> None:
+    assert Endpoint()(text) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "localhost",
+        "localhost:",
+        "0",
+        "65536",
+        "99999",
+        "::1",
+        "::1:5000",
+        "-1",
+        "5e3",
+        pytest.param("9" * 5_000, id="thousands of digits"),
+    ],
+)
+def test_anything_else_is_not_an_endpoint(text: str) -> None:
+    with pytest.raises(
+        click.BadParameter, match=r"is not an endpoint; write it as 5000, localhost:5000 or \[::1\]:5000"
+    ):
+        Endpoint()(text)
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64])
+def test_an_endpoint_has_a_possible_host(host: str) -> None:
+    with pytest.raises(click.BadParameter, match=f"'{host}' is not a valid host name"):
+        Endpoint()(f"{host}:5000")
+
+
+WIRES = {
+    "lines": b"ab\n",
+    "crlf-lines": b"ab\r\n",
+    "byte-lines": b"ab\n",
+    "nul": b"ab\0",
+    "length1": b"\x02ab",
+    "length2": b"\0\x02ab",
+    "length2-le": b"\x02\0ab",
+    "length4": b"\0\0\0\x02ab",
+    "length4-le": b"\x02\0\0\0ab",
+    "raw": b"ab",
+}
+
+
+def test_a_framing_is_what_its_name_says() -> None:
+    assert {name: framing.encode([framing.from_text("ab")]) for name, framing in FRAMINGS.items()} == WIRES

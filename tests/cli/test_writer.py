@@ -1,0 +1,98 @@
+"""Lines that are written without waiting for their reader."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from hubbub.cli.writer import QUEUE_LIMIT, LineWriter
+
+from support.programs import Output, wait_until
+
+PIPE_SIZE = 65_536
+"""What a pipe holds at least, in bytes (pipe(7))."""
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    reading, writing = os.pipe()
+    yield reading, writing
+    for descriptor in (reading, writing):
+        try:
+            os.close(descriptor)
+        except OSError:
+            # The test closed it.
+            continue
+
+
+def report_dropped(count: int) -> str:
+    return f"{count} dropped"
+
+
+def test_lines_are_written_in_their_order_before_it_closes(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    with LineWriter(writing, report_dropped) as writer:
+        for number in range(3):
+            writer.write(f"line {number} é")
+    assert os.read(reading, 1_000).decode() == "line 0 é\nline 1 é\nline 2 é\n"
+
+
+def test_what_cannot_be_encoded_is_written_escaped(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    with LineWriter(writing, report_dropped) as writer:
+        writer.write("lone \udcff")
+    assert os.read(reading, 1_000) == b"lone \\udcff\n"
+
+
+def test_lines_that_nobody_takes_are_dropped_and_counted(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    count = QUEUE_LIMIT + 2 * PIPE_SIZE // 100
+    with LineWriter(writing, report_dropped) as writer:
+        for _ in range(count):
+            writer.write("x" * 99)
+        output = Output(os.dup(reading))
+
+        def is_next_taken() -> bool:
+            nonlocal count
+            count += 1
+            writer.write("next")
+            return b"next\n" in output.unread
+
+        wait_until(is_next_taken, "next line")
+        writer.write("the end")
+    os.close(writing)
+    written = output.rest()
+    assert written.endswith(b"\nthe end\n")
+    dropped = re.findall(rb"^(\d+) dropped\n", written, re.MULTILINE)
+    assert dropped
+    assert written.count(b"\n") - len(dropped) + sum(map(int, dropped)) == count + 1
+
+
+def test_a_reader_that_is_gone_is_no_error(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    os.close(reading)
+    with LineWriter(writing, report_dropped) as writer:
+        writer.write("one")
+        writer.write("two")
+
+
+def test_to_close_it_takes_a_bounded_time_when_nobody_reads(pipe: tuple[int, int]) -> None:
+    _, writing = pipe
+    with LineWriter(writing, report_dropped) as writer:
+        writer.write("x" * 2 * PIPE_SIZE)
+    with closing(os.fdopen(os.dup(pipe[0]), "rb")) as rest:
+        assert rest.read(1) == b"x"
+
+
+def test_to_close_it_takes_a_bounded_time_when_no_line_has_room(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    with LineWriter(writing, report_dropped) as writer:
+        writer.write("x" * 2 * PIPE_SIZE)
+        for _ in range(QUEUE_LIMIT + 1):
+            writer.write("")
+    # Its thread ends with the reader.
+    os.close(reading)

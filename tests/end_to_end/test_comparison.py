@@ -1,0 +1,156 @@
+"""The bench that compares servers: it works, its figures exist, and its load finds out who cheats."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from hubbub import Address
+
+from bench.catalogue import build_catalogue, make_certificate
+from support.abuse_peers import TlsPeer
+from support.certificates import make_certificates
+from support.programs import HUBBUB, Program, finish, miss, require_program, serving_program
+
+pytestmark = pytest.mark.long
+
+ROOT = Path(__file__).parents[2]
+PIECE_SIZE = 64 * 1024
+FOUND_OUT = re.compile(r" heard | comes | what was not said yet")
+BENCH = (sys.executable, "-m", "bench", "--runs", "1", "--seconds", "0.2")
+
+
+def require_compiler() -> str:
+    """The path of a C compiler that finds what the load is made of; without it the test is skipped."""
+    compiler = require_program("cc")
+    look = subprocess.run([compiler, "-E", "-"], input=b"#include <openssl/ssl.h>", capture_output=True, check=False)
+    return compiler if look.returncode == 0 else miss("libssl-dev")
+
+
+@pytest.fixture(scope="module")
+def load(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The load generator, compiled."""
+    program = tmp_path_factory.mktemp("load") / "load"
+    sources = (ROOT / "bench" / "load").glob("*.c")
+    subprocess.run([require_compiler(), "-O1", "-o", program, *sources, "-lssl", "-lcrypto"], check=True)
+    return str(program)
+
+
+def run_bench(results: Path, *words: str, path: str | None = None) -> str:
+    """What it says on standard error."""
+    require_compiler()
+    environment = {**os.environ, **({"PATH": path} if path else {})}
+    done = subprocess.run(
+        [*BENCH, *words, "--results", results], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def options(name: str, *values: str) -> list[str]:
+    return [word for value in values for word in (name, value)]
+
+
+def test_one_command_writes_figures_tables_and_plots(tmp_path: Path) -> None:
+    peers = options("--peer", "hubbub", "the C limit", "asyncio streams")
+    said = run_bench(tmp_path, *options("--scenario", "echo", "rooms", "connect"), *peers)
+    assert "min left] Connection rate, 64 at a time: the C limit: " in said
+    run_bench(tmp_path, *options("--scenario", "fan-out", "latency"), "--peer", "hubbub", "--add")
+    report = json.loads((tmp_path / "results.json").read_text())
+    assert {each["peer"] for each in report["measurements"]["echo"]} == {"hubbub", "asyncio streams"}
+    measured = [each for scenario in report["measurements"].values() for each in scenario]
+    assert {each["failure"] for each in measured} == {""}
+    assert all(run["load_share"] > 0 and run["server_share"] > 0 for each in measured for run in each["runs"])
+    tables = (tmp_path / "README.md").read_text()
+    assert "| connect, 64 at a time: `connections_per_s` | at least 0.5 times Redis | not measured |" in tables
+    assert re.search(
+        r"\| echo, 64 connections: `answers_per_s` \| at least 1.3 times asyncio streams \| [\d.]+ \|", tables
+    )
+    plots = {plot.name: ET.parse(plot).getroot().tag for plot in tmp_path.glob("*.svg")}
+    assert plots == dict.fromkeys(["fan-out.svg", "latency.svg", "connect.svg"], "{http://www.w3.org/2000/svg}svg")
+
+
+def test_a_server_that_is_not_installed_is_left_out_with_a_line_that_says_so(tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("cc", "as", "ld"):
+        (programs / name).symlink_to(require_program(name))
+    peers = options("--peer", "hubbub", "NATS")
+    said = run_bench(tmp_path, "--scenario", "connect", *peers, path=str(programs))
+    assert "NATS is left out: nats-server is not installed\n" in said
+    assert "Left out: NATS (nats-server not installed)." in (tmp_path / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("scenario", "fault"),
+    [
+        *(("broadcast", fault) for fault in ("losing", "repeating", "swapping", "tearing")),
+        # There, each client waits until its line is heard.
+        *(("chat", fault) for fault in ("repeating", "tearing")),
+    ],
+)
+def test_the_load_ends_with_one_line_when_a_server_is(scenario: str, fault: str, load: str) -> None:
+    command = (*HUBBUB, "serve", f"broken_relays:{fault}", "--framing", "byte-lines", "--port", "0", "--quiet")
+    with serving_program(*command, cwd=ROOT / "tests" / "support") as server:
+        finished = finish(load, scenario, "--port", str(server.endpoint.port), "--readers", "20", "--seconds", "5")
+    assert finished.status == 1
+    assert len(finished.errors.splitlines()) == 1
+    assert FOUND_OUT.search(finished.errors)
+
+
+def test_the_load_passes_an_honest_server(load: str) -> None:
+    command = (*HUBBUB, "serve", "relay", "--port", "0", "--quiet")
+    with serving_program(*command) as server:
+        for scenario in ("broadcast", "chat"):
+            words = (scenario, "--port", str(server.endpoint.port), "--server-pid", str(server.pid), "--readers", "20")
+            finished = finish(load, *words, "--seconds", "0.3")
+            assert finished.status == 0, finished.errors
+            assert json.loads(finished.output)["deliveries_per_s"] > 0
+
+
+def test_the_load_checks_what_comes_in_tls_too(load: str, tmp_path: Path) -> None:
+    certificates = make_certificates(tmp_path)
+    tls = ("--tls-cert", str(certificates.server), "--tls-key", str(certificates.server_key))
+    for app, status in (("relay", 0), ("broken_relays:losing", 1)):
+        command = (*HUBBUB, "serve", app, "--framing", "byte-lines", "--port", "0", "--quiet", *tls)
+        with serving_program(*command, cwd=ROOT / "tests" / "support") as server:
+            words = ("--port", str(server.endpoint.port), "--readers", "20", "--seconds", "1", "--tls", "1")
+            finished = finish(load, "broadcast", *words)
+        assert finished.status == status, finished.errors
+        assert bool(FOUND_OUT.search(finished.errors)) == bool(status)
+
+
+@pytest.mark.parametrize("name", [peer.name for peer in build_catalogue(Path()) if "tls" in peer.commands])
+def test_each_server_that_is_compared_in_tls_passes_all_lines(name: str, load: str, tmp_path: Path) -> None:
+    make_certificate(tmp_path)
+    (peer,) = (one for one in build_catalogue(tmp_path) if one.name == name)
+    if peer.missing:
+        pytest.skip(f"{peer.missing} is not installed")
+    with peer.running("tls", os.sched_getaffinity(0)) as (_, port):
+        words = ("--port", str(port), "--readers", "5", "--seconds", "0.3", "--tls", "1")
+        finished = finish(load, "broadcast", "--dialect", peer.dialect, *words)
+    assert finished.status == 0, finished.errors
+    assert json.loads(finished.output)["deliveries_per_s"] > 0
+
+
+@pytest.mark.parametrize("transport", ["hubbub", "uvloop", "asyncio"])
+def test_each_tls_transport_that_is_compared_passes_all_pieces(transport: str, tmp_path: Path) -> None:
+    certificates = make_certificates(tmp_path)
+    chain = tmp_path / "chain.pem"
+    chain.write_bytes(certificates.server_key.read_bytes() + certificates.server.read_bytes())
+    context = certificates.client_context()
+    count = 5
+    with (
+        Program(sys.executable, "-m", "bench.tls.server", transport, str(chain), cwd=ROOT) as server,
+        TlsPeer(endpoint := Address("127.0.0.1", int(server.output.line())), context) as reader,
+        TlsPeer(endpoint, context) as sender,
+    ):
+        sender.send(b"go %d" % count)
+        assert reader.exactly(count * PIECE_SIZE) == b"x" * count * PIECE_SIZE

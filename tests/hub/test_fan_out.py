@@ -1,0 +1,382 @@
+"""The readers of one room: the flush, retention, and what holds senders back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from hubbub.framing import ByteLines, Delimited, LengthPrefixed
+from hubbub.hub import reader as reader_module
+from hubbub.hub.client import Client
+from hubbub.hub.room import Room
+from hubbub.values.ending import EndingCode
+from hubbub.values.settings import Settings
+
+from support.logs import Failing
+from support.stepping import FakeHub, FakeTransport, SteppedLoop, left_over, new_loop
+
+KIB = 1024
+
+
+@pytest.fixture
+def loop() -> Iterator[SteppedLoop]:
+    with new_loop() as loop:
+        yield loop
+
+
+def hub_of(loop: SteppedLoop, **options: Any) -> FakeHub:
+    return FakeHub(loop, ByteLines(), Settings(**{"pace": None, **options}))
+
+
+def joined(loop: SteppedLoop, room: Room[Any], **options: Any) -> tuple[Client[Any], FakeTransport]:
+    """A client that is in a room, and its transport."""
+    hub = options.pop("hub")
+    client, transport = hub.connect(**options)
+    loop.do(client.join(room))
+    return client, transport
+
+
+def test_the_last_words_of_a_closed_room_come_before_the_first_of_its_successor(loop: SteppedLoop) -> None:
+    """Although the flush of the closed room takes several turns."""
+    hub = hub_of(loop, flush_slice=1)
+    room = hub.room("news")
+    members = [joined(loop, room, hub=hub) for _ in range(4)]
+    loop.do(room.broadcast(b"first"))
+    loop.turn(2)
+    loop.do(room.broadcast(b"last"))
+    room.close()
+    successor = hub.room("news")
+    for client, _ in members:
+        loop.do(client.join(successor))
+    loop.do(successor.broadcast(b"next"))
+    loop.settle()
+    assert [bytes(transport.taken) for _, transport in members] == [b"first\nlast\nnext\n"] * 4
+
+
+def test_a_client_with_two_places_in_a_chunk_is_ended_once_when_retention_passes_them(
+    loop: SteppedLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub = hub_of(loop, retention=4 * KIB)
+    client, _ = joined(loop, hub.root, hub=hub, credit=0)
+    other, _ = joined(loop, hub.root, hub=hub)
+    loop.do(hub.root.broadcast(b"it takes none of this"))
+    loop.turn()
+    before = hub.root.head
+    loop.do(hub.root.broadcast(b"it stands before this"))
+    loop.turn()
+    loop.do(client.leave(hub.root))
+    loop.do(client.join(hub.root, since=before))
+    for _ in range(20):
+        loop.do(hub.root.broadcast(b"x" * 200))
+        loop.turn()
+    assert client.ending
+    assert client.ending.code is EndingCode.SLOW
+    assert not left_over(hub.root)
+    assert hub.root.clients == {other}
+    assert [record.message for record in caplog.records] == []
+
+
+def test_a_message_that_a_framing_can_neither_carry_nor_tell_of_ends_only_those_it_is_for(loop: SteppedLoop) -> None:
+    def fails(message: bytes) -> None:
+        if message != b"fine":
+            raise ValueError(message)
+
+    hub, framing = hub_of(loop), Failing(fails)
+    (excluded, its), (other, _), (late, later) = [joined(loop, hub.root, hub=hub, framing=framing) for _ in range(3)]
+    loop.do(late.leave(hub.root))
+    loop.do(hub.root.broadcast(b"not so", exclude=excluded))
+    loop.do(late.join(hub.root, since=hub.root.head))
+    loop.do(hub.root.broadcast(b"fine"))
+    loop.settle()
+    assert other.ending
+    assert other.ending.code is EndingCode.UNDELIVERABLE
+    assert [client.ending for client in (excluded, late)] == [None, None]
+    assert [bytes(transport.taken) for transport in (its, later)] == [b"fine|", b"fine|"]
+    assert not left_over(hub.root)
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["made by the client", "made by the server"])
+def test_a_client_that_joins_by_name_leaves_a_room_that_is_kept_as_it_is(loop: SteppedLoop, asked: bool) -> None:
+    hub = hub_of(loop)
+    if asked:
+        hub.room("news")
+    client, _ = hub.connect()
+    room = loop.do(client.join("news"))
+    loop.do(client.leave(room))
+    assert room.closed == (not asked)
+
+
+def say(loop: SteppedLoop, room: Room[Any], *messages: bytes, exclude: Client[Any] | None = None) -> None:
+    """Broadcast each of these in a turn of its own."""
+    for message in messages:
+        loop.do(room.broadcast(message, exclude=exclude))
+        loop.turn()
+
+
+def test_a_reader_is_ready_while_it_takes_what_it_is_given_and_behind_while_not(loop: SteppedLoop) -> None:
+    hub = hub_of(loop)
+    client, transport = joined(loop, hub.root, hub=hub)
+    (cursor,) = hub.root.fan_out.members.values()
+    assert cursor.ready
+    transport.stall()
+    say(loop, hub.root, b"a", b"b")
+    assert not cursor.ready
+    assert client.lag.messages == 1
+    assert left_over(hub.root)
+    transport.take()
+    loop.turn()
+    assert cursor.ready
+    assert transport.taken == b"a\nb\n"
+    assert not left_over(hub.root)
+
+
+def test_one_flush_carries_all_that_was_broadcast_in_one_turn(loop: SteppedLoop) -> None:
+    hub = hub_of(loop)
+    _, transport = joined(loop, hub.root, hub=hub)
+    flushes = loop.start(hub.root.fan_out.flushed.wait())
+    for number in range(100):
+        loop.do(hub.root.broadcast(b"%d" % number))
+    assert transport.writes == 0
+    loop.turn(2)
+    assert flushes.done()
+    assert transport.writes == 1
+    assert transport.taken.split() == [b"%d" % number for number in range(100)]
+
+
+def test_a_flush_writes_a_slice_in_each_turn_and_what_comes_between_goes_with_the_next_one(loop: SteppedLoop) -> None:
+    hub = hub_of(loop, flush_slice=1)
+    transports = [joined(loop, hub.root, hub=hub)[1] for _ in range(3)]
+    loop.do(hub.root.broadcast(b"a"))
+    loop.turn()
+    assert sorted(bytes(transport.taken) for transport in transports) == [b"", b"", b"a\n"]
+    loop.do(hub.root.broadcast(b"b"))
+    loop.turn()
+    assert sorted(bytes(transport.taken) for transport in transports) == [b"", b"a\n", b"a\n"]
+    loop.settle()
+    assert [bytes(transport.taken) for transport in transports] == [b"a\nb\n"] * 3
+
+
+def test_a_reader_reads_on_or_leaves_between_the_slices_of_a_flush_and_hears_all_once(loop: SteppedLoop) -> None:
+    hub = hub_of(loop, flush_slice=1)
+    members = [joined(loop, hub.root, hub=hub) for _ in range(4)]
+    loop.do(hub.root.broadcast(b"a"))
+    loop.turn()
+    for client, _ in members[:2]:
+        loop.do(client.leave(hub.root))
+    for client, _ in members[2:]:
+        loop.do(client.send(b"private"))
+    loop.do(hub.root.broadcast(b"b"))
+    loop.settle()
+    heard = [bytes(transport.taken) for _, transport in members]
+    assert heard == [b"a\n"] * 2 + [b"a\nprivate\nb\n"] * 2
+    assert not left_over(hub.root)
+
+
+def test_a_private_message_waits_for_a_flush_that_has_begun_and_not_come_to_its_reader(loop: SteppedLoop) -> None:
+    hub = hub_of(loop, flush_slice=1)
+    members = [joined(loop, hub.root, hub=hub) for _ in range(4)]
+    loop.do(hub.root.broadcast(b"a"))
+    loop.turn()
+    client, transport = members[-1]
+    loop.do(client.send(b"private"))
+    loop.turn()
+    assert transport.taken == b""
+    loop.settle()
+    assert transport.taken == b"a\nprivate\n"
+
+
+def test_a_message_that_is_missed_without_a_notice_is_nothing_to_write(loop: SteppedLoop) -> None:
+    hub = hub_of(loop, notice=None)
+    client, transport = joined(loop, hub.root, hub=hub, framing=LengthPrefixed(1))
+    say(loop, hub.root, b"x" * 300)
+    assert transport.writes == 0
+    assert client.lag.messages == 0
+    say(loop, hub.root, b"a")
+    assert transport.taken == b"\1a"
+
+
+def test_what_excludes_a_reader_is_not_among_what_it_missed(loop: SteppedLoop) -> None:
+    hub = hub_of(loop, retention=4 * KIB, when_slow="skip")
+    client, transport = joined(loop, hub.root, hub=hub, credit=0)
+    for number in range(40):
+        say(loop, hub.root, b"%d" % number + b"x" * 200, exclude=client if number % 3 == 1 else None)
+    transport.take()
+    loop.settle()
+    first, notice, second, *_ = transport.taken.splitlines()
+    assert first == b"0" + b"x" * 200
+    missed = [number for number in range(1, int(second.rstrip(b"x"))) if number % 3 != 1]
+    assert int(notice[1:].split()[0]) == len(missed)
+
+
+def test_a_reader_that_joins_while_something_waits_for_a_flush_hears_what_comes_later(loop: SteppedLoop) -> None:
+    hub = hub_of(loop)
+    loop.do(hub.root.broadcast(b"before"))
+    client, transport = joined(loop, hub.root, hub=hub)
+    loop.do(hub.root.broadcast(b"after"))
+    assert client._reader.unsettled
+    loop.settle()
+    assert transport.taken == b"after\n"
+    assert not client._reader.unsettled
+
+
+def test_a_reader_that_goes_before_it_was_placed_is_not_placed(loop: SteppedLoop) -> None:
+    hub = hub_of(loop)
+    loop.do(hub.root.broadcast(b"before"))
+    client, transport = joined(loop, hub.root, hub=hub)
+    transport.break_off(None)
+    loop.settle()
+    assert client.ending
+    assert not left_over(hub.root)
+    assert not hub.root.clients
+
+
+def test_a_flush_cuts_out_what_excludes_a_reader_and_writes_it_nothing_where_there_is_no_more(
+    loop: SteppedLoop,
+) -> None:
+    hub = hub_of(loop)
+    client, transport = joined(loop, hub.root, hub=hub)
+    _, other = joined(loop, hub.root, hub=hub)
+    say(loop, hub.root, b"a", exclude=client)
+    assert transport.writes == 0
+    loop.do(hub.root.broadcast(b"b"))
+    say(loop, hub.root, b"c", exclude=client)
+    say(loop, hub.root, b"d")
+    assert transport.taken == b"b\nd\n"
+    assert other.taken == b"a\nb\nc\nd\n"
+
+
+@pytest.mark.parametrize("excluding", [False, True], ids=["to all", "to all but some"])
+def test_a_reader_that_cannot_be_written_to_ends_and_nobody_else(
+    loop: SteppedLoop, caplog: pytest.LogCaptureFixture, excluding: bool
+) -> None:
+    hub = hub_of(loop)
+    client, transport = joined(loop, hub.root, hub=hub)
+    _, other = joined(loop, hub.root, hub=hub)
+    transport.failure = LookupError("broken")
+    if excluding:
+        loop.do(hub.root.broadcast(b"not for it", exclude=client))
+    loop.do(hub.root.broadcast(b"for both"))
+    loop.settle()
+    assert client.ending
+    assert (client.ending.code, client.ending.reason) == (EndingCode.UNDELIVERABLE, "broken")
+    assert other.taken.endswith(b"for both\n")
+    assert [record.getMessage() for record in caplog.records] == [f"{client} cannot be written to"]
+
+
+def test_a_room_whose_framing_cannot_read_its_own_bytes_ends_readers_in_other_framings_only(
+    loop: SteppedLoop, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    framing = ByteLines(keepends=True)
+    hub = hub_of(loop)
+    room = hub.room("blind", framing=framing)
+    client, _ = joined(loop, room, hub=hub, framing=Delimited(b"\0"))
+    _, other = joined(loop, room, hub=hub, framing=framing)
+    monkeypatch.setattr(ByteLines, "decoder", None)
+    say(loop, room, b"a", b"b")
+    assert client.ending
+    assert client.ending.code is EndingCode.UNDELIVERABLE
+    assert other.taken == b"a\nb\n"
+    assert len(caplog.records) == 1
+
+
+def test_chunks_that_are_joined_keep_those_who_stand_in_them(loop: SteppedLoop) -> None:
+    hub = hub_of(loop)
+    members = [joined(loop, hub.root, hub=hub, credit=0) for _ in range(3)]
+    for (client, _), message in zip(members, (b"a", b"b", b"c"), strict=True):
+        say(loop, hub.root, message)
+        loop.do(client.leave(hub.root))
+        loop.do(client.join(hub.root, since=hub.root.head))
+    say(loop, hub.root, b"d", b"e")
+    assert sum(map(len, hub.root.fan_out._stragglers._moving.values())) >= 3
+    for _, transport in members:
+        transport.take()
+    loop.settle()
+    assert [bytes(transport.taken) for _, transport in members] == [b"a\nb\nc\nd\ne\n"[at:] for at in (0, 0, 0)]
+    assert not left_over(hub.root)
+
+
+# What holds senders back.
+
+HOLDING = {"retention": 64 * KIB, "pace": KIB * KIB}
+
+
+def lagging(loop: SteppedLoop, **options: Any) -> tuple[FakeHub, Client[Any], FakeTransport]:
+    """A client that has taken something just now, and lags by more than half of the retention."""
+    hub = hub_of(loop, **{**HOLDING, **options})
+    client, transport = joined(loop, hub.root, hub=hub, credit=KIB)
+    while client.lag.bytes <= hub.settings.retention // 2 + hub.settings.chunk_size:
+        say(loop, hub.root, b"x" * KIB)
+    return hub, client, transport
+
+
+def test_a_reader_that_takes_little_holds_senders_and_one_that_stalls_does_not(
+    loop: SteppedLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_module, "PUMP_SIZE", 1)
+    hub, _, transport = lagging(loop)
+    fan_out = hub.root.fan_out
+    assert fan_out.holding
+    loop.advance(hub.settings.hold_time + 1)
+    fan_out.check_hold()
+    assert not fan_out.holding
+    # It stands still, until it takes something again.
+    loop.advance(1)
+    transport.take(2 * KIB)
+    loop.turn()
+    fan_out.check_hold()
+    assert fan_out.holding
+    transport.take()
+    loop.settle()
+    fan_out.check_hold()
+    assert not fan_out.holding
+    assert not left_over(hub.root)
+
+
+def test_one_reader_that_moves_holds_senders_among_many_that_do_not(
+    loop: SteppedLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_module, "PUMP_SIZE", 1)
+    hub, _, _ = lagging(loop)
+    loop.advance(hub.settings.hold_time + 1)
+    client, _ = hub.connect(credit=1)
+    loop.do(client.join(hub.root, since=hub.root.oldest))
+    loop.turn()
+    hub.root.fan_out.check_hold()
+    assert hub.root.fan_out.holding
+
+
+def test_what_would_take_a_reader_behind_the_retention_at_once_is_held(loop: SteppedLoop) -> None:
+    hub = hub_of(loop, **HOLDING)
+    joined(loop, hub.root, hub=hub, credit=1)
+    say(loop, hub.root, b"x" * KIB, b"x" * KIB)
+    fan_out = hub.root.fan_out
+    fan_out.check_hold()
+    assert not fan_out.holding
+    fan_out.check_hold(size=32 * KIB)
+    assert fan_out.holding
+
+
+def test_where_senders_are_never_held_nobody_looks(loop: SteppedLoop) -> None:
+    hub, _, _ = lagging(loop, pace=None)
+    assert not hub.root.fan_out.holding
+
+
+@pytest.mark.parametrize("when_slow", ["skip", "disconnect"])
+def test_a_reader_that_retention_has_passed_holds_nobody_once_it_takes_nothing(
+    loop: SteppedLoop, when_slow: str
+) -> None:
+    hub, client, transport = lagging(loop, when_slow=when_slow)
+    for _ in range(80):
+        hub.root._log.append(b"y" * KIB + b"\n", 1, time=0.0)
+        hub.root.fan_out.flush_soon()
+        loop.turn()
+    assert (client.ending is None) == (when_slow == "skip")
+    loop.advance(2 * hub.settings.hold_time)
+    hub.root.fan_out.check_hold()
+    assert not hub.root.fan_out.holding
+    transport.take()
+    loop.settle()
+    assert b" missed" in transport.taken or client.ending
+    assert not left_over(hub.root)

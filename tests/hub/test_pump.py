@@ -1,0 +1,278 @@
+"""One pump for rooms and readers: a slice of them in each turn of the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hubbub.hub.pump import Pump
+from hubbub.log.clock import NEVER
+
+
+class Room:
+    """A room with so many readers to write to, which cannot be flushed where `error` is given.
+
+    In so many flushes as `broadcasts` says, something is broadcast to it.
+    """
+
+    def __init__(self, journal: list[object], readers: int = 1, *, error: Exception | None = None) -> None:
+        self.journal = journal
+        self.left = readers
+        self.error = error
+        self.limits: list[int] = []
+        self.broadcasts = 0
+        self.members: dict[int, Any] = {}
+
+    @property
+    def busy(self) -> bool:
+        return self.left > 0
+
+    def flush(self, limit: int) -> int:
+        self.limits.append(limit)
+        self.journal.append(self)
+        if self.error is not None:
+            self.left = 0
+            raise self.error
+        written = min(limit, self.left)
+        self.left -= written
+        if self.broadcasts:
+            self.broadcasts -= 1
+            self.left += 1
+        return written
+
+    def horizon(self, cursor: Any) -> int:
+        return int(cursor.unflushed)
+
+
+class Reader:
+    """A reader that reads its outbox so often in a pump, and cannot be pumped where `error` is given."""
+
+    def __init__(self, journal: list[object], reads: int = 1, *, error: Exception | None = None) -> None:
+        self.journal = journal
+        self.reads = reads
+        self.error = error
+        self.failures: list[Exception] = []
+        self.marked = False
+        self.marks_again: Pump | None = None
+
+    def pump(self) -> int:
+        self.journal.append(self)
+        if self.error is not None:
+            raise self.error
+        if self.marks_again is not None:
+            pump, self.marks_again = self.marks_again, None
+            pump.pump_soon(self)
+        return self.reads
+
+    def fail(self, error: Exception) -> None:
+        self.failures.append(error)
+
+
+class Unfailing(Reader):
+    """A reader that raises what it fails with."""
+
+    def fail(self, error: Exception) -> None:
+        raise error
+
+
+class Journal(list[object]):
+    """What was flushed and pumped, in order."""
+
+    async def turn(self) -> list[object]:
+        """What the loop's next turn adds."""
+        before = len(self)
+        await asyncio.sleep(0)
+        return self[before:]
+
+    async def turns(self) -> list[list[object]]:
+        """What each turn adds, up to the first that adds nothing."""
+        turns: list[list[object]] = []
+        while turn := await self.turn():
+            turns.append(turn)
+        return turns
+
+
+async def test_nothing_is_flushed_or_pumped_before_the_next_turn() -> None:
+    journal, pump = Journal(), Pump(10)
+    room, reader = Room(journal), Reader(journal)
+    pump.pump_soon(reader)
+    pump.flush_soon(room)
+    assert not journal
+    assert await journal.turn() == [room, reader]
+    assert await journal.turn() == []
+
+
+async def test_rooms_and_readers_have_one_turn_however_often_they_are_marked() -> None:
+    journal, pump = Journal(), Pump(10)
+    room, reader = Room(journal), Reader(journal)
+    for _ in range(3):
+        pump.flush_soon(room)
+        pump.pump_soon(reader)
+    assert await journal.turns() == [[room, reader]]
+
+
+async def test_those_that_were_served_can_be_marked_again() -> None:
+    journal, pump = Journal(), Pump(10)
+    room, reader = Room(journal), Reader(journal)
+    for _ in range(2):
+        room.left = 1
+        pump.flush_soon(room)
+        pump.pump_soon(reader)
+        assert await journal.turns() == [[room, reader]]
+
+
+async def test_a_room_is_busy_from_when_it_is_marked_until_its_flush_is_through() -> None:
+    journal, pump = Journal(), Pump(2)
+    room = Room(journal, readers=3)
+    pump.flush_soon(room)
+    assert set(pump.busy) == {room}
+    assert await journal.turn() == [room]
+    assert set(pump.busy) == {room}
+    assert await journal.turn() == [room]
+    assert not pump.busy
+
+
+async def test_a_room_with_too_many_readers_for_a_slice_goes_on_in_the_next_turn_behind_the_others() -> None:
+    journal, pump = Journal(), Pump(3)
+    large, small = Room(journal, readers=7), Room(journal)
+    pump.flush_soon(large)
+    pump.flush_soon(small)
+    assert await journal.turns() == [[large], [small, large], [large]]
+    assert large.limits == [3, 1, 3]
+
+
+async def test_a_room_that_is_broadcast_to_in_its_flush_is_flushed_again_in_the_next_turn() -> None:
+    journal, pump = Journal(), Pump(10)
+    room = Room(journal)
+    room.broadcasts = 2
+    pump.flush_soon(room)
+    assert await journal.turns() == [[room], [room], [room]]
+
+
+async def test_a_flush_counts_one_beside_what_it_writes() -> None:
+    journal, pump = Journal(), Pump(4)
+    rooms = [Room(journal) for _ in range(3)]
+    for room in rooms:
+        pump.flush_soon(room)
+    # The slice of 4 is spent by two rooms of one reader each.
+    assert await journal.turns() == [rooms[:2], rooms[2:]]
+    assert [room.limits for room in rooms] == [[4], [2], [4]]
+
+
+async def test_readers_are_pumped_in_slices_in_the_order_in_which_they_were_marked() -> None:
+    journal, pump = Journal(), Pump(4)
+    readers = [Reader(journal, reads) for reads in (0, 2, 9, 0)]
+    for reader in readers:
+        pump.pump_soon(reader)
+    assert await journal.turns() == [readers[:2], readers[2:3], readers[3:]]
+
+
+async def test_a_reader_that_is_marked_while_it_is_pumped_has_its_turn_in_the_next_one() -> None:
+    journal, pump = Journal(), Pump(10)
+    reader, other = Reader(journal), Reader(journal)
+    reader.marks_again = pump
+    pump.pump_soon(reader)
+    pump.pump_soon(other)
+    assert await journal.turns() == [[reader, other], [reader]]
+
+
+async def test_a_reader_that_is_marked_while_it_waits_for_its_slice_is_pumped_once() -> None:
+    journal, pump = Journal(), Pump(1)
+    first, waiting = Reader(journal), Reader(journal)
+    pump.pump_soon(first)
+    pump.pump_soon(waiting)
+    assert await journal.turn() == [first]
+    pump.pump_soon(waiting)
+    assert await journal.turns() == [[waiting]]
+
+
+async def test_rooms_do_not_take_the_slice_of_the_readers() -> None:
+    journal, pump = Journal(), Pump(1)
+    room, reader = Room(journal, readers=2), Reader(journal)
+    pump.flush_soon(room)
+    pump.pump_soon(reader)
+    assert await journal.turns() == [[room, reader], [room]]
+
+
+async def test_a_flush_that_raises_is_logged_and_stops_no_other_room_and_no_reader(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    journal, pump = Journal(), Pump(10)
+    broken, room, reader = Room(journal, error=KeyError("broken")), Room(journal), Reader(journal)
+    pump.flush_soon(broken)
+    pump.flush_soon(room)
+    pump.pump_soon(reader)
+    assert await journal.turns() == [[broken, room, reader]]
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [(logging.ERROR, "a flush failed")]
+    caplog.clear()
+    # It can be flushed again.
+    broken.left, broken.error = 1, None
+    pump.flush_soon(broken)
+    assert await journal.turns() == [[broken]]
+
+
+async def test_a_reader_that_raises_is_failed_with_what_it_raised_and_stops_no_other() -> None:
+    journal, pump = Journal(), Pump(10)
+    error = KeyError("broken")
+    broken, reader = Reader(journal, error=error), Reader(journal)
+    pump.pump_soon(broken)
+    pump.pump_soon(reader)
+    assert await journal.turns() == [[broken, reader]]
+    assert broken.failures == [error]
+    assert not reader.failures
+
+
+async def test_a_reader_that_cannot_even_be_failed_does_not_stop_those_behind_it_for_good() -> None:
+    loop = asyncio.get_running_loop()
+    told: list[object] = []
+    loop.set_exception_handler(lambda _loop, context: told.append(context["exception"]))
+    journal, pump = Journal(), Pump(10)
+    error = KeyError("broken")
+    broken, reader = Unfailing(journal, error=error), Reader(journal)
+    pump.pump_soon(broken)
+    pump.pump_soon(reader)
+    assert await journal.turns() == [[broken], [reader]]
+    assert told == [error]
+
+
+class Seat:
+    """A cursor in a room, of which nothing from the tick `unflushed` on was flushed."""
+
+    def __init__(self, owner: Room, unflushed: int) -> None:
+        self.owner = owner
+        self.unflushed = unflushed
+        owner.members[TOKEN] = self
+
+
+class Untouched(dict[Any, Any]):
+    """May be asked for a key, but not gone through."""
+
+    def __iter__(self) -> Any:
+        raise AssertionError
+
+
+TOKEN = 5
+
+
+@given(st.dictionaries(st.integers(0, 5), st.integers(1, 9)), st.sets(st.integers(0, 5)))
+def test_the_horizon_of_a_client_is_the_earliest_of_its_busy_rooms(joined: dict[int, int], busy: set[int]) -> None:
+    pump = Pump(1)
+    rooms = [Room([]) for _ in range(6)]
+    seats: list[Any] = [Seat(rooms[index], tick) for index, tick in joined.items()]
+    pump.busy = {rooms[index]: None for index in busy}
+    assert pump.horizon(TOKEN, seats) == min((joined[index] for index in busy & joined.keys()), default=NEVER)
+
+
+def test_the_horizon_looks_at_the_busy_rooms_or_at_those_of_the_client_if_they_are_fewer() -> None:
+    pump = Pump(1)
+    rooms = [Room([]) for _ in range(3)]
+    seats: list[Any] = [Seat(room, tick) for tick, room in enumerate(rooms, start=1)]
+    pump.busy = Untouched.fromkeys(rooms)
+    assert pump.horizon(TOKEN, seats[1:]) == 2
+    pump.busy = dict.fromkeys(rooms[2:])
+    assert pump.horizon(TOKEN, [None, *seats][:2]) == 3

@@ -1,0 +1,64 @@
+"""What a server says of itself, in words."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
+
+import hubbub
+from hubbub.server.summary import SLOWEST, describe
+
+from support.helpers import Peer, dial, fall_behind, serving
+
+KIB = 1024
+
+
+async def idle(client: hubbub.Client[Any]) -> None:
+    async for _ in client:
+        pass
+
+
+async def test_nobody_is_there() -> None:
+    async with serving(idle) as (server, _):
+        figures, room = describe(server)
+        assert figures == "0 clients in 1 rooms; 0 accepted; ended: none; held to their rate 0 times"
+        assert room.startswith("room <Room 'root': 0 clients, head ")
+        assert room.endswith(">: retains 0 messages")
+
+
+async def test_figures_and_rooms() -> None:
+    async with serving(idle) as (server, record), Peer.of(server) as one, Peer.of(server) as two, Peer.of(server):
+        clients = {client.name: client for client in await record.wait_for_clients(3)}
+        news = server.room("news")
+        await clients[two.name].join(news)
+        for number in range(3):
+            await news.broadcast(f"{number}")
+        one.reset()
+        await record.wait_for_endings(1)
+        two.end()
+        assert await two.rest() == b"0\n1\n2\n"
+        await record.wait_for_endings(2)
+        figures, root, other, *lags = describe(server)
+        assert figures == "1 clients in 2 rooms; 3 accepted; ended: left 1, lost 1; held to their rate 0 times"
+        assert root.startswith("room <Room 'root': 1 clients, ")
+        assert other.startswith("room <Room 'news': 0 clients, ")
+        assert other.endswith(": retains 3 messages")
+        (name,) = [client.name for client in server.clients]
+        assert lags == [f"{name} lags by 0 messages, 0 bytes"]
+
+
+async def test_those_who_lag_most_come_first_and_the_others_are_left_out() -> None:
+    settings = hubbub.Settings(unsent_limit=4 * KIB)
+    async with serving(idle, settings=settings) as (server, record), AsyncExitStack() as stack:
+        for _ in range(SLOWEST + 2):
+            await stack.enter_async_context(Peer.of(server))
+        with await dial(server, receive_buffer=4 * KIB) as stalled:
+            clients = {client.name: client for client in await record.wait_for_clients(SLOWEST + 3)}
+            slow = clients["{}:{}".format(*stalled.getsockname())]
+            await fall_behind(slow, server.root, "x" * 8 * KIB)
+            await asyncio.sleep(0)
+            lags = describe(server)[2:]
+            assert len(lags) == SLOWEST
+            assert lags[0] == f"{slow} lags by {slow.lag.messages} messages, {slow.lag.bytes} bytes"
+            assert slow.lag.messages > 0

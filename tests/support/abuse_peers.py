@@ -1,0 +1,364 @@
+"""Clients that mean harm, many at a time, and the good ones beside them: all of them in the program of the test."""
+
+from __future__ import annotations
+
+import re
+import selectors
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from statistics import median
+from typing import Self, TypeVar
+
+from hubbub import Address
+
+from support.abuse_tools import KIB
+from support.certificates import SERVER_NAME
+from support.programs import WAIT_TIME, Peer, ServerProgram
+
+HEARD_LIMIT = 64 * KIB
+"""How much a member of a crowd remembers of what it was told."""
+
+SEND_BUFFER = 16 * KIB
+"""What the kernel holds for a member of a crowd: a thousand that flood are not to fill it."""
+
+
+AnyPeer = TypeVar("AnyPeer", bound=Peer)
+
+
+def inside(server: ServerProgram, peer: AnyPeer) -> AnyPeer:
+    """The same peer, once the server has told that it was let in."""
+    server.output.expect(rb"%s connected\.\n" % re.escape(peer.name.encode()))
+    return peer
+
+
+class TlsPeer(Peer):
+    """A peer that speaks TLS, and ends its stream just as it is told to.
+
+    Args:
+        endpoint: the server.
+        context: how it speaks TLS.
+    """
+
+    def __init__(self, endpoint: Address, context: ssl.SSLContext, *, receive_buffer: int | None = None) -> None:
+        super().__init__(endpoint, receive_buffer=receive_buffer)
+        # The end of the handshake and the first line are two small writes.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=SERVER_NAME)
+        self._decrypted = bytearray()
+        self._more = True
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self._flush()
+                self._incoming.write(self._socket.recv(64 * KIB) or b"the server has ended the connection")
+            else:
+                self._flush()
+                return
+
+    @property
+    def serial_number(self) -> int:
+        """That of the server's certificate."""
+        certificate = self._tls.getpeercert()
+        assert certificate is not None
+        return int(str(certificate["serialNumber"]), 16)
+
+    def encrypted(self, data: bytes) -> bytes:
+        """What stands for `data` on the wire."""
+        self._tls.write(data)
+        return self._outgoing.read()
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendall(self.encrypted(data))
+
+    def say_end(self) -> None:
+        """Send TLS's own end of the stream (close_notify); what comes is still read."""
+        # OpenSSL wants to read the other end's.
+        with suppress(ssl.SSLWantReadError):
+            self._tls.unwrap()
+        self._flush()
+
+    def line(self) -> bytes:
+        while b"\n" not in self._decrypted and self._read():
+            pass
+        return self._take(self._decrypted.find(b"\n") + 1 or len(self._decrypted))
+
+    def exactly(self, size: int) -> bytes:
+        while len(self._decrypted) < size and self._read():
+            pass
+        return self._take(size)
+
+    def rest(self) -> bytes:
+        while self._read():
+            pass
+        return self._take(len(self._decrypted))
+
+    def _read(self) -> bool:
+        """Read something; whether there may be more.
+
+        Raises:
+            ssl.SSLEOFError: the stream was cut short.
+        """
+        while self._more:
+            try:
+                data = self._tls.read(64 * KIB)
+            except ssl.SSLWantReadError:
+                if data := self._socket.recv(64 * KIB):
+                    self._incoming.write(data)
+                else:
+                    self._incoming.write_eof()
+            except ssl.SSLZeroReturnError:
+                # So it is after an end of our own.
+                self._more = False
+            else:
+                self._decrypted += data
+                self._more = bool(data)
+                return self._more
+        return False
+
+    def _take(self, size: int) -> bytes:
+        taken = bytes(self._decrypted[:size])
+        del self._decrypted[:size]
+        return taken
+
+    def _flush(self) -> None:
+        if data := self._outgoing.read():
+            self._socket.sendall(data)
+
+
+class Talk:
+    """Two who are inside talk on: one says a line, the other hears it, and then comes the next.
+
+    As a context manager it talks from entry to exit, and raises then what was wrong.
+
+    Args:
+        sender: says the lines.
+        listener: hears them, and nothing else.
+        newcomer: is made for each line and hears it too; None: nobody comes.
+
+    Attributes:
+        delays: how long each line took until all had heard it, in seconds; with newcomers, from when they dial.
+    """
+
+    def __init__(self, sender: Peer, listener: Peer, newcomer: Callable[[], Peer] | None = None) -> None:
+        self.delays: list[float] = []
+        self._sender = sender
+        self._listener = listener
+        self._newcomer = newcomer
+        self._error: BaseException | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._over.set()
+        self._thread.join(2 * WAIT_TIME)
+        assert not self._thread.is_alive(), "the talk has come to a stop"
+        if self._error is not None:
+            raise self._error
+
+    @property
+    def figures(self) -> str:
+        """The delays, in words."""
+        return f"{median(self.delays) * 1000:.1f} ms, at worst {max(self.delays) * 1000:.0f} ms"
+
+    def _run(self) -> None:
+        try:
+            while not self._over.is_set():
+                self._say()
+                # Many a second, and no load of their own.
+                self._over.wait(0.01)
+        except BaseException as error:
+            self._error = error
+
+    def _say(self) -> None:
+        started = time.monotonic()
+        line = b"line %d\n" % len(self.delays)
+        if self._newcomer is None:
+            self._hear(line, self._listener)
+        else:
+            with self._newcomer() as newcomer:
+                # It is let in once another has heard it.
+                newcomer.send(b"I am here\n")
+                assert self._listener.line() == self._sender.line() == b"I am here\n"
+                self._hear(line, self._listener, newcomer)
+        self.delays.append(time.monotonic() - started)
+
+    def _hear(self, line: bytes, *listeners: Peer) -> None:
+        self._sender.send(line)
+        for listener in listeners:
+            heard = listener.line()
+            assert heard == line, f"heard {heard!r} instead of {line!r}"
+
+
+# Crowds.
+
+
+class Member:
+    """One of a crowd.
+
+    Attributes:
+        began: when it dialled, on the monotonic clock.
+        ended: when the server had ended the connection; None as long as it has not.
+        heard: what it was told, the first of it, as it is on the wire.
+        said: how many bytes the kernel has taken.
+    """
+
+    def __init__(self, dial: Callable[[], Peer], says: Iterable[bytes], interval: float) -> None:
+        self.began = time.monotonic()
+        self.ended: float | None = None
+        self.heard = b""
+        self.said = 0
+        self.interval = interval
+        self.peer = dial()
+        self.connection = self.peer._socket
+        self.connection.setblocking(False)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        self.is_to_say(says)
+
+    @property
+    def lasted(self) -> float:
+        """How long the connection has lasted, in seconds."""
+        assert self.ended is not None
+        return self.ended - self.began
+
+    def is_to_say(self, says: Iterable[bytes]) -> None:
+        """These pieces, one after the other, from now on."""
+        self.due = time.monotonic()
+        self._says = map(self.peer.encrypted, says) if isinstance(self.peer, TlsPeer) else iter(says)
+        self._unsaid = memoryview(b"")
+
+    def hear(self) -> None:
+        """Read what there is."""
+        try:
+            data = self.connection.recv(64 * KIB)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            data = b""
+        if data:
+            self.heard = (self.heard + data)[:HEARD_LIMIT]
+        else:
+            self.ended = time.monotonic()
+
+    def speak(self) -> bool:
+        """Say what is to be said now; whether there is more that the kernel does not take yet."""
+        while self._unsaid or self._next():
+            try:
+                sent = self.connection.send(self._unsaid)
+            except BlockingIOError:
+                return True
+            except ConnectionError:
+                # What the server still has to say is read all the same.
+                self.due, self._unsaid = float("inf"), memoryview(b"")
+                return False
+            self.said += sent
+            self._unsaid = self._unsaid[sent:]
+            if not self._unsaid and not self.interval:
+                # So that one who floods leaves time to the others.
+                return True
+        return False
+
+    def _next(self) -> bool:
+        now = time.monotonic()
+        if now < self.due:
+            return False
+        piece = next(self._says, None)
+        if piece is None:
+            self.due = float("inf")
+            return False
+        self.due = now + self.interval
+        self._unsaid = memoryview(piece)
+        return True
+
+
+class PeerCrowd:
+    """Many connections to one server, driven by whoever waits for something (`run`)."""
+
+    def __init__(self, endpoint: Address) -> None:
+        self.members: list[Member] = []
+        self._endpoint = endpoint
+        self._selector = selectors.DefaultSelector()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        for member in self.members:
+            member.peer.close()
+        self._selector.close()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the server has ended all of them."""
+        return all(member.ended is not None for member in self.members)
+
+    @property
+    def said(self) -> int:
+        """How many bytes the kernel has taken of all."""
+        return sum(member.said for member in self.members)
+
+    def add(
+        self, says: Iterable[bytes] = (), *, interval: float = 0.0, dial: Callable[[Address], Peer] = Peer
+    ) -> Member:
+        """Let another one connect.
+
+        Args:
+            says: the pieces that it says, one after the other.
+            interval: the time between two of them, in seconds.
+            dial: makes it, and returns when it is connected.
+        """
+        member = Member(lambda: dial(self._endpoint), says, interval)
+        self.members.append(member)
+        self._selector.register(member.connection, selectors.EVENT_READ, member)
+        self._speak(member)
+        return member
+
+    def let_say(self, member: Member, says: Iterable[bytes]) -> None:
+        """Give a member something more to say."""
+        member.is_to_say(says)
+        self._speak(member)
+
+    def run(self, until: Callable[[], bool], what: str, *, within: float = WAIT_TIME) -> None:
+        """Let all of them speak and hear until something is so; `what` that is, for the report."""
+        deadline = time.monotonic() + within
+        while not until():
+            assert time.monotonic() < deadline, f"no {what} within {within:g} s"
+            self._turn()
+
+    def run_until_stuck(self) -> None:
+        """Let all of them speak until neither the server nor the kernel takes any more."""
+        seen: list[int] = []
+
+        def settled() -> bool:
+            seen.append(self.said)
+            # A turn in which nothing happens takes 10 ms.
+            return len(seen) > 20 and seen[-20] == seen[-1]
+
+        self.run(settled, "end of what the server takes")
+
+    def _turn(self) -> None:
+        for key, events in self._selector.select(0.01):
+            member: Member = key.data
+            if events & selectors.EVENT_READ:
+                member.hear()
+            if member.ended is not None:
+                self._selector.unregister(member.connection)
+            elif events & selectors.EVENT_WRITE:
+                self._speak(member)
+        now = time.monotonic()
+        for member in self.members:
+            if member.interval and member.due <= now and member.ended is None:
+                self._speak(member)
+
+    def _speak(self, member: Member) -> None:
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if member.speak() else 0)
+        self._selector.modify(member.connection, events, member)

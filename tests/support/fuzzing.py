@@ -1,0 +1,453 @@
+"""What must hold for each parser, whatever bytes it is given; and a program that lets a fuzzer look for others.
+
+    PYTHONPATH=tests python tests/support/fuzzing.py TARGET SECONDS
+
+gives one of the `TARGETS` to atheris, which finds its way by the branches that an input takes. It ends with an error,
+the traceback and the input if something did not hold.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+import tempfile
+import tomllib
+from collections.abc import Callable, Coroutine, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import click
+
+from hubbub import (
+    Access,
+    Address,
+    ByteLines,
+    Decoder,
+    Delimited,
+    Framing,
+    FramingError,
+    LengthPrefixed,
+    Lines,
+    Networks,
+    Raw,
+    SharedSecret,
+)
+from hubbub.cli.config import find_line
+from hubbub.cli.listeners import KEYS, parse
+from hubbub.cli.serve import serve
+from hubbub.door.networks import parse_address
+from hubbub.door.proxy import V2_LIMIT, ProxyHeader, ProxyHeaderError
+from hubbub.framing.telnet import DONT, IAC, IAC_BYTE, WONT, TelnetFilter
+
+from support.feeding import Outcome, decode
+
+LIMIT = 8
+"""How long a message may be: short, so that the fuzzer comes to it."""
+
+CUTS = 4
+"""How many bytes of an input say where the rest of it is cut."""
+
+MOST_LINES = 60
+"""Of a configuration file, since to find a line in it takes the square of their number."""
+
+MOST_MEMORY = 1024
+"""What the program may take, in MiB."""
+
+LONGEST_RUN = 10
+"""How long one input may take, in seconds."""
+
+_SCRATCH = tempfile.TemporaryDirectory(prefix="hubbub-fuzzing-")
+
+
+def _file(content: bytes) -> Path:
+    """A file with this content; there is only one at a time."""
+    path = Path(_SCRATCH.name) / "file"
+    path.write_bytes(content)
+    return path
+
+
+def _cut(data: bytes) -> list[bytes]:
+    """The pieces of a stream, all of it an input."""
+    script, stream = data[:CUTS], data[CUTS:]
+    places = sorted(byte * len(stream) // 255 for byte in script)
+    return [stream[start:end] for start, end in pairwise([0, *places, len(stream)])]
+
+
+def _singly(stream: bytes) -> list[bytes]:
+    return [stream[at : at + 1] for at in range(len(stream))]
+
+
+def _kept(holder: object) -> int:
+    """How many bytes, or characters, an object keeps in its attributes."""
+    slots = [slot for kind in type(holder).__mro__ for slot in getattr(kind, "__slots__", ())]
+    values = [getattr(holder, slot) for slot in slots] + list(getattr(holder, "__dict__", {}).values())
+    return sum(len(value) for value in values if isinstance(value, bytes | bytearray | str | list | dict))
+
+
+def _size(message: Any) -> int:
+    """How long a message is without its terminator, in bytes; in characters, if it is text."""
+    return len(message.removesuffix(b"\n").removesuffix(b"\r") if isinstance(message, bytes) else message)
+
+
+def _check_kept(decoder: Decoder[Any], pieces: list[bytes], overhead: int) -> None:
+    """See that a decoder keeps one message at most, between any two pieces."""
+    try:
+        for piece in pieces:
+            decoder.feed(piece)
+            decoder.take_replies()
+            assert _kept(decoder) <= LIMIT + overhead, f"{_kept(decoder)} bytes kept"
+    except FramingError:
+        return
+
+
+def _check_framing(framing: Framing[Any], data: bytes, overhead: int) -> Outcome[Any]:
+    """What a framing makes of an input; the same however that is cut."""
+    pieces = _cut(data)
+    stream = b"".join(pieces)
+    outcome = decode(framing, pieces, limit=LIMIT)
+    for cut in ([stream], _singly(stream)):
+        other = decode(framing, cut, limit=LIMIT)
+        if outcome.failure is not None:
+            # Whether what is behind the failure was looked at or not is nobody's business.
+            other.replies = outcome.replies
+        assert other == outcome, f"{cut} is not decoded as {pieces} is"
+        _check_kept(framing.decoder(LIMIT), cut, overhead)
+    assert all(_size(message) <= LIMIT for message in outcome.messages), f"a message over the limit: {outcome}"
+    return outcome
+
+
+def _check_sent_on(framing: Framing[Any], messages: list[Any]) -> None:
+    """See that messages which were received are found again once they are sent on."""
+    assert len(decode(framing, [framing.encode(messages)]).messages) == len(messages)
+
+
+# The targets.
+
+
+def fuzz_lines(data: bytes) -> None:
+    """Lines of text and of bytes."""
+    for framing in (Lines(), ByteLines(), ByteLines(keepends=True)):
+        # One CR more is let pass for the sake of an LF that may come, and a delimiter is kept by the framing.
+        outcome = _check_framing(framing, data, overhead=1)
+        _check_sent_on(framing, outcome.messages)
+        assert len(outcome.replies) <= len(data)
+
+
+def fuzz_delimited(data: bytes) -> None:
+    """Messages that end at a delimiter."""
+    for delimiter in (b"\0", b"\r\n", b"aba"):
+        outcome = _check_framing(Delimited(delimiter), data, overhead=2 * len(delimiter))
+        assert not any(delimiter in message for message in outcome.messages)
+        if delimiter != b"aba":
+            # The last one, which ended with the stream, may end like the beginning of that one.
+            _check_sent_on(Delimited(delimiter), outcome.messages)
+
+
+def fuzz_length_prefixed(data: bytes) -> None:
+    """Messages that come after their length."""
+    for framing in (LengthPrefixed(1), LengthPrefixed(2, "little"), LengthPrefixed(4)):
+        outcome = _check_framing(framing, data, overhead=framing.size)
+        _check_sent_on(framing, outcome.messages)
+        stream = data[CUTS:]
+        assert stream.startswith(framing.encode(outcome.messages))
+
+
+def fuzz_raw(data: bytes) -> None:
+    """Whatever arrives."""
+    pieces = _cut(data)
+    outcome = decode(Raw(), pieces, limit=1)
+    assert outcome.messages == [piece for piece in pieces if piece]
+    assert outcome.failure is None
+    assert _kept(Raw().decoder(1)) == 0
+
+
+def fuzz_telnet(data: bytes) -> None:
+    """The filter of telnet commands."""
+
+    def filtered(pieces: list[bytes]) -> tuple[bytes, bytes]:
+        telnet = TelnetFilter()
+        text = b""
+        for piece in pieces:
+            text += telnet.feed(piece)
+            # The beginning of a command.
+            assert _kept(telnet) <= len(telnet.replies) + 3
+        return text, bytes(telnet.replies)
+
+    pieces = _cut(data)
+    stream = b"".join(pieces)
+    text, replies = filtered(pieces)
+    assert filtered([stream]) == filtered(_singly(stream)) == (text, replies)
+    assert len(text) <= len(stream)
+    assert text.count(IAC_BYTE) <= stream.count(IAC_BYTE + IAC_BYTE)
+    if IAC not in stream:
+        assert (text, replies) == (stream, b"")
+    # Each is a refusal of something that takes as many bytes.
+    assert len(replies) <= len(stream)
+    assert len(replies) % 3 == 0
+    for at in range(0, len(replies), 3):
+        assert replies[at] == IAC
+        assert replies[at + 1] in (DONT, WONT)
+
+
+def fuzz_proxy_header(data: bytes) -> None:
+    """The header of the PROXY protocol."""
+
+    def read(pieces: list[bytes]) -> tuple[int, bool, Address | None, str]:
+        header, all_used = ProxyHeader(), 0
+        try:
+            for piece in pieces:
+                used = header.feed(piece)
+                assert 0 <= used <= len(piece)
+                assert header.complete or used == len(piece)
+                assert _kept(header) <= V2_LIMIT
+                all_used += used
+        except ProxyHeaderError as error:
+            assert not header.complete
+            return 0, False, header.source, str(error)
+        return all_used, header.complete, header.source, ""
+
+    pieces = _cut(data)
+    stream = b"".join(pieces)
+    used, complete, source, failure = read(pieces)
+    assert read([stream]) == read(_singly(stream)) == (used, complete, source, failure)
+    if source is not None:
+        address = parse_address(source.host)
+        assert address is not None
+        assert complete
+        assert 0 <= source.port <= 65535
+        # In its usual form, and without what somebody may have put behind a %.
+        assert source.host == str(address)
+        assert "%" not in source.host
+    if complete:
+        # What is behind it changes nothing.
+        assert read([stream[:used]]) == (used, complete, source, failure)
+
+
+class _Sender:
+    """Says one message, as a client that is to be authenticated does."""
+
+    def __init__(self, message: str | bytes) -> None:
+        self._message = message
+
+    async def receive(self) -> str | bytes:
+        return self._message
+
+
+def _result(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """What a coroutine returns that waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    raise AssertionError("it waits")
+
+
+def fuzz_secret(data: bytes) -> None:
+    """A file of secrets, and a first message; a byte 0xFE is between them."""
+    content, _, stream = data.partition(b"\xfe")
+    secrets = {secret for secret in re.split(rb"[\r\n]", content) if secret}
+    try:
+        shared = SharedSecret(_file(content))
+    except ValueError:
+        assert not secrets
+        return
+    assert secrets
+    framings: list[Framing[Any]] = [Lines(), ByteLines(), ByteLines(keepends=True), Delimited(b"\0")]
+    for framing in framings:
+        for message in decode(framing, [stream]).messages[:1]:
+            said = message.encode() if isinstance(message, str) else message
+            sender: Any = _Sender(message)
+            assert _result(shared(sender)) == (said.rstrip(b"\r\n") in secrets)
+    assert shared.reload() is None
+
+
+def _names_files(text: str) -> bool:
+    """Whether something could be opened that the fuzzer has thought of: it could be anything, even a device."""
+    return "@" in text or "\\" in text
+
+
+def fuzz_config(data: bytes) -> None:
+    """A configuration file, and the options that are made of it."""
+    text = data.decode(errors="replace")
+    if _names_files(text) or text.count("\n") > MOST_LINES:
+        return
+    path = _file(data)
+    try:
+        serve.make_context("serve", ["--config", str(path)])
+    except click.ClickException as error:
+        told = re.search(r"line (\d+)", error.format_message())
+        assert told is None or 1 <= int(told[1]) <= len(text.splitlines()) + 1
+    try:
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError):
+        return
+    lines = text.splitlines(keepends=True)
+    for key in values:
+        number = find_line(text, key)
+        assert 1 <= number <= len(lines)
+        assert key not in tomllib.loads("".join(lines[: number - 1]))
+
+
+def fuzz_listen_url(data: bytes) -> None:
+    """A place to listen."""
+    text = data.decode(errors="replace")
+    try:
+        url = parse(text)
+    except ValueError:
+        return
+    assert url == parse(text)
+    assert url.scheme in {"tcp", "tls", "unix", "fd"}
+    assert url.query.keys() <= set(KEYS)
+    # Nothing of what was written is lost: two networks to deny are not one.
+    assert len(url.query) == len(parse_qsl(urlsplit(text).query, keep_blank_values=True))
+    match endpoint := url.endpoint:
+        case Address():
+            assert url.scheme in {"tcp", "tls"}
+            assert 0 <= endpoint.port <= 65535
+        case Path():
+            assert url.scheme == "unix"
+        case int():
+            assert url.scheme == "fd"
+
+
+def fuzz_networks(data: bytes) -> None:
+    """An entry of a list of networks, and a file of them."""
+    text = data.decode(errors="replace")
+    assert Access(allow=["0.0.0.0/0", "::/0"]).refusal(text) is None
+    networks, path = _networks_in(text), _file(data)
+    try:
+        read = Networks([f"@{path}"])
+    except ValueError as error:
+        reason = str(error)
+    else:
+        reason = ""
+    if reason:
+        assert str(path) in reason
+        return
+    # Then each of its lines is an entry.
+    assert networks is not None
+    for entry in networks:
+        single = Networks([entry])
+        host = entry.partition("/")[0]
+        assert host in single
+        assert host in read
+    assert read.reload() is None
+
+
+def _networks_in(text: str) -> list[str] | None:
+    """The networks in a file, as the plainest reader finds them; None if some line has none."""
+    entries = [entry for line in text.splitlines() if (entry := line.partition("#")[0].strip())]
+    try:
+        # A file that names another one is none of networks.
+        return entries if all(not entry.startswith("@") and Networks([entry]) for entry in entries) else None
+    except ValueError:
+        return None
+
+
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+
+TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
+    "lines": (
+        fuzz_lines,
+        [b"\1\2\3\4one\r\ntwo\n\xe2\x82\xac\n\xff\xfd\x01x", b"\0\0\0\0123456789\n", b"\0\0\0\x8012345678\r\n"],
+    ),
+    "delimited": (fuzz_delimited, [b"\1\2\3\4one\0two\r\nababa", b"\0\0\0\0123456789", b"\0\0\0\x8012345678\r"]),
+    "length-prefixed": (
+        fuzz_length_prefixed,
+        [b"\1\2\3\4\3abc\0", b"\0\0\0\0\3\0abc", b"\0\0\0\0\0\0\0\3abc\0\0\0\x09"],
+    ),
+    "raw": (fuzz_raw, [b"\x20\x40\x60\x80abcdefgh"]),
+    "telnet": (
+        fuzz_telnet,
+        [b"\1\2\3\4a\xff\xfd\x1fb\xff\xfb\x01\xff\xff", b"\x40\x80\0\0\xff\xfa\x1f\0\x50\xff\xff\xff\xf0text\xff\xf9"],
+    ),
+    "proxy-header": (
+        fuzz_proxy_header,
+        [
+            b"\1\2\3\4PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\nhello\n",
+            b"\1\2\3\4PROXY TCP6 ::ffff:192.0.2.7 2001:db8::1 1 2\r\n",
+            b"\1\2\3\4PROXY UNKNOWN\r\n",
+            b"\1\2\3\4" + SIGNATURE + b"\x21\x11\0\x0c\xc0\0\2\7\xc6\x33\x64\1\x12\x67\1\xbbhello",
+            b"\1\2\3\4" + SIGNATURE + b"\x21\x21\0\x24" + bytes(36),
+            b"\1\2\3\4" + SIGNATURE + b"\x20\0\0\0",
+        ],
+    ),
+    "secret": (
+        fuzz_secret,
+        [b" first \n\xfefirst\n", b"first\r\nsecond\n\xfesecond\r\n", b"\xff\xfe\xff\0", b"\n\xfe\n"],
+    ),
+    "config": (
+        fuzz_config,
+        [
+            b'app = "relay"\nport = 5000\nframing = "nul"\n',
+            b'listen = [\n "tcp://[::]:5000?framing=raw",\n]\nquiet = true\n',
+            b'retention = "16M"\npace = "none"\npatience = 1.5\n',
+            b'[table]\nallow = ["192.0.2.0/24"]\n',
+            b"prot = 5000\n",
+            b'notice = """\n{missed}\n"""\nwhen-slow = "skip" # comment\n',
+            b"retention = 1.5\n",
+            b"port = inf\n",
+            b"patience = 1" + b"0" * 400 + b"\n",
+            b"port = " + b"1" * 5000 + b"\n",
+            b"port = " + b"[" * 5000 + b"\n",
+        ],
+    ),
+    "listen-url": (
+        fuzz_listen_url,
+        [
+            b"tcp://127.0.0.1:5000",
+            b"tls://[::]:5443?framing=lines&tls-cert=a&allow=192.0.2.0/24",
+            b"unix:///run/%41.sock?mode=660",
+            b"fd://3?secret-file=s",
+            b"fd://systemd",
+            b"tcp://[::]:5000?deny=192.0.2.0/24&deny=198.51.100.0/24",
+        ],
+    ),
+    "networks": (
+        fuzz_networks,
+        [
+            b"192.0.2.0/24\n# comment\n2001:db8::/32 # another\n",
+            b"::ffff:192.0.2.0/120",
+            b"fe80::1%eth0",
+            b"192.0.2.1/24",
+            b"\xff\n",
+        ],
+    ),
+}
+"""Each with inputs to start from."""
+
+
+def _written(folder: str, seeds: list[bytes]) -> Iterator[Path]:
+    for number, seed in enumerate(seeds):
+        path = Path(folder) / f"seed-{number}"
+        path.write_bytes(seed)
+        yield path
+
+
+def main(target: str, seconds: str) -> None:
+    """Let atheris look for an input with which something does not hold. It ends the process."""
+    # Importing it here leaves the rest of this file to those who do not have it.
+    atheris = importlib.import_module("atheris")
+    # They were imported above. Once more, so that the fuzzer sees which branches they take.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "hubbub" or name == "support.feeding"]:
+        del sys.modules[name]
+    with atheris.instrument_imports(include=["hubbub"]):
+        fuzz, seeds = importlib.import_module("support.fuzzing").TARGETS[target]
+    with tempfile.TemporaryDirectory(prefix="hubbub-corpus-") as corpus:
+        list(_written(corpus, seeds))
+        options = {
+            "max_total_time": seconds,
+            "max_len": 1024,
+            "rss_limit_mb": MOST_MEMORY,
+            "timeout": LONGEST_RUN,
+            "print_final_stats": 1,
+        }
+        atheris.Setup([sys.argv[0], *(f"-{name}={value}" for name, value in options.items()), corpus], fuzz)
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

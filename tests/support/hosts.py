@@ -1,0 +1,69 @@
+"""Two machines and a cable between them: network namespaces (ip-netns(8)), which only root can make."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from support.programs import require_program
+
+
+@dataclass(frozen=True)
+class Host:
+    """One of the machines.
+
+    Attributes:
+        name: of the namespace.
+        address: at its end of the cable.
+        command: what starts a program there, in front of the program.
+    """
+
+    name: str
+    address: str
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        return ("ip", "netns", "exec", self.name)
+
+    def swallow(self, address: str) -> None:
+        """Let nothing get to an address any more, and tell nobody: as if the cable were cut in one direction."""
+        _ip("-n", self.name, "route", "add", "blackhole", f"{address}/32")
+
+
+@contextmanager
+def two_hosts() -> Iterator[tuple[Host, Host]]:
+    """Both machines; without the rights to make them, the test is skipped."""
+    require_program("ip")
+    names = [f"hubbub-{os.getpid()}-{side}" for side in "ab"]
+    hosts = [Host(name, f"10.77.0.{number}") for number, name in enumerate(names, start=1)]
+    made = []
+    try:
+        for host in hosts:
+            _ip("netns", "add", host.name)
+            made.append(host)
+        _ip("link", "add", "cable", "netns", names[0], "type", "veth", "peer", "name", "cable", "netns", names[1])
+        for host in hosts:
+            _ip("-n", host.name, "addr", "add", f"{host.address}/24", "dev", "cable")
+            for device in ("lo", "cable"):
+                _ip("-n", host.name, "link", "set", device, "up")
+    except subprocess.CalledProcessError as error:
+        _remove(made)
+        pytest.skip(f"no network namespace can be made: {error.stderr.strip()}")
+    try:
+        yield hosts[0], hosts[1]
+    finally:
+        _remove(made)
+
+
+def _remove(hosts: list[Host]) -> None:
+    for host in hosts:
+        _ip("netns", "del", host.name)
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)

@@ -1,0 +1,350 @@
+"""The real hub, rooms, clients and readers on an event loop that a test turns by hand, and on transports that it feeds.
+
+Nothing here waits for a socket or a clock, so that a test says in which turn of the loop something happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from heapq import heappop, heappush
+from math import inf
+from typing import Any, Self, TypeVar, cast
+
+from hubbub.framing import Framing
+from hubbub.hub.client import Client
+from hubbub.hub.hub import Hub
+from hubbub.hub.reader import Reader
+from hubbub.hub.room import Room
+from hubbub.values.address import Address
+from hubbub.values.ending import Ending
+from hubbub.values.settings import Settings
+from hubbub.wire.link import Link
+
+MOST_TURNS = 100_000
+"""After so many turns a loop that is still busy is stuck."""
+
+T = TypeVar("T")
+
+
+class SteppedLoop(asyncio.AbstractEventLoop):
+    """An event loop that does nothing by itself: a test turns it, and moves its clock.
+
+    Entering it makes it the running loop.
+    """
+
+    def __init__(self) -> None:
+        self._ready: deque[tuple[asyncio.Handle, Callable[[], object]]] = deque()
+        self._timers: list[tuple[float, int, asyncio.TimerHandle, Callable[[], object]]] = []
+        self._now = 0.0
+        self._count = 0
+        self.failures: list[dict[str, Any]] = []
+
+    def __enter__(self) -> Self:
+        asyncio._set_running_loop(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio._set_running_loop(None)
+
+    # What a test does.
+
+    def turn(self, times: int = 1) -> None:
+        """Do what is due now, but nothing that this makes due."""
+        for _ in range(times):
+            while self._timers and self._timers[0][0] <= self._now:
+                _, _, timer, callback = heappop(self._timers)
+                self._ready.append((timer, callback))
+            for _ in range(len(self._ready)):
+                handle, callback = self._ready.popleft()
+                if not handle.cancelled():
+                    callback()
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock."""
+        self._now += seconds
+
+    def settle(self) -> None:
+        """Turn until there is nothing to do, and no timer that could change that."""
+        for _ in range(MOST_TURNS):
+            self._timers = [entry for entry in self._timers if not entry[2].cancelled()]
+            if not self._ready and not self._timers:
+                return
+            if not self._ready:
+                self._timers.sort()
+                self._now = max(self._now, self._timers[0][0])
+            self.turn()
+        raise AssertionError("the loop does not come to rest")
+
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run a coroutine up to where it first waits; the task that does the rest."""
+        task = asyncio.Task(coroutine, loop=self)
+        _, step = self._ready.pop()
+        step()
+        return task
+
+    def do(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """What a coroutine returns that waits for nothing."""
+        task = self.start(coroutine)
+        assert task.done(), "it waits"
+        return task.result()
+
+    # What the rest of asyncio needs of a loop.
+
+    def time(self) -> float:
+        return self._now
+
+    def get_debug(self) -> bool:
+        return False
+
+    def call_soon(  # type: ignore[override] # without the types that tie arguments to the callback
+        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        run = (context or contextvars.copy_context()).run
+        self._ready.append((handle, lambda: run(callback, *args)))
+        return handle
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        run = (context or contextvars.copy_context()).run
+        self._count += 1
+        heappush(self._timers, (when, self._count, timer, lambda: run(callback, *args)))
+        return timer
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """It is dropped where the timers are looked at."""
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return asyncio.Future(loop=self)
+
+    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        return asyncio.Task(coro, loop=self, **options)
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        self.failures.append(context)
+
+
+class FakeTransport(asyncio.Transport):
+    """A transport whose peer takes as much as a test lets it.
+
+    Attributes:
+        credit: how many bytes the peer still takes at once; what is more waits here, and the link is paused.
+        taken: what the peer has.
+        failure: what the next write raises.
+        at_end: whether the peer has the end of the stream.
+        reset: whether the connection was broken off, so that the last message may be cut.
+        overdone: how often the link was written to while it was to be given no more.
+    """
+
+    def __init__(self, loop: SteppedLoop, credit: float = inf) -> None:
+        super().__init__()
+        self.credit = credit
+        self.taken = bytearray()
+        self.failure: Exception | None = None
+        self.at_end = False
+        self.reset = False
+        self.overdone = 0
+        self.writes = 0
+        self._loop = loop
+        self._link: asyncio.Protocol
+        self._waiting = bytearray()
+        self._paused = False
+        self._ending = False
+        self._closing = False
+        self._lost = False
+
+    # What a test does.
+
+    def connect(self, link: asyncio.Protocol) -> None:
+        self._link = link
+        link.connection_made(self)
+
+    def take(self, size: float = inf) -> None:
+        """Let the peer take so many bytes more."""
+        self.credit += size
+        self._pass_on()
+
+    def stall(self) -> None:
+        """Let the peer take nothing more."""
+        self.credit = 0
+
+    def break_off(self, error: Exception | None) -> None:
+        """The connection is gone; with an error if it broke."""
+        self.reset = True
+        self._lose(error)
+
+    @property
+    def gone(self) -> bool:
+        return self._lost
+
+    # What the link needs.
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.writelines([data])
+
+    def writelines(self, list_of_data: Any) -> None:
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+        self.overdone += self._paused or self._closing or self._ending
+        self.writes += 1
+        self._waiting += b"".join(list_of_data)
+        self._pass_on()
+        if self._waiting and not self._paused:
+            self._paused = True
+            self._link.pause_writing()
+
+    def get_write_buffer_size(self) -> int:
+        return len(self._waiting)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert high == 0
+
+    def pause_reading(self) -> None:
+        """Nothing arrives here."""
+
+    def resume_reading(self) -> None:
+        """Likewise."""
+
+    def write_eof(self) -> None:
+        self._ending = True
+        self._pass_on()
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def close(self) -> None:
+        self._closing = True
+        self._pass_on()
+
+    def abort(self) -> None:
+        self.reset = True
+        self._closing = True
+        self._loop.call_soon(self._lose, None)
+
+    def _pass_on(self) -> None:
+        if self._lost:
+            return
+        size = int(min(self.credit, len(self._waiting)))
+        self.credit -= size
+        self.taken += self._waiting[:size]
+        del self._waiting[:size]
+        if self._waiting:
+            return
+        if self._paused:
+            self._paused = False
+            self._link.resume_writing()
+        if self._ending:
+            self.at_end = True
+        if self._closing:
+            self.at_end = True
+            self._loop.call_soon(self._lose, None)
+
+    def _lose(self, error: Exception | None) -> None:
+        if not self._lost:
+            self._lost = self._closing = True
+            self._waiting.clear()
+            self._link.connection_lost(error)
+
+
+class Told:
+    """The supervisor of all readers: remembers what they told."""
+
+    hears_messages = False
+
+    def __init__(self) -> None:
+        self.endings: list[Ending] = []
+        self.closings = 0
+        self.paused_readers: set[Any] = set()
+
+    def received(self, client: Any, messages: Sequence[Any]) -> None:
+        """Nothing arrives here."""
+
+    def slowed(self) -> None:
+        """Likewise."""
+
+    def paused(self, reader: Any) -> None:
+        self.paused_readers.add(reader)
+
+    def resumed(self, reader: Any) -> None:
+        self.paused_readers.discard(reader)
+
+    def ended(self, reader: Any, ending: Ending) -> None:
+        self.endings.append(ending)
+
+    def closed(self, reader: Any) -> None:
+        self.closings += 1
+        self.paused_readers.discard(reader)
+
+
+class FakeHub(Hub[Any]):
+    """A hub whose clients have no sockets. The notices of its rooms say which room they are about.
+
+    Args:
+        loop: turned by the test.
+        framing: as in `Hub`.
+        settings: as in `Hub`.
+    """
+
+    def __init__(self, loop: SteppedLoop, framing: Framing[Any], settings: Settings) -> None:
+        self.made: list[Room[Any]] = []
+        self.told = Told()
+        self._loop = loop
+        self._connected: list[Client[Any]] = []
+        super().__init__(framing, settings, ())
+
+    @property
+    def clients(self) -> frozenset[Client[Any]]:
+        return frozenset(client for client in self._connected if client.ending is None)
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        return ()
+
+    async def close(self) -> None:
+        for client in self.clients:
+            await client.close()
+
+    def connect(
+        self, framing: Framing[Any] | None = None, *, credit: float = inf, told: Any = None
+    ) -> tuple[Client[Any], FakeTransport]:
+        """A client that is in no room, and its transport."""
+        transport = FakeTransport(self._loop, credit)
+        nobody = cast("Reader[Any]", None)
+        link: Link[Any] = Link(nobody, framing or self.framing, self.settings, self._loop)
+        transport.connect(link)
+        address = Address("peer", len(self._connected) + 1)
+        supervisor = told or self.told
+        client = Client(self, self.root, link, address, pump=self._pump, supervisor=supervisor)
+        link.hand_to(client._reader)
+        self._connected.append(client)
+        return client, transport
+
+    def _make_room(self, name: str, framing: Framing[Any], settings: Settings, *, keep: bool = True) -> Room[Any]:
+        notice = settings.notice and f"{settings.notice} in {name}.{len(self.made)}"
+        room = super()._make_room(name, framing, replace(settings, notice=notice), keep=keep)
+        self.made.append(room)
+        return room
+
+
+def new_loop() -> SteppedLoop:
+    """A loop for one test."""
+    return SteppedLoop()  # type: ignore[abstract] # it has what is called
+
+
+def left_over(room: Room[Any]) -> list[Any]:
+    """What the fan-out of a room keeps that is not ready: nothing, once all of its readers have taken everything."""
+    fan_out = room.fan_out
+    there = fan_out._stragglers
+    return [kept for kept in (there._moving, there._still, there._adrift, fan_out._unsettled) if kept]

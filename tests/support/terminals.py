@@ -1,0 +1,124 @@
+"""A terminal with a shell in it, for tests that do and see what a reader of the documentation does and sees."""
+
+from __future__ import annotations
+
+import codecs
+import fcntl
+import os
+import select
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from support.programs import WAIT_TIME
+
+PROMPT = "$ "
+
+# Opening the terminal makes it the one that Ctrl-C and Ctrl-Z on it work in.
+_OPEN_SHELL = 'exec bash --norc --noprofile --noediting -i <"$0" >"$0" 2>&1'
+
+T = TypeVar("T")
+
+
+def character_of(key: str) -> str:
+    """What a key like "^C" types."""
+    return chr(ord(key[1]) ^ 0x40)
+
+
+class Terminal:
+    """A pseudo-terminal and its shell; closing it is closing the window.
+
+    Args:
+        directory: where the shell starts.
+
+    Attributes:
+        unread: what has been shown and not been read yet, with LF at the line ends.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.unread = ""
+        self._decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
+        self._screen, keyboard = os.openpty()
+        fcntl.ioctl(keyboard, termios.TIOCSWINSZ, struct.pack("4H", 24, 120, 0, 0))
+        self._shell = subprocess.Popen(
+            ["sh", "-c", _OPEN_SHELL, os.ttyname(keyboard)],
+            cwd=directory,
+            env=_environment(directory),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        # Our own end of it is kept open until the shell has one, for without any it would hang up.
+        self._wait(lambda: self.unread == PROMPT or None)
+        os.close(keyboard)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up: whatever runs in the terminal ends."""
+        os.close(self._screen)
+        try:
+            self._shell.wait(WAIT_TIME)
+        except subprocess.TimeoutExpired:
+            self._shell.kill()
+            self._shell.wait()
+
+    def type(self, text: str) -> None:
+        """Type `text`, which includes the Enter."""
+        os.write(self._screen, text.encode())
+
+    def heeds(self, key: str) -> bool:
+        """Whether a key like "^C" is more than a character to it; a program may have to say so first (termios(3))."""
+        return character_of(key).encode() in termios.tcgetattr(self._screen)[6]
+
+    def take(self, text: str) -> bool:
+        """Read `text`; or nothing, and return False, if something else is shown or nothing in time."""
+        with suppress(TimeoutError):
+            self._wait(lambda: self.unread.startswith(text) or not text.startswith(self.unread) or None)
+        found = self.unread.startswith(text)
+        if found:
+            self.unread = self.unread[len(text) :]
+        return found
+
+    def read_line(self) -> str:
+        """The next line that is shown, without its end; if none is complete in time, what there is."""
+        with suppress(TimeoutError):
+            self._wait(lambda: "\n" in self.unread or None)
+        line, _, self.unread = self.unread.partition("\n")
+        return line
+
+    def read_until_prompt(self) -> list[str]:
+        """The lines up to the next prompt, which is left unread; if none comes in time, the lines there are."""
+        with suppress(TimeoutError):
+            self._wait(lambda: f"\n{self.unread}".endswith(f"\n{PROMPT}") or None)
+        *lines, self.unread = self.unread.split("\n")
+        return lines
+
+    def _wait(self, look: Callable[[], T | None]) -> T:
+        deadline = time.monotonic() + WAIT_TIME
+        while (found := look()) is None:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._screen], [], [], left)[0]:
+                raise TimeoutError
+            # The terminal puts CR LF for each LF.
+            self.unread += self._decode(os.read(self._screen, 65536)).replace("\r", "")
+        return found
+
+
+def _environment(directory: Path) -> dict[str, str]:
+    # What would change what programs show, or what hubbub does, stays outside.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HUBBUB_", "LC_", "PROMPT_"))}
+    return {**kept, "HOME": str(directory), "LC_ALL": "C.UTF-8", "PS1": PROMPT, "TERM": "dumb"}

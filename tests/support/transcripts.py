@@ -1,0 +1,246 @@
+"""Pages whose transcripts can be replayed: what is typed on the page is typed, what is shown must be what is shown.
+
+A page has three kinds of fenced blocks, told by what stands behind the opening fence, and no other:
+
+- `console NAME`: a piece of what is seen in the terminal of that name. Blocks are replayed in the order of the page.
+- `python PATH`: (part of) the text of that file.
+- `sh`: a command that is only named.
+
+In a terminal these are typed: what stands behind a prompt; a line that ends with the sign for Enter, "⏎"; and a key
+like `^C` at the start of a line. Everything else is output, and all output is on the page, to the last prompt.
+
+What must vary is compared by its sameness: a port chosen by the system (five digits behind a colon) or the id of a
+process may be any number, but the same one on the page is the same one in the run. In the tables of ss, the order of
+the rows, the space between columns and the numbers of files are nobody's promise, and states take a moment to change:
+ss is asked until it shows what the page shows.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import permutations
+from pathlib import Path
+
+from support.programs import WAIT_TIME, wait_until
+from support.terminals import PROMPT, Terminal, character_of
+
+SERVER = "server"
+"""The terminal in which servers are started: nobody dials before they listen."""
+
+DEFAULT_PORT = "5000"
+
+ASK_INTERVAL = 0.05
+"""How long states have to change before ss is asked again, in seconds: what changes them needs the processor, too."""
+
+_PROMPTS = (PROMPT, "telnet> ")
+_ENTER = " ⏎"
+_KEY = re.compile(r"\^([A-Z\]])")
+_FENCE = re.compile(r"```(?P<kind>\w*) ?(?P<argument>.*)")
+_VARYING = re.compile(r"(?<=:)\d{5}\b|(?<=pid=)\d+|(?<=kill -KILL )\d+")
+_PORT_SETTING = re.compile(r"(?:PORT=|--port )(\d+)")
+
+
+class Mismatch(AssertionError):
+    """The page says one thing, the run another."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page.
+
+    Attributes:
+        kind: what it is.
+        argument: the terminal or the file.
+        number: the line of the page on which it begins.
+        lines: its lines.
+    """
+
+    kind: str
+    argument: str
+    number: int
+    lines: list[str]
+
+
+def parse(text: str) -> list[Block]:
+    """The fenced blocks of a page.
+
+    Raises:
+        ValueError: a fence has no end.
+    """
+    blocks = []
+    lines = iter(enumerate(text.splitlines(), start=1))
+    for number, line in lines:
+        if fence := _FENCE.fullmatch(line):
+            content = []
+            for _, inner in lines:
+                if inner == "```":
+                    break
+                content.append(inner)
+            else:
+                raise ValueError(f"the block in line {number} has no end")
+            blocks.append(Block(fence["kind"], fence["argument"], number + 1, content))
+    return blocks
+
+
+class Numbers:
+    """Which number of the run stands for which number of the page."""
+
+    def __init__(self) -> None:
+        self._in_run: dict[str, str] = {}
+
+    def translate(self, text: str) -> str:
+        """`text` of the page as it is in the run."""
+        return _VARYING.sub(lambda found: self._in_run.get(found[0], found[0]), text)
+
+    def unknown(self, text: str) -> list[str]:
+        """The numbers in `text` of the page that the run has not shown yet."""
+        return [number for number in _VARYING.findall(text) if number not in self._in_run]
+
+    def match(self, expected: str, shown: str) -> bool:
+        """Whether they are the same; if so, numbers that are new are remembered."""
+        names = _VARYING.findall(expected)
+        literals = [re.escape(literal) for literal in _VARYING.split(expected)]
+        found = re.fullmatch(r"(\d+)".join(literals), shown)
+        if found is None:
+            return False
+        known = dict(self._in_run)
+        for name, number in zip(names, found.groups(), strict=True):
+            if known.setdefault(name, number) != number:
+                return False
+        if len(set(known.values())) < len(known):
+            return False
+        self._in_run = known
+        return True
+
+    def match_table(self, expected: list[str], shown: list[str]) -> bool:
+        """Whether two tables of ss are the same."""
+        if len(expected) != len(shown) or not expected:
+            return expected == shown
+        # Whether there is a space in the header is a matter of its version.
+        if "".join(expected[0].split()) != "".join(shown[0].split()):
+            return False
+        rows = [_normalise_row(row) for row in expected[1:]]
+        return any(
+            self.match("\n".join(rows), "\n".join(order)) for order in permutations(map(_normalise_row, shown[1:]))
+        )
+
+
+def _normalise_row(row: str) -> str:
+    return re.sub(r"\bfd=\d+", "fd=N", " ".join(row.split()))
+
+
+def replay(blocks: list[Block], directory: Path) -> None:
+    """Do what the transcripts do, and see what they show.
+
+    Args:
+        blocks: those of a page.
+        directory: where the shells start.
+
+    Raises:
+        Mismatch: something else is seen.
+    """
+    with ExitStack() as stack:
+        terminals: dict[str, Terminal] = {}
+        numbers = Numbers()
+        for block in blocks:
+            if block.kind == "console":
+                if block.argument not in terminals:
+                    terminals[block.argument] = stack.enter_context(Terminal(directory))
+                _Replay(block, terminals[block.argument], numbers).run()
+        for name, terminal in terminals.items():
+            if not terminal.take(PROMPT) or terminal.unread:
+                raise Mismatch(f"terminal {name} does not end with a prompt alone, but with {terminal.unread!r}")
+
+
+class _Replay:
+    """One block, line by line."""
+
+    def __init__(self, block: Block, terminal: Terminal, numbers: Numbers) -> None:
+        self._block = block
+        self._terminal = terminal
+        self._numbers = numbers
+        self._lines = deque(enumerate(block.lines, start=block.number))
+
+    def run(self) -> None:
+        while self._lines:
+            number, line = self._lines.popleft()
+            prompt = next((prompt for prompt in _PROMPTS if line.startswith(prompt)), "")
+            key = _KEY.match(line)
+            if line.startswith(f"{PROMPT}ss "):
+                self._ask_ss(number, line.removeprefix(PROMPT))
+            elif prompt:
+                self._type_line(number, prompt, line.removeprefix(prompt))
+            elif line.endswith(_ENTER):
+                self._type_line(number, "", line.removesuffix(_ENTER))
+            elif key:
+                self._press(number, key[0], line.removeprefix(key[0]))
+            else:
+                self._expect(number, line)
+
+    def _type_line(self, number: int, prompt: str, line: str) -> None:
+        terminal = self._terminal
+        typed = self._numbers.translate(line)
+        if unknown := self._numbers.unknown(line):
+            # A wrong page must not kill what happens to have the number that it mentions.
+            raise Mismatch(f"line {number} is about {unknown}, which nothing before has shown")
+        if not terminal.take(prompt):
+            self._fail(number, prompt, terminal.read_line())
+        terminal.type(f"{typed}\n")
+        if not terminal.take(f"{typed}\n"):
+            self._fail(number, typed, terminal.read_line())
+        if self._block.argument == SERVER and prompt == PROMPT:
+            self._wait_until_listening(number, typed)
+
+    def _press(self, number: int, key: str, rest: str) -> None:
+        self._wait_until(number, lambda: self._terminal.heeds(key), f"a program that heeds {key}")
+        self._terminal.type(character_of(key))
+        if not self._terminal.take(key):
+            self._fail(number, key, self._terminal.read_line())
+        if rest:
+            self._expect(number, rest)
+        else:
+            # Some programs begin a new line then, others don't.
+            self._terminal.take("\n")
+
+    def _expect(self, number: int, expected: str) -> None:
+        shown = self._terminal.read_line()
+        if not self._numbers.match(expected, shown):
+            self._fail(number, self._numbers.translate(expected), shown)
+
+    def _ask_ss(self, number: int, command: str) -> None:
+        expected = []
+        while self._lines and not self._lines[0][1].startswith(PROMPT):
+            expected.append(self._lines.popleft()[1])
+        deadline = time.monotonic() + WAIT_TIME
+        while True:
+            self._type_line(number, PROMPT, command)
+            shown = self._terminal.read_until_prompt()
+            if self._numbers.match_table(expected, shown):
+                return
+            if time.monotonic() > deadline:
+                self._fail(number, self._numbers.translate("\n".join(expected)), "\n".join(shown))
+            time.sleep(ASK_INTERVAL)
+
+    def _wait_until_listening(self, number: int, command: str) -> None:
+        setting = _PORT_SETTING.search(command)
+        port = setting[1] if setting else DEFAULT_PORT
+        ask = ["ss", "-Hltn", f"sport = :{port}"]
+        self._wait_until(number, lambda: bool(subprocess.check_output(ask)), f"a server that listens on port {port}")
+
+    def _wait_until(self, number: int, condition: Callable[[], bool], what: str) -> None:
+        try:
+            wait_until(condition, what)
+        except AssertionError:
+            self._fail(number, what, self._terminal.unread)
+
+    def _fail(self, number: int, expected: str, shown: str) -> None:
+        raise Mismatch(
+            f"line {number}, terminal {self._block.argument}\n--- the page:\n{expected}\n--- the run:\n{shown}\n"
+            f"--- not read yet:\n{self._terminal.unread}"
+        )

@@ -1,0 +1,133 @@
+"""Text from the network, made safe."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hubbub.values.text import printable
+
+ALL_CHARACTERS = [chr(code) for code in range(sys.maxunicode + 1)]
+
+# Characters that show nothing: Default_Ignorable_Code_Point in DerivedCoreProperties.txt of Unicode 14.
+INVISIBLE = {
+    chr(code)
+    for first, last in [
+        *((0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F)),
+        *((0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF)),
+        *((0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF)),
+    ]
+    for code in range(first, last + 1)
+}
+
+# Format characters that are shown: Prepended_Concatenation_Mark in PropList.txt of Unicode 14.
+SIGNS = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
+
+EMOJI = {
+    "a heart": "\u2764\ufe0f",
+    "a heart as text": "\u2764\ufe0e",
+    "a family": "👩\u200d👩\u200d👧",
+    "a skin color": "\U0001f469\U0001f3fd\u200d\U0001f4bb",
+    "joined after a variation selector": "\u2764\ufe0f\u200d\U0001f525",
+    "a variation selector at the end": "\U0001f9d1\u200d\u2695\ufe0f",
+    "a keycap": "1\ufe0f\u20e3",
+    "a flag": "\U0001f1fa\U0001f1f3",
+}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Hello, world", "naïve café", "日本語", "a\tb", "שלום", "a\u00a0b", "\\x1b", "e\u0301", SIGNS]
+)
+def test_what_can_do_no_harm_is_shown_as_it_is(text: str) -> None:
+    assert printable(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[2J", r"\x1b[2J"),
+        ("a\r\nb", r"a\r\nb"),
+        ("\x9b31m", r"\x9b31m"),
+        ("\x07\x00\x7f", r"\x07\x00\x7f"),
+        ("a\u2028b\u2029", r"a\u2028b\u2029"),
+        ("user\u202egnp.exe", r"user\u202egnp.exe"),
+        ("\ud800", r"\ud800"),
+        ("tab\tand\x1b", "tab\tand\\x1b"),
+        ("ad\u200bmin", r"ad\u200bmin"),
+        ("\u0645\u06cc\u200c\u062e", "\u0645\u06cc\\u200c\u062e"),
+        ("\ufeffadmin\u2060", r"\ufeffadmin\u2060"),
+        ("\U0001f3f4\U000e0067\U000e007f", "\U0001f3f4\\U000e0067\\U000e007f"),
+        ("\u3164", r"\u3164"),
+        ("soft\xadhyphen", r"soft\xadhyphen"),
+        ("\ufff9a\ufffab\ufffb", r"\ufff9a\ufffab\ufffb"),
+    ],
+)
+def test_what_could_act_on_a_terminal_is_escaped(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+def test_no_control_character_passes_but_the_tab() -> None:
+    controls = [character for character in ALL_CHARACTERS if unicodedata.category(character) == "Cc"]
+    assert [character for character in controls if printable(character) == character] == ["\t"]
+
+
+def test_nothing_that_reorders_its_surroundings_passes() -> None:
+    reordering = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+    for character in ALL_CHARACTERS:
+        if unicodedata.bidirectional(character) in reordering or character in "\u061c\u200e\u200f":
+            assert printable(character).isascii()
+
+
+def test_what_shows_nothing_is_escaped_and_so_is_each_format_character_that_does() -> None:
+    assert len(INVISIBLE) == 4174
+    harmful = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    for character in ALL_CHARACTERS:
+        seen = character not in INVISIBLE and unicodedata.category(character) not in harmful
+        passes = seen or character in SIGNS or character == "\t"
+        assert (printable(character) == character) == passes, hex(ord(character))
+
+
+@pytest.mark.parametrize("text", EMOJI.values(), ids=EMOJI)
+def test_what_shapes_an_emoji_is_left_as_it_is(text: str) -> None:
+    assert printable(text) == text
+    assert printable(f"a{text}b") == f"a{text}b"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\u200db", r"a\u200db"),
+        ("\u200d", r"\u200d"),
+        ("\u200d😀", "\\u200d😀"),
+        ("😀\u200d", "😀\\u200d"),
+        ("😀\u200da", "😀\\u200da"),
+        ("a\u200d😀", "a\\u200d😀"),
+        ("😀\u200d\u200d😀", "😀\\u200d\\u200d😀"),
+        ("a\ufe0f", r"a\ufe0f"),
+        ("\ufe0f", r"\ufe0f"),
+        ("a\ufe0f\u200d😀", "a\\ufe0f\\u200d😀"),
+        ("😀\ufe0f\ufe0f\u200d😀", "😀\ufe0f\\ufe0f\\u200d😀"),
+        ("😀\ufe01", "😀\\ufe01"),
+        ("😀\U000e0101", "😀\\U000e0101"),
+        # The last character does not stand before the first.
+        ("\ufe0f😀", "\\ufe0f😀"),
+    ],
+)
+def test_what_could_shape_an_emoji_is_escaped_elsewhere(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+def test_nothing_that_breaks_a_line_passes() -> None:
+    assert len(printable("".join(ALL_CHARACTERS)).splitlines()) == 1
+
+
+@given(st.text(st.one_of(st.characters(), st.sampled_from("\u200d\ufe0e\ufe0f\u20e31😀\U0001f3fd"))))
+@settings(max_examples=100, deadline=None)
+def test_what_is_shown_can_be_written_and_is_safe_already(text: str) -> None:
+    shown = printable(text)
+    assert printable(shown) == shown
+    shown.encode()

@@ -1,0 +1,413 @@
+"""What has arrived on a connection, until somebody receives it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import hubbub
+from hubbub.values.pace import Throttle
+from hubbub.wire.inbox import Inbox
+
+from support.feeding import pieces_of
+from support.helpers import WAIT_TIME
+
+
+class Box(Inbox[str]):
+    """An inbox of what a test says has arrived, which notes what its receiver is told."""
+
+    def __init__(self, settings: hubbub.Settings | None = None, throttle: Throttle | None = None) -> None:
+        super().__init__(self, hubbub.Lines(), settings or hubbub.Settings(), asyncio.get_running_loop())
+        self._throttle = throttle
+        self.gone = False
+        self.reading = True
+        self.told: list[object] = []
+
+    @property
+    def lost(self) -> bool:
+        return self.gone
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def on_received(self, messages: Sequence[str]) -> None:
+        self.told.append(list(messages))
+
+    def on_slowed(self) -> None:
+        self.told.append("slowed")
+
+    def on_replies(self, replies: bytes) -> None:
+        self.told.append(replies)
+
+    def on_failed(self, error: hubbub.FramingError) -> None:
+        self.told.append(error.reason)
+
+    def arrive(self, data: bytes) -> None:
+        self._add(data)
+
+    def end(self) -> None:
+        """The peer has ended its stream."""
+        self.at_end = True
+        self._wake_receiver()
+
+    def lose(self) -> None:
+        """The connection breaks."""
+        self.gone = True
+        self._wake_receiver()
+
+
+async def receiving(box: Box) -> asyncio.Task[str | None]:
+    """A task that waits in `receive` by now."""
+    task = asyncio.create_task(box.receive())
+    await asyncio.sleep(0)
+    assert not task.done()
+    return task
+
+
+async def rest_of(box: Box) -> list[str]:
+    messages: list[str] = []
+    async with asyncio.timeout(WAIT_TIME):
+        while (message := await box.receive()) is not None:
+            messages.append(message)
+    return messages
+
+
+async def test_what_has_arrived_is_received_at_once_and_in_order() -> None:
+    box = Box()
+    box.arrive(b"one\ntw")
+    box.arrive(b"o\nthree")
+    assert await box.receive_many() == ["one", "two"]
+    box.arrive(b"\n")
+    assert await box.receive_many() == ["three"]
+    assert box.told == [["one", "two"], ["three"]]
+
+
+async def test_a_receiver_waits_for_a_whole_message() -> None:
+    box = Box()
+    task = await receiving(box)
+    box.arrive(b"on")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not task.done()
+    box.arrive(b"e\n")
+    assert await task == "one"
+
+
+async def test_messages_that_came_together_are_given_out_one_by_one_or_all_that_are_left() -> None:
+    box = Box()
+    assert box.take_decoded() is None
+    box.arrive(b"one\ntwo\nthree\n")
+    assert await box.receive() == "one"
+    assert box.decoded() == ["two", "three"]
+    assert box.take_decoded() == "two"
+    assert await box.receive_many() == ["three"]
+    assert box.take_decoded() is None
+    # They are told of once.
+    assert box.told == [["one", "two", "three"]]
+
+
+async def test_messages_and_bytes_are_counted_when_they_are_decoded() -> None:
+    box = Box()
+    box.arrive(b"one\ntwo\npart")
+    assert (box.messages_received, box.bytes_received) == (0, 0)
+    await box.receive()
+    assert (box.messages_received, box.bytes_received) == (2, 12)
+    assert box.in_message
+    box.arrive(b"\n")
+    await box.receive_many()
+    await box.receive_many()
+    assert (box.messages_received, box.bytes_received) == (3, 13)
+    assert not box.in_message
+
+
+@given(st.data())
+@settings(max_examples=50, deadline=None)
+def test_however_a_stream_is_cut_and_read_all_of_it_is_received(data: st.DataObject) -> None:
+    pieces = data.draw(pieces_of([b"\n", b"a", b"bc\n", b"\r\n"]))
+
+    async def receive() -> list[str]:
+        box = Box()
+        messages: list[str] = []
+        for piece in filter(None, pieces):
+            box.arrive(piece)
+            if data.draw(st.booleans(), label="receive") and b"\n" in piece:
+                messages += await box.receive_many()
+        box.end()
+        return messages + await rest_of(box)
+
+    assert asyncio.run(receive()) == b"".join(pieces).decode().replace("\r\n", "\n").splitlines()
+
+
+# Bounds.
+
+
+async def test_a_full_inbox_is_read_no_further_until_it_is_received_from() -> None:
+    box = Box(hubbub.Settings(inbox_limit=4))
+    box.arrive(b"on\n")
+    assert box.reading
+    box.arrive(b"t")
+    assert not box.reading
+    assert await box.receive() == "on"
+    assert box.reading
+
+
+@pytest.mark.parametrize("how", [Box.end, Box.lose])
+async def test_reading_is_not_resumed_where_nothing_can_come(how: object) -> None:
+    box = Box(hubbub.Settings(inbox_limit=1))
+    box.arrive(b"one\n")
+    how(box)  # type: ignore[operator]
+    assert await box.receive() == "one"
+    assert not box.reading
+
+
+# The end.
+
+
+async def test_a_last_line_without_its_end_is_received_where_the_stream_ended_cleanly() -> None:
+    box = Box()
+    box.arrive(b"one\nlast")
+    assert await box.receive_many() == ["one"]
+    assert box.in_message
+    box.end()
+    assert not box.in_message
+    assert await box.receive_many() == ["last"]
+    assert not await box.receive_many()
+    assert await box.receive() is None
+
+
+async def test_of_a_lost_connection_all_whole_messages_are_received() -> None:
+    box = Box()
+    box.arrive(b"one\npart")
+    box.lose()
+    assert await box.receive_many() == ["one"]
+    assert not await box.receive_many()
+    assert await box.receive() is None
+
+
+@pytest.mark.parametrize("how", [Box.end, Box.lose, Box.stop_receiving])
+async def test_a_receiver_that_waits_is_woken_by_the_end(how: object) -> None:
+    box = Box()
+    task = await receiving(box)
+    how(box)  # type: ignore[operator]
+    how(box)  # type: ignore[operator]
+    assert await task is None
+
+
+async def test_nothing_is_given_out_after_receiving_was_stopped() -> None:
+    box = Box()
+    box.arrive(b"one\ntwo\n")
+    assert await box.receive() == "one"
+    box.arrive(b"three\n")
+    box.stop_receiving()
+    assert box.take_decoded() is None
+    assert await box.receive() is None
+    box.arrive(b"four\n")
+    assert not await box.receive_many()
+
+
+async def test_what_comes_before_a_fault_is_received_and_nothing_after_it() -> None:
+    box = Box(hubbub.Settings(message_limit=3))
+    box.arrive(b"one\nlonger\ntwo\n")
+    assert await box.receive_many() == ["one"]
+    assert box.told == [["one"], "message longer than 3 bytes"]
+    box.arrive(b"two\n")
+    assert not await box.receive_many()
+
+
+async def test_a_fault_before_any_message_is_the_end() -> None:
+    box = Box(hubbub.Settings(message_limit=3))
+    box.arrive(b"longer\n")
+    assert await box.receive() is None
+    assert box.told == ["message longer than 3 bytes"]
+
+
+async def test_what_the_framing_owes_the_peer_is_told_once() -> None:
+    box = Box()
+    box.arrive(b"\xff\xfb\x01one\ntwo\n")
+    assert await box.receive() == "one"
+    assert box.told == [["one", "two"], b"\xff\xfe\x01"]
+    box.arrive(b"three\n")
+    assert await rest_until(box, "three") == ["two", "three"]
+    assert box.told[2:] == [["three"]]
+
+
+async def rest_until(box: Box, last: str) -> list[str | None]:
+    messages: list[str | None] = []
+    while last not in messages:
+        messages.append(await box.receive())
+    return messages
+
+
+# Who receives.
+
+
+async def test_two_tasks_cannot_receive_from_one_connection() -> None:
+    box = Box()
+    task = await receiving(box)
+    for method in (box.receive, box.receive_many):
+        with pytest.raises(RuntimeError, match="two tasks receive from the same connection"):
+            await method()
+    box.arrive(b"one\n")
+    assert await task == "one"
+
+
+async def test_somebody_is_awaited_while_a_task_receives() -> None:
+    box = Box()
+    assert not box.awaited
+    task = await receiving(box)
+    assert box.awaited is True
+    box.arrive(b"one\n")
+    # A byte in time gains no time.
+    assert box.awaited is True
+    await task
+    assert not box.awaited
+
+
+async def test_a_receiver_that_is_cancelled_loses_nothing() -> None:
+    box = Box()
+    task = await receiving(box)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not box.awaited
+    box.arrive(b"one\n")
+    assert await box.receive() == "one"
+
+
+async def test_another_task_receives_as_soon_as_the_first_was_cancelled() -> None:
+    box = Box()
+    task = await receiving(box)
+    task.cancel()
+    # The first, when it ends, does not take the place of the second.
+    asyncio.get_running_loop().call_soon(box.arrive, b"one\n")
+    async with asyncio.timeout(WAIT_TIME):
+        assert await box.receive() == "one"
+    assert task.cancelled()
+
+
+async def test_another_task_receives_what_came_just_before_the_first_was_cancelled() -> None:
+    box = Box()
+    task = await receiving(box)
+    box.arrive(b"one\n")
+    task.cancel()
+    assert await box.receive() == "one"
+    await asyncio.sleep(0)
+    assert task.cancelled()
+
+
+async def test_a_task_that_went_on_after_it_was_cancelled_does_not_take_the_place_of_another() -> None:
+    box = Box()
+
+    async def go_on() -> str | None:
+        try:
+            await box.receive()
+        except asyncio.CancelledError:
+            return await box.receive()
+        return None
+
+    task = asyncio.create_task(go_on())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert box.awaited is True
+    with pytest.raises(RuntimeError, match="two tasks receive"):
+        await box.receive()
+    box.arrive(b"one\n")
+    assert await task == "one"
+
+
+async def test_a_receiver_may_give_up_by_itself_and_receive_again() -> None:
+    box = Box()
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await box.receive()
+    box.arrive(b"one\n")
+    assert await box.receive() == "one"
+
+
+# A receiver that is held to a rate.
+
+RATE = 50
+"""Messages a second: five are given out at once, and five that were not asked for in time."""
+
+
+async def held_box() -> Box:
+    """An inbox with a message whose time comes in a tenth of a second."""
+    box = Box(throttle=Throttle(RATE, None))
+    box.arrive(b"x\n" * 11)
+    assert [len(await box.receive_many()) for _ in range(2)] == [5, 5]
+    return box
+
+
+async def test_a_peer_that_is_within_its_rate_is_not_slowed() -> None:
+    box = Box(throttle=Throttle(RATE, None))
+    box.arrive(b"one\ntwo\n")
+    assert await box.receive_many() == ["one", "two"]
+    assert box.told == [["one", "two"]]
+
+
+async def test_a_peer_that_sends_more_than_its_rate_is_received_no_faster() -> None:
+    start = asyncio.get_running_loop().time()
+    box = await held_box()
+    assert box.told == [["x"] * 11]
+    assert await box.receive_many() == ["x"]
+    assert asyncio.get_running_loop().time() - start >= 0.1
+    assert box.told == [["x"] * 11, "slowed"]
+
+
+async def test_a_receiver_that_waits_for_the_rate_is_not_kept_waiting_by_the_peer() -> None:
+    box = await held_box()
+    task = await receiving(box)
+    assert not box.awaited
+    assert await task == "x"
+    task = await receiving(box)
+    assert box.awaited is True
+    box.end()
+    assert await task is None
+
+
+async def test_what_arrives_does_not_bring_forward_what_is_held() -> None:
+    box = await held_box()
+    start = asyncio.get_running_loop().time()
+    task = await receiving(box)
+    box.arrive(b"y\n")
+    assert await task == "x"
+    assert asyncio.get_running_loop().time() - start >= 0.05
+    assert await box.receive() == "y"
+
+
+async def test_what_is_held_is_not_lost_with_the_task_that_waited_for_it() -> None:
+    box = await held_box()
+    task = await receiving(box)
+    task.cancel()
+    assert await box.receive() == "x"
+    assert task.cancelled()
+
+
+async def test_what_is_held_is_dropped_where_receiving_is_stopped() -> None:
+    box = await held_box()
+    task = await receiving(box)
+    box.stop_receiving()
+    assert await task is None
+    assert not await box.receive_many()
+
+
+async def test_the_end_is_not_held_back_and_nobody_is_slowed_by_it() -> None:
+    box = await held_box()
+    assert await box.receive_many() == ["x"]
+    told = list(box.told)
+    box.end()
+    task = asyncio.create_task(box.receive_many())
+    await asyncio.sleep(0)
+    assert task.done()
+    assert await task == []
+    assert box.told == told
