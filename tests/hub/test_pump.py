@@ -199,6 +199,17 @@ async def test_rooms_do_not_take_the_slice_of_the_readers() -> None:
     assert await journal.turns() == [[room, reader], [room]]
 
 
+async def test_a_turn_that_somebody_asks_for_ends_though_nothing_is_delivered_in_the_next() -> None:
+    journal, pump = Journal(), Pump(10)
+    turn = pump.turn_soon()
+    assert turn == pump.turn_soon() == pump.turn
+    assert await journal.turn() == []
+    assert pump.turn == turn + 1
+    # Nobody asked for another.
+    await journal.turn()
+    assert pump.turn == turn + 1
+
+
 async def test_a_flush_that_raises_is_logged_and_stops_no_other_room_and_no_reader(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
