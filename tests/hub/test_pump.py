@@ -15,13 +15,17 @@ from hubbub.log.clock import NEVER
 
 
 class Room:
-    """A room with so many readers to write to, which cannot be flushed where `error` is given."""
+    """A room with so many readers to write to, which cannot be flushed where `error` is given.
+
+    In so many flushes as `broadcasts` says, something is broadcast to it.
+    """
 
     def __init__(self, journal: list[object], readers: int = 1, *, error: Exception | None = None) -> None:
         self.journal = journal
         self.left = readers
         self.error = error
         self.limits: list[int] = []
+        self.broadcasts = 0
         self.members: dict[int, Any] = {}
 
     @property
@@ -36,6 +40,9 @@ class Room:
             raise self.error
         written = min(limit, self.left)
         self.left -= written
+        if self.broadcasts:
+            self.broadcasts -= 1
+            self.left += 1
         return written
 
     def horizon(self, cursor: Any) -> int:
@@ -139,6 +146,14 @@ async def test_a_room_with_too_many_readers_for_a_slice_goes_on_in_the_next_turn
     assert large.limits == [3, 1, 3]
 
 
+async def test_a_room_that_is_broadcast_to_in_its_flush_is_flushed_again_in_the_next_turn() -> None:
+    journal, pump = Journal(), Pump(10)
+    room = Room(journal)
+    room.broadcasts = 2
+    pump.flush_soon(room)
+    assert await journal.turns() == [[room], [room], [room]]
+
+
 async def test_a_flush_counts_one_beside_what_it_writes() -> None:
     journal, pump = Journal(), Pump(4)
     rooms = [Room(journal) for _ in range(3)]
@@ -151,10 +166,10 @@ async def test_a_flush_counts_one_beside_what_it_writes() -> None:
 
 async def test_readers_are_pumped_in_slices_in_the_order_in_which_they_were_marked() -> None:
     journal, pump = Journal(), Pump(4)
-    readers = [Reader(journal, reads) for reads in (0, 1, 2, 9, 0)]
+    readers = [Reader(journal, reads) for reads in (0, 2, 9, 0)]
     for reader in readers:
         pump.pump_soon(reader)
-    assert await journal.turns() == [readers[:3], readers[3:4], readers[4:]]
+    assert await journal.turns() == [readers[:2], readers[2:3], readers[3:]]
 
 
 async def test_a_reader_that_is_marked_while_it_is_pumped_has_its_turn_in_the_next_one() -> None:
@@ -182,6 +197,17 @@ async def test_rooms_do_not_take_the_slice_of_the_readers() -> None:
     pump.flush_soon(room)
     pump.pump_soon(reader)
     assert await journal.turns() == [[room, reader], [room]]
+
+
+async def test_a_turn_that_somebody_asks_for_ends_though_nothing_is_delivered_in_the_next() -> None:
+    journal, pump = Journal(), Pump(10)
+    turn = pump.turn_soon()
+    assert turn == pump.turn_soon() == pump.turn
+    assert await journal.turn() == []
+    assert pump.turn == turn + 1
+    # Nobody asked for another.
+    await journal.turn()
+    assert pump.turn == turn + 1
 
 
 async def test_a_flush_that_raises_is_logged_and_stops_no_other_room_and_no_reader(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import accumulate
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubbub.framing import BytesFraming
-from hubbub.log.chunk import BATCH_COST, Batch, Chunk, Mark
+from hubbub.framing import BytesFraming, Decoder
+from hubbub.log.chunk import BATCH_COST, Batch, CannotTell, Chunk, Mark
 from hubbub.log.rendering import Rendering
 
 from support.logs import FRAMING, OTHER_FRAMING, TOKENS, Said, broadcasts, joined, messages_in, offset_of, rendering_of
@@ -200,3 +201,47 @@ def test_a_chunk_that_takes_in_the_next_one_is_as_if_it_had_been_one(
     assert OTHER.wire_of(chunk) == OTHER.wire_of(whole)
     # What was taken in is still there for those who iterate over it.
     assert joined([following.wire.data]) == FRAMING.encode([message for one in later for message in one.messages])
+
+
+class Muted(BytesFraming):
+    """Frames as `OTHER_FRAMING` does, but can say nothing of what it cannot carry."""
+
+    def decoder(self, limit: int) -> Decoder[bytes]:
+        return OTHER_FRAMING.decoder(limit)
+
+    def encode(self, messages: Sequence[bytes]) -> bytes:
+        return OTHER_FRAMING.encode(messages)
+
+
+MUTED = rendering_of(FRAMING, Muted(), "{missed} missed")
+
+
+def test_a_gap_ends_the_readers_that_it_concerns_and_no_other() -> None:
+    chunk = chunk_of(said(b"a"), said(b"|", excluded=TOKENS[0]), said(b"b"))
+    assert MUTED.wire_of(chunk).gaps.keys() == {1}
+    # It excludes the first reader; another one stops before it, or has it behind it.
+    assert messages_in(chunk.read(MUTED, ORIGIN, ALL, ALL, TOKENS[0])[0], OTHER_FRAMING) == [b"a", b"b"]
+    assert messages_in(chunk.read(MUTED, ORIGIN, 1, ALL, TOKENS[1])[0], OTHER_FRAMING) == [b"a"]
+    assert messages_in(chunk.read(MUTED, mark_of(chunk, 2), ALL, ALL, TOKENS[1])[0], OTHER_FRAMING) == [b"b"]
+    for start, stop in ((0, ALL), (0, 2), (1, ALL), (1, 2)):
+        with pytest.raises(CannotTell, match="1 messages are missing"):
+            chunk.read(MUTED, mark_of(chunk, start), stop, ALL, TOKENS[1])
+
+
+@pytest.mark.parametrize("rendering", [OWN, OTHER], ids=["own", "other"])
+@given(chunks)
+def test_a_chunk_without_what_excludes_a_connection_is_what_that_connection_reads(
+    rendering: Rendering[bytes], batches: list[Said]
+) -> None:
+    chunk = chunk_of(*batches)
+    for token in TOKENS:
+        buffers = chunk.without(rendering.wire_of(chunk), token)
+        assert buffers == chunk.read(rendering, ORIGIN, ALL, ALL, token)[0]
+
+
+def test_a_chunk_without_what_excludes_a_connection_has_no_gap_that_it_is_excluded_from() -> None:
+    chunk = chunk_of(said(b"a"), said(b"|", excluded=TOKENS[0]))
+    wire = MUTED.wire_of(chunk)
+    assert messages_in(chunk.without(wire, TOKENS[0]), OTHER_FRAMING) == [b"a"]
+    with pytest.raises(CannotTell):
+        chunk.without(wire, TOKENS[1])

@@ -38,5 +38,5 @@ def test_batches_with_no_place_between_share_a_tick() -> None:
 def test_a_place_behind_a_batch_is_the_next_tick() -> None:
     clock = Clock()
     tick = stamp(clock)
-    assert clock.place() == tick + 1 == clock.now
+    assert clock.place() == clock.place() == tick + 1 == clock.now
     assert stamp(clock) == tick + 1

@@ -295,6 +295,10 @@ def test_a_leaving_reader_misses_what_was_said_before_it_left_and_no_more() -> N
     assert heard(cursor) == [b"1 missed"]
     assert cursor.finished
     assert not cursor.waiting
+    # What is dropped then is nothing to it.
+    source.say(b"e")
+    source.drop()
+    assert heard(cursor) == []
 
 
 # What the framing of the reader cannot carry.

@@ -303,13 +303,13 @@ def test_history_starts_at_the_oldest_retained_message() -> None:
     assert history(source.log) == [b"b", b"c"]
 
 
-@given(logs, logs, st.integers(0, 40), st.integers(0, 40))
+@given(logs, logs, st.integers(0, 40), st.integers(0, 40), st.sampled_from((16 * BATCH_COST, AMPLE)))
 @settings(deadline=None)
 def test_history_is_that_of_the_moment_it_was_asked_for(
-    before: list[Said], after: list[Said], start: int, read: int
+    before: list[Said], after: list[Said], start: int, read: int, retention: int
 ) -> None:
-    """Retention takes none of it away, and nothing is added to it, whether it has begun to be read or not."""
-    source = Source(retention=16 * BATCH_COST)
+    """Nothing is lost to retention and nothing is added, whether it has begun to be read or not."""
+    source = Source(retention=retention)
     source.repeat(before)
     oldest = source.log.oldest.seq
     expected = [message for one in before for message in one.messages][max(start, oldest) :]
@@ -322,6 +322,18 @@ def test_history_is_that_of_the_moment_it_was_asked_for(
     source.flush()
     heard += [entry.message for entry in entries]
     assert heard == expected
+
+
+@pytest.mark.parametrize("read", [0, 1])
+def test_history_has_each_message_once_where_its_chunks_are_joined_meanwhile(read: int) -> None:
+    source = Source(retention=AMPLE)
+    source.say(b"a")
+    source.say(b"b", flush=False)
+    entries = source.log.entries_since(0)
+    heard = [entry.message for entry in islice(entries, read)]
+    source.flush()
+    assert sizes(source.log) == [2]
+    assert heard + [entry.message for entry in entries] == [b"a", b"b"]
 
 
 def test_batches_come_whole_from_the_one_that_holds_a_message() -> None:

@@ -46,6 +46,14 @@ def test_a_reader_in_the_framing_of_the_log_shares_its_bytes() -> None:
     assert not chunk.renderings
 
 
+@pytest.mark.parametrize("framing", [FRAMING, OTHER_FRAMING], ids=["own", "other"])
+def test_the_data_of_a_chunk_are_its_bytes_in_one_piece(framing: BytesFraming) -> None:
+    chunk = chunk_of([b"a", b"b"], [b"c"])
+    rendering = rendering_of(FRAMING, framing, NOTICE)
+    assert rendering.data_of(chunk) is rendering.wire_of(chunk).data
+    assert rendering.data_of(chunk) == framing.encode([b"a", b"b", b"c"])
+
+
 @given(st.lists(broadcasts(), min_size=1, max_size=8))
 @settings(deadline=None)
 def test_a_rendering_has_the_same_messages_batch_by_batch(batches: list[Said]) -> None:

@@ -324,6 +324,17 @@ async def test_a_task_that_went_on_after_it_was_cancelled_does_not_take_the_plac
     assert await task == "one"
 
 
+async def test_of_two_tasks_the_one_that_was_woken_before_finds_out_that_the_other_waits() -> None:
+    box = Box()
+    task = await receiving(box)
+    box.arrive(b"on")
+    asyncio.get_running_loop().call_soon(box.arrive, b"e\n")
+    async with asyncio.timeout(WAIT_TIME):
+        assert await box.receive() == "one"
+    with pytest.raises(RuntimeError, match="two tasks receive"):
+        await task
+
+
 async def test_a_receiver_may_give_up_by_itself_and_receive_again() -> None:
     box = Box()
     for _ in range(2):
@@ -399,3 +410,25 @@ async def test_what_is_held_is_dropped_where_receiving_is_stopped() -> None:
     box.stop_receiving()
     assert await task is None
     assert not await box.receive_many()
+
+
+async def test_the_end_is_not_held_back_and_nobody_is_slowed_by_it() -> None:
+    box = await held_box()
+    assert await box.receive_many() == ["x"]
+    told = list(box.told)
+    box.end()
+    task = asyncio.create_task(box.receive_many())
+    await asyncio.sleep(0)
+    assert task.done()
+    assert await task == []
+    assert box.told == told
+
+
+async def test_of_two_tasks_that_wait_for_the_rate_the_one_that_was_woken_before_finds_out() -> None:
+    box = await held_box()
+    task = await receiving(box)
+    box.arrive(b"y\n")
+    assert await box.receive() == "x"
+    with pytest.raises(RuntimeError, match="two tasks receive"):
+        await task
+    assert await box.receive() == "y"

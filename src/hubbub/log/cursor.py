@@ -141,8 +141,7 @@ class Cursor(Generic[Owner, Reader]):
 
     def pass_over(self, chunk: Chunk) -> None:
         """The log has dropped `chunk` before this cursor has read it all: note which of it was not for the reader."""
-        if self.at.seq < chunk.end.seq:
-            self.passed += chunk.count_excluded(self.token, self.at.seq, self.end or chunk.end.seq)
+        self.passed += chunk.count_excluded(self.token, self.at.seq, self.end or chunk.end.seq)
 
     def _skip(self) -> int:
         """Go to the oldest message, if retention has passed the cursor; how many messages the reader missed."""

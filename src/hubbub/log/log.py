@@ -217,7 +217,7 @@ def _batches_since(seq: int, chunks: list[Chunk]) -> Iterator[tuple[Batch, bytes
     for chunk in chunks:
         if chunk.batches and seq < chunk.end.seq:
             # Meanwhile the chunk may take in the next one, which is among `chunks` too.
-            for index, batch in enumerate(list(chunk.batches)):
+            for index, batch in enumerate(chunk.batches):
                 if seq < batch.end.seq:
                     yield batch, chunk.bytes_of(index)
                     seq = batch.end.seq
