@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest $(if $(LONG),--long)
 # Most tests wait, so four run at once even on two processors.
 PARALLEL := -m "not abuse" --numprocesses 4
 
-.PHONY: serve test test-parallel test-abuse cover lint types abuse bench clean
+.PHONY: serve test test-parallel test-abuse cover lint types abuse bench mutation clean
 # The abuse suite measures: nothing else may run meanwhile.
 .NOTPARALLEL:
 
@@ -47,6 +47,11 @@ abuse: $(VENV)/.installed-dev
 # BENCH="--scenario fan-out --peer NATS --peer hubbub": see BENCH=--help
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m bench $(BENCH)
+
+# MUTATION="src/hubbub/link.py": all mutants of one file; MUTATION=: all there are, which takes over an hour
+MUTATION ?= --sample 100
+mutation: $(VENV)/.installed-dev
+	$(BIN)/python -m mutation $(MUTATION)
 
 clean:
 	rm -rf $(VENV)

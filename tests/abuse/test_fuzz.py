@@ -22,6 +22,7 @@ TESTS = PROGRAM.parents[1]
 TESTS = PROGRAM.parents[1]
 TESTS = PROGRAM.parents[1]
 TESTS = PROGRAM.parents[1]
+TESTS = PROGRAM.parents[1]
 FUZZING_TIME = scaled(60, 2)
 """How long a parser is fuzzed, in seconds."""
 
@@ -75,6 +76,8 @@ def run_fuzzer(folder: Path, program: Path, *arguments: str) -> tuple[int, str]:
     """Run a program until it ends: its status, and what it has told."""
     # What the fuzzer does to the branches is none of the coverage's business.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    # It needs what the tests share.
+    environment["PYTHONPATH"] = os.pathsep.join((str(TESTS), environment.get("PYTHONPATH", "")))
     # It needs what the tests share.
     environment["PYTHONPATH"] = os.pathsep.join((str(TESTS), environment.get("PYTHONPATH", "")))
     # It needs what the tests share.

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 import hubbub
 from hubbub.apps.chat import chat
 from hubbub.apps.echo import echo
 from hubbub.apps.relay import relay
 
-from support.helpers import Peer, serving
+from support.helpers import Peer, at, history_of, serving
 
 KIB = 1024
 AIS = Path(__file__).parents[1] / "data" / "ais.nmea"
@@ -112,3 +115,35 @@ async def test_apps_serve_many_at_once() -> None:
 
         await asyncio.gather(*[talk(number) for number in range(50)])
         assert server.statistics().accepted == 50
+
+
+@pytest.mark.parametrize("app", [chat, relay])
+async def test_chat_and_relay_speak_in_the_room_of_their_clients_and_in_no_other(app: Any) -> None:
+    root, news = [hubbub.Listener[str](endpoint=hubbub.Address("127.0.0.1", 0), room=room) for room in ("root", "news")]
+    async with (
+        serving(app, listeners=[root, news]) as (server, record),
+        Peer.of(server) as elsewhere,
+        Peer.of(at(server, 1)) as alice,
+    ):
+        await record.wait_for_clients(2)
+        async with Peer.of(at(server, 1)) as bob:
+            await record.wait_for_clients(3)
+            await bob.send(b"Hey\n")
+            said = [b"Hey\n"]
+            if app is chat:
+                said = [f"{bob.name} {words}\n".encode() for words in ("connected.", "says: Hey", "disconnected.")]
+            bob.end()
+            assert [await alice.line() for _ in said] == said
+        await server.broadcast("nothing but this")
+        if app is chat:
+            # Those who came to the first listener before are told nothing of the second one.
+            assert (await history_of(server.root))[0].message == f"{elsewhere.name} connected."
+        assert await elsewhere.line() == b"nothing but this\n"
+
+
+async def test_echo_answers_in_whatever_room_its_client_is() -> None:
+    news = hubbub.Listener[str](endpoint=hubbub.Address("127.0.0.1", 0), room="news")
+    async with serving(echo, listeners=[news]) as (server, _), Peer.of(server) as alice:
+        await alice.send(b"one\n")
+        assert await alice.line() == b"We got your message: one\n"
+        assert server.rooms["news"].head.seq == 0

@@ -191,7 +191,7 @@ def test_a_file_that_is_not_valid_toml_is_reported_with_the_place(config: Path) 
         ("port = {number = 1}", "port is {'number': 1}; it must be a string or a number"),
         ("port = 65536", "port: 65536 is not in the range 0<=x<=65535."),
         ("port = 'http'", "port: 'http' is not a valid integer range."),
-        ("framing = 'line'", "framing: 'line' is not one of 'lines', 'crlf-lines', "),
+        ("framing = 'line'", "framing: 'line' is not one of 'byte-lines', 'crlf-lines', "),
         ("tls-cert = 'missing.pem'", "tls-cert: File 'missing.pem' does not exist."),
         ("retention = '12X'", "retention: '12X' is not a size; write bytes, as in 65536, 64K or 16MiB"),
         ("retention = 8192.5", "retention: '8192.5' is not a size; write bytes, as in 65536, 64K or 16MiB"),

@@ -24,6 +24,7 @@ from hubbub import Address, Settings
 from hubbub.cli import main
 from hubbub.cli.options import SETTINGS
 from hubbub.cli.serve import serve
+from hubbub.framing.names import find_names
 from hubbub.hub import policies
 
 from bench.peer import free_port
@@ -191,8 +192,10 @@ def test_the_help_names_every_option_and_its_variable() -> None:
         if isinstance(parameter, click.Option) and parameter.name != "help":
             assert parameter.opts[-1] in words
         assert parameter.envvar in words
-    # The apps stand below each other.
+    # The apps and the framings stand below each other.
     assert "\n    relay           messages go to all others unchanged: for feeds\n" in result.stdout
+    for framing, named in find_names().items():
+        assert f"\n    {framing:10}  {named.help}\n" in result.stdout
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -526,7 +529,7 @@ def test_a_setting_out_of_range_is_one_line_that_says_what_it_may_be(options: li
         (["--port", "http"], "'http' is not a valid integer range."),
         (["--retention", "12X"], "'12X' is not a size; write bytes, as in 65536, 64K or 16MiB"),
         (["--pace", "fast"], "'fast' is not a size; write bytes, as in 65536, 64K or 16MiB"),
-        (["--framing", "frames"], "'frames' is not one of 'lines', "),
+        (["--framing", "frames"], "'frames' is not one of 'byte-lines', "),
         (["--when-slow", "wait"], "'wait' is not one of 'disconnect', 'skip'."),
         (["--log-format", "xml"], "'xml' is not one of 'text', 'json'."),
     ],

@@ -329,3 +329,38 @@ async def test_a_server_and_a_connection_find_each_other_by_default() -> None:
     await server.close()
     assert client.ending is not None
     assert client.ending.code is hubbub.EndingCode.LEFT
+
+
+async def test_a_connection_may_be_awaited_and_is_then_to_be_closed() -> None:
+    async with serving(echo) as (server, record):
+        connection = await to(server)
+        await connection.send("one")
+        assert await connection.receive() == "We got your message: one"
+        await connection.close()
+        (ending,) = await record.wait_for_endings()
+        assert ending.code is hubbub.EndingCode.LEFT
+        # It may be entered as well, and then is closed by that.
+        async with await to(server) as entered:
+            await entered.send("two")
+            assert await entered.receive() == "We got your message: two"
+        with pytest.raises(hubbub.ConnectionClosed):
+            await entered.send("too late")
+        await record.wait_for_endings(2)
+        assert len(record.clients) == 2
+
+
+async def test_a_connection_that_was_not_made_says_how_to_make_it() -> None:
+    async with serving(echo) as (server, record):
+        connection = to(server)
+        for use in (
+            connection.send("one"),
+            connection.send_many(["one"]),
+            connection.receive(),
+            connection.receive_many(),
+            connection.close(),
+            anext(connection),
+        ):
+            with pytest.raises(RuntimeError, match=r"there is no connection yet; write 'async with connect\(\.\.\.\)"):
+                await use
+        assert str(connection) == str(server.addresses[0])
+        assert not record.clients

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 import hubbub
-from hubbub.door.steps import Refused, hand_over
+from hubbub.door.arrival import Arrival, Refused
+from hubbub.door.steps import open_plain
 
 from support.certificates import Certificates, TlsPeer, make_certificates
 from support.helpers import Peer, Record, eventually, serving, transport_of, unread
@@ -244,10 +245,10 @@ async def test_in_tls_nobody_is_told_in_plain(certificates: Certificates) -> Non
 # Whether a client may come in.
 
 
-async def riddle(client: hubbub.Client) -> bool:
+async def riddle(arrival: hubbub.Arrival) -> bool:
     """Asks for the double of a number."""
-    await client.send("21?")
-    return await client.receive() == "42"
+    await arrival.send("21?")
+    return await arrival.receive() == "42"
 
 
 @pytest.mark.parametrize("secure", [False, True])
@@ -275,10 +276,10 @@ async def test_authentication_may_be_a_dialogue(certificates: Certificates, secu
 
 async def test_until_it_is_let_in_a_connection_is_no_client_and_hears_nothing() -> None:
     go = asyncio.Event()
-    asked: list[hubbub.Client] = []
+    asked: list[hubbub.Arrival] = []
 
-    async def wait(client: hubbub.Client) -> bool:
-        asked.append(client)
+    async def wait(arrival: hubbub.Arrival) -> bool:
+        asked.append(arrival)
         await go.wait()
         return True
 
@@ -288,19 +289,21 @@ async def test_until_it_is_let_in_a_connection_is_no_client_and_hears_nothing() 
         await server.broadcast("not for strangers")
         assert not server.clients
         assert not server.root.clients
-        assert not asked[0].rooms
+        assert str(asked[0]) == asked[0].name == peer.name
+        assert (asked[0].address, asked[0].certificate_name) == ("127.0.0.1", None)
         assert not record.clients
         assert server.statistics() == hubbub.Statistics(clients=0, rooms=1, accepted=1, endings={}, slowed=0)
         go.set()
-        assert list(await record.wait_for_clients(1)) == asked
-        assert server.clients == server.root.clients == set(asked)
+        (client,) = await record.wait_for_clients(1)
+        assert client.name == peer.name
+        assert server.clients == server.root.clients == {client}
         await server.broadcast("Welcome")
         assert await peer.line() == b"Welcome\n"
         await eventually(lambda: record.received_from[peer.name] == ["Hey"])
 
 
 async def test_an_authentication_that_raises_is_logged_and_refuses(caplog: pytest.LogCaptureFixture) -> None:
-    async def broken(client: hubbub.Client) -> bool:
+    async def broken(arrival: hubbub.Arrival) -> bool:
         raise LookupError("no directory")
 
     async with serving(listeners=[listener(authenticate=broken)]) as (server, record), Peer.of(server) as peer:
@@ -357,9 +360,9 @@ async def test_one_that_has_left_is_not_let_in_whatever_the_answer_is() -> None:
     asked = asyncio.Event()
     record = Record()
 
-    async def hesitate(client: hubbub.Client) -> bool:
+    async def hesitate(arrival: hubbub.Arrival) -> bool:
         asked.set()
-        await client.wait_closed()
+        await arrival.link.wait_closed()
         return True
 
     async with serving(listeners=[listener(authenticate=hesitate)], observer=record) as (server, _):
@@ -374,9 +377,9 @@ async def test_one_that_has_left_is_not_let_in_whatever_the_answer_is() -> None:
 async def test_an_authentication_may_close_the_connection_itself() -> None:
     record = Record()
 
-    async def shut(client: hubbub.Client) -> bool:
-        await client.send("closed today")
-        await client.close("closed today")
+    async def shut(arrival: hubbub.Arrival) -> bool:
+        await arrival.send("closed today")
+        arrival.close("closed today")
         return True
 
     settings = hubbub.Settings(linger_time=0.05)
@@ -420,10 +423,10 @@ async def test_a_server_that_closes_does_not_wait_for_a_secret(secret: hubbub.Sh
 # How much is read before.
 
 
-async def settled(client: hubbub.Client[Any]) -> int:
+async def settled(arrival: hubbub.Arrival[Any]) -> int:
     """What the kernel has for the server, once that is all that it will get."""
     before = -1
-    while before != (before := unread(client)):  # noqa: ASYNC110 (there is no event)
+    while before != (before := unread(arrival)):  # noqa: ASYNC110 (there is no event)
         await asyncio.sleep(0.1)
     return before
 
@@ -434,10 +437,10 @@ async def test_g5_of_a_stranger_only_so_many_bytes_are_read(
     certificates: Certificates, secure: bool, limit: int
 ) -> None:
     go = asyncio.Event()
-    asked: list[hubbub.Client[bytes]] = []
+    asked: list[hubbub.Arrival[bytes]] = []
 
-    async def wait(client: hubbub.Client[bytes]) -> bool:
-        asked.append(client)
+    async def wait(arrival: hubbub.Arrival[bytes]) -> bool:
+        asked.append(arrival)
         await go.wait()
         return True
 
@@ -449,10 +452,10 @@ async def test_g5_of_a_stranger_only_so_many_bytes_are_read(
         TlsPeer.of(server, certificates.client_context()) if secure else Peer.of(server) as peer,
     ):
         await eventually(lambda: bool(asked))
-        (client,) = asked
+        (arrival,) = asked
         await peer.send(said)
-        await eventually(lambda: unread(client) > 0)
-        taken = len(said) - await settled(client)
+        await eventually(lambda: unread(arrival) > 0)
+        taken = len(said) - await settled(arrival)
         # What is encrypted is a little more than that, and can be taken in whole records only.
         assert taken <= (2 * limit + 17 * KIB if secure else limit)
         go.set()
@@ -512,10 +515,10 @@ async def test_a_stranger_that_has_said_much_is_told_as_well(
 async def test_a_dialogue_waits_for_a_client_that_reads_slowly() -> None:
     """A dialogue that says more than the socket takes."""
 
-    async def verbose(client: hubbub.Client) -> bool:
+    async def verbose(arrival: hubbub.Arrival) -> bool:
         for _ in range(100):
-            await client.send("x" * 64 * KIB)
-        return await client.receive() == "42"
+            await arrival.send("x" * 64 * KIB)
+        return await arrival.receive() == "42"
 
     settings = hubbub.Settings(unsent_limit=4 * KIB)
     async with (
@@ -528,8 +531,8 @@ async def test_a_dialogue_waits_for_a_client_that_reads_slowly() -> None:
 
 
 async def test_a_connection_that_breaks_as_it_is_let_in_ends_as_a_client() -> None:
-    async def break_it(client: hubbub.Client) -> bool:
-        transport_of(client).abort()
+    async def break_it(arrival: hubbub.Arrival) -> bool:
+        transport_of(arrival).abort()
         return True
 
     async with serving(idle, listeners=[listener(authenticate=break_it)]) as (server, record), Peer.of(server):
@@ -544,6 +547,15 @@ async def test_a_connection_that_cannot_be_handed_over_is_lost() -> None:
     """As on systems that let nothing be set on a socket whose peer has gone."""
     broken = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     broken.close()
+    arrival = Arrival(
+        listener(),
+        broken,
+        SOURCE,
+        framing=hubbub.Lines(),
+        settings=hubbub.Settings(),
+        loop=asyncio.get_running_loop(),
+        admit=lambda _: None,
+    )
     with pytest.raises(Refused) as failed:
-        await hand_over(broken, asyncio.Protocol())
+        await open_plain(arrival)
     assert failed.value.ending == hubbub.Ending(hubbub.EndingCode.LOST, "Bad file descriptor")

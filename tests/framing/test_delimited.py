@@ -36,6 +36,14 @@ def test_what_comes_before_a_message_over_the_limit_is_kept_however_the_stream_i
     assert outcome.failure == ("message longer than 3 bytes" if too_long else None)
 
 
+@pytest.mark.parametrize(
+    ("delimiter", "stream", "messages"),
+    [(b"aa", b"aaaaab", [b"", b"", b"ab"]), (b"aba", b"abababaxaba", [b"", b"b", b"x"]), (b"abb", b"ababb", [b"ab"])],
+)
+def test_of_delimiters_that_overlap_the_first_counts(delimiter: bytes, stream: bytes, messages: list[bytes]) -> None:
+    assert decode_however_cut(Delimited(delimiter), stream).messages == messages
+
+
 def test_a_message_over_the_limit_is_refused_before_it_ends() -> None:
     decoder = Delimited(b"\0").decoder(LIMIT)
     decoder.feed(b"abc")

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import itertools
 import socket
 import time
+import tracemalloc
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import pytest
 
 import hubbub
 from hubbub.hub.reader import Reader
 
-from support.helpers import Peer, dial, eventually, fall_behind, serving, transport_of
+from support.helpers import Peer, dial, eventually, fall_behind, serving, transport_of, waiting_for
 
 KIB = 1024
 
@@ -459,3 +463,249 @@ async def test_a_client_joins_rooms_of_its_own_server_only_and_none_that_was_clo
             with pytest.raises(ValueError, match="is not one of this server's rooms, or was closed"):
                 await client.join(room)
         assert client.rooms == {server.root}
+
+
+async def test_a_task_that_was_cancelled_a_moment_ago_receives_no_more_and_another_may() -> None:
+    async with serving(wait_closed) as (server, record), Peer.of(server) as peer:
+        (client,) = await record.wait_for_clients(1)
+        receiving = asyncio.create_task(client.receive())
+        await asyncio.sleep(0)
+        receiving.cancel()
+        # At once: the other task has not run since.
+        again = asyncio.ensure_future(client.receive())
+        await peer.send(b"for the second\n")
+        assert await again == "for the second"
+        with pytest.raises(asyncio.CancelledError):
+            await receiving
+
+
+# What a handler may keep of a client.
+
+
+async def test_a_client_has_a_place_for_what_handlers_remember_of_it() -> None:
+    async with serving(idle) as (server, record), Peer.of(server), Peer.of(server):
+        one, two = await record.wait_for_clients(2)
+        one.state["nick"] = "Alice"
+        assert one.state == {"nick": "Alice"}
+        assert two.state == {}
+
+
+async def test_a_client_may_be_a_key_of_a_weak_dictionary() -> None:
+    nicks: WeakKeyDictionary[hubbub.Client, str] = WeakKeyDictionary()
+    async with serving(idle) as (server, record):
+        async with Peer.of(server) as peer:
+            (client,) = await record.wait_for_clients(1)
+            nicks[client] = "Alice"
+            peer.end()
+            await peer.rest()
+        await client.wait_closed()
+        await eventually(lambda: not server._sessions._readers)
+        record.clients.clear()
+        record.ended_clients.clear()
+        del client
+        gc.collect()
+        assert not nicks
+
+
+async def test_a_policy_that_does_not_exist_cannot_be_set() -> None:
+    async with serving(idle) as (server, record), Peer.of(server):
+        (client,) = await record.wait_for_clients(1)
+        misspelt: Any = "skpi"
+        with pytest.raises(ValueError, match="when_slow is 'skpi'; it must be 'disconnect' or 'skip'"):
+            client.when_slow = misspelt
+        assert client.when_slow is None
+        client.when_slow = "skip"
+        client.when_slow = None
+        assert client.when_slow is None
+
+
+# To send without waiting.
+
+
+async def test_try_send_takes_its_place_among_what_is_sent_and_broadcast() -> None:
+    async with serving(idle) as (server, record), Peer.of(server) as peer:
+        (client,) = await record.wait_for_clients(1)
+        assert client.try_send("one")
+        await server.broadcast("two")
+        assert client.try_send("three")
+        assert client.try_send("four")
+        await client.send("five")
+        for line in (b"one\n", b"two\n", b"three\n", b"four\n", b"five\n"):
+            assert await peer.line() == line
+        with pytest.raises(ValueError, match="line end"):
+            client.try_send("two\nlines")
+
+
+async def test_a_handler_that_tries_to_send_is_not_held_by_another_client_that_stalls() -> None:
+    """Where it would `send`, it would wait until the other is ended."""
+    tried: list[bool] = []
+
+    async def pass_on(client: hubbub.Client) -> None:
+        async for message in client:
+            tried.extend([other.try_send(message) for other in client.server.clients - {client}])
+
+    settings = hubbub.Settings(unsent_limit=4 * KIB, outbox_limit=16 * KIB)
+    async with (
+        serving(pass_on, settings=settings) as (server, record),
+        Peer.of(server, receive_buffer=4 * KIB) as stalled,
+        Peer.of(server) as sender,
+        Peer.of(server) as good,
+    ):
+        clients = {client.name: client for client in await record.wait_for_clients(3)}
+        stalled.stall()
+        line = b"x" * 4 * KIB + b"\n"
+        count = 0
+        # It takes what the kernel takes, and then no more.
+        while tried.count(False) < 10:
+            await sender.send(line)
+            assert await good.line() == line
+            count += 1
+        assert clients[stalled.name]._reader.outbox.private_size < settings.outbox_limit + 8 * KIB
+        assert clients[sender.name].ending is None
+        stalled.resume()
+        for _ in range(2 * count - tried.count(False) - count):
+            assert await stalled.line() == line
+
+
+async def test_a_client_that_is_gone_takes_nothing() -> None:
+    async with serving(idle) as (server, record):
+        async with Peer.of(server):
+            (client,) = await record.wait_for_clients(1)
+        await record.wait_for_endings()
+        assert not client.try_send("hello?")
+
+
+async def test_an_empty_message_may_be_tried_too() -> None:
+    async with serving(wait_closed, framing=hubbub.Raw()) as (server, record), Peer.of(server) as peer:
+        (client,) = await record.wait_for_clients(1)
+        assert client.try_send(b"")
+        assert client.try_send(b"one")
+        assert await peer.exactly(3) == b"one"
+
+
+# Joins and leaves are held back as sends are.
+
+
+async def test_a_loop_of_joins_and_leaves_lets_others_run() -> None:
+    moves = 0
+    seen: list[int] = []
+
+    async def wander(client: hubbub.Client) -> None:
+        nonlocal moves
+        for number in range(1000):
+            await client.join(f"{number}")
+            moves += 1
+        for room in client.rooms - {client.room}:
+            await client.leave(room)
+            moves += 1
+        for _ in range(1000):
+            await client.leave(await client.join("here and there"))
+            moves += 2
+
+    async with serving(wander) as (server, record), Peer.of(server) as peer:
+        (client,) = await record.wait_for_clients(1)
+        while client.ending is None:
+            seen.append(moves)
+            await asyncio.sleep(0)
+        assert moves == 4000
+        assert max(later - earlier for earlier, later in itertools.pairwise([0, *seen])) <= 64
+        assert await peer.rest() == b""
+
+
+@pytest.mark.parametrize("behind", [False, True], ids=["caught up", "behind"])
+async def test_a_client_that_comes_and_goes_and_does_not_read_has_to_wait_and_misses_nothing(behind: bool) -> None:
+    """Each time it says something between. The room goes on for all others, and it has all that it said."""
+
+    async def obey(client: hubbub.Client) -> None:
+        async for command in client:
+            if command == "join":
+                await client.join(client.server.room("b"))
+            elif command == "leave":
+                await client.leave(client.server.room("b"))
+            else:
+                await client.server.room("b").broadcast(command)
+
+    count = 3500
+    settings = hubbub.Settings(unsent_limit=4 * KIB, outbox_limit=16 * KIB)
+    async with (
+        serving(obey, settings=settings) as (server, record),
+        Peer.of(server, receive_buffer=4 * KIB) as wandering,
+        Peer.of(server) as witness,
+    ):
+        clients = {client.name: client for client in await record.wait_for_clients(2)}
+        client = clients[wandering.name]
+        await clients[witness.name].leave(server.root)
+        await clients[witness.name].join(server.room("b"))
+        wandering.stall()
+        if behind:
+            await fall_behind(client, server.root, "x" * 8 * KIB)
+        tracemalloc.start()
+        try:
+            commands = "".join([f"join\n{number}{'x' * 100}\nleave\n" for number in range(count)])
+            sending = asyncio.create_task(wandering.send(commands.encode()))
+            waited = 0
+            heard = 0
+            while waited < 20:
+                try:
+                    async with asyncio.timeout(0.05):
+                        assert int((await witness.reader.readline()).strip(b"x\n")) == heard
+                    heard += 1
+                except TimeoutError:
+                    waited += 1
+            assert tracemalloc.get_traced_memory()[1] < 4 * KIB * KIB
+        finally:
+            tracemalloc.stop()
+        assert heard < count
+        assert waiting_for(client) <= settings.outbox_limit + 256
+        # What it cannot take holds nobody but itself.
+        await server.room("b").broadcast("still alive")
+        assert await witness.line() == b"still alive\n"
+        wandering.resume()
+        own = 0
+        while own < count:
+            line = (await wandering.line()).strip(b"x\n")
+            if line.isdigit():
+                assert int(line) == own
+                own += 1
+        await sending
+
+
+async def test_a_rejoin_into_the_middle_of_what_was_broadcast_together_is_no_private_copy() -> None:
+    settings = hubbub.Settings(unsent_limit=4 * KIB, outbox_limit=16 * KIB, retention=1024 * KIB, chunk_limit=256 * KIB)
+    async with (
+        serving(idle, settings=settings) as (server, record),
+        Peer.of(server, receive_buffer=4 * KIB) as peer,
+    ):
+        (client,) = await record.wait_for_clients(1)
+        room = server.room("news")
+        line = "x" * 99
+        await room.broadcast_many([line] * 2000)
+        middle = hubbub.Position(room.head.term, 1000)
+        await asyncio.sleep(0)
+        peer.stall()
+        filler = await fall_behind(client, server.root, "y" * 8 * KIB)
+        rejoins = 0
+
+        async def rejoin() -> None:
+            nonlocal rejoins
+            for _ in range(100):
+                await client.join(room, since=middle)
+                await client.leave(room)
+                rejoins += 1
+
+        tracemalloc.start()
+        try:
+            rejoining = asyncio.create_task(rejoin())
+            done, _ = await asyncio.wait([rejoining], timeout=0.3)
+            assert not done
+            assert tracemalloc.get_traced_memory()[1] < 1024 * KIB
+        finally:
+            tracemalloc.stop()
+        assert waiting_for(client) <= settings.outbox_limit + 256
+        assert 0 < rejoins < 100
+        peer.resume()
+        heard = await peer.exactly(filler * (8 * KIB + 1) + 100 * 1000 * 100)
+        assert heard.count(line.encode() + b"\n") == 100 * 1000
+        await rejoining
+        await client.send("end")
+        assert await peer.line() == b"end\n"

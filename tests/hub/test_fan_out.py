@@ -97,6 +97,17 @@ def test_a_message_that_a_framing_can_neither_carry_nor_tell_of_ends_only_those_
     assert not left_over(hub.root)
 
 
+@pytest.mark.parametrize("asked", [False, True], ids=["made by the client", "made by the server"])
+def test_a_client_that_joins_by_name_leaves_a_room_that_is_kept_as_it_is(loop: SteppedLoop, asked: bool) -> None:
+    hub = hub_of(loop)
+    if asked:
+        hub.room("news")
+    client, _ = hub.connect()
+    room = loop.do(client.join("news"))
+    loop.do(client.leave(room))
+    assert room.closed == (not asked)
+
+
 def say(loop: SteppedLoop, room: Room[Any], *messages: bytes, exclude: Client[Any] | None = None) -> None:
     """Broadcast each of these in a turn of its own."""
     for message in messages:

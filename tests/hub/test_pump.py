@@ -39,7 +39,7 @@ class Room:
         return written
 
     def horizon(self, cursor: Any) -> int:
-        return cursor.unflushed
+        return int(cursor.unflushed)
 
 
 class Reader:

@@ -11,7 +11,7 @@ import pytest
 import hubbub
 from hubbub.hub.hold import APPENDS_LIMIT
 
-from support.helpers import Peer, dial, fall_behind, history_of, serving
+from support.helpers import Peer, dial, eventually, fall_behind, history_of, serving
 
 KIB = 1024
 
@@ -408,3 +408,336 @@ async def test_history_is_that_of_the_moment_it_was_asked_for() -> None:
         while server.root.holds(start):
             await server.broadcast("x" * 4 * KIB)
         assert [entry.message async for entry in history] == ["before"]
+
+
+async def test_a_room_says_how_many_clients_are_in_it_and_whether_one_is() -> None:
+    async with serving(idle) as (server, record), Peer.of(server), Peer.of(server):
+        one, two = await record.wait_for_clients(2)
+        news = server.room("news")
+        assert len(news) == 0
+        # An empty room is a room all the same.
+        assert news
+        await one.join(news)
+        assert len(news) == 1
+        assert one in news
+        assert two not in news
+        assert len(server.root) == 2
+        await one.leave(news)
+        assert one not in news
+
+
+# Rooms that come and go.
+
+
+async def test_a_room_that_clients_make_goes_with_the_last_of_them() -> None:
+    async with (
+        serving(idle, settings=hubbub.Settings(rooms_limit=2)) as (server, record),
+        Peer.of(server) as one,
+        Peer.of(server) as two,
+    ):
+        clients = {client.name: client for client in await record.wait_for_clients(2)}
+        room = await clients[one.name].join("news")
+        assert room is server.rooms["news"]
+        assert await clients[two.name].join("news") is room
+        await room.broadcast("news")
+        await clients[one.name].leave(room)
+        assert "news" in server.rooms
+        # One that is lost has left as well.
+        two.reset()
+        await record.wait_for_endings(1)
+        assert room.closed
+        assert set(server.rooms) == {"root"}
+        # So there is a place for another one.
+        assert await clients[one.name].join("sports") is server.rooms["sports"]
+
+
+async def test_a_room_that_a_client_cannot_enter_after_all_does_not_stay() -> None:
+    async with serving(idle) as (server, record), Peer.of(server):
+        (client,) = await record.wait_for_clients(1)
+        with pytest.raises(hubbub.PositionLost):
+            await client.join("news", since=server.root.head)
+        assert set(server.rooms) == {"root"}
+
+
+async def test_a_room_of_the_server_stays_although_clients_come_by_its_name_and_go() -> None:
+    async with serving(idle) as (server, record), Peer.of(server):
+        (client,) = await record.wait_for_clients(1)
+        kept = server.room("kept")
+        for _ in range(2):
+            assert await client.join("kept") is kept
+            await client.leave(kept)
+        assert server.rooms["kept"] is kept
+        await kept.broadcast("still there")
+        assert len(await history_of(kept)) == 1
+
+
+async def test_whether_a_room_stays_may_be_said_when_it_is_made_and_later() -> None:
+    async with serving(idle) as (server, record), Peer.of(server):
+        (client,) = await record.wait_for_clients(1)
+        passing = server.room("passing", keep=False)
+        # Nobody has left it yet.
+        assert server.rooms["passing"] is passing
+        await client.join(passing)
+        assert server.room("passing") is passing
+        await client.leave(passing)
+        assert passing.closed
+        made = await client.join("made")
+        assert server.room("made", keep=True) is made
+        await client.leave(made)
+        assert not made.closed
+
+
+# Closed rooms.
+
+
+async def test_a_broadcast_to_a_closed_room_fails() -> None:
+    async with serving(idle) as (server, _):
+        room = server.room("news")
+        assert not room.closed
+        room.close()
+        assert room.closed
+        with pytest.raises(hubbub.RoomClosed, match="room news was closed") as failed:
+            await room.broadcast("hello?")
+        assert failed.value.name == "news"
+        with pytest.raises(hubbub.RoomClosed):
+            await room.broadcast_many(["hello?", "anyone?"])
+
+
+@pytest.mark.parametrize("why", ["pace", "chunk"])
+async def test_those_who_wait_to_broadcast_are_told_that_the_room_was_closed(why: str) -> None:
+    settings = hubbub.Settings(retention=64 * KIB, pace=0, unsent_limit=4 * KIB)
+    async with serving(idle, settings=settings) as (server, record):
+        room = server.room("news")
+        with await dial(server, receive_buffer=4 * KIB):
+            (client,) = await record.wait_for_clients(1)
+            if why == "pace":
+                await client.join(room)
+                while not room.fan_out.holding:
+                    await room.broadcast("x" * KIB)
+                    await asyncio.sleep(0)
+            else:
+                await room.broadcast("x" * 16 * KIB)
+            senders = [asyncio.create_task(room.broadcast("x" * 16 * KIB)) for _ in range(3)]
+            await asyncio.sleep(0)
+            waiting = [sender for sender in senders if not sender.done()]
+            # One may have come right behind a flush.
+            assert len(waiting) >= 2
+            head = room.head
+            room.close()
+            for sender in waiting:
+                with pytest.raises(hubbub.RoomClosed):
+                    await sender
+            assert room.head == head
+
+
+async def test_what_a_room_has_said_comes_before_its_successor_of_the_same_name() -> None:
+    settings = hubbub.Settings(unsent_limit=4 * KIB)
+    async with serving(idle, settings=settings) as (server, record), Peer.of(server, receive_buffer=4 * KIB) as peer:
+        (client,) = await record.wait_for_clients(1)
+        peer.stall()
+        for number in range(200):
+            if number % 10 == 0:
+                room = await client.join("news")
+            await room.broadcast(f"{number:08d}{'x' * 4 * KIB}")
+            if number % 30 < 10:
+                await asyncio.sleep(0)
+            if number % 10 == 9:
+                room.close()
+        assert client.lag.messages > 0
+        peer.resume()
+        assert [int((await peer.line())[:8]) for _ in range(200)] == list(range(200))
+
+
+# Positions.
+
+
+async def test_a_broadcast_gives_the_position_after_it() -> None:
+    async with serving(idle) as (server, record), Peer.of(server) as peer:
+        (client,) = await record.wait_for_clients(1)
+        start = server.root.head
+        one = await server.broadcast("one")
+        assert one == server.root.head == hubbub.Position(start.term, start.seq + 1)
+        three = await server.broadcast_many(["two", "three"])
+        assert three == server.root.head
+        assert three.seq == one.seq + 2
+        # Nothing is said, and that is the same place.
+        assert await server.broadcast_many([]) == three
+        assert [entry.position for entry in await history_of(server.root)] == [
+            one,
+            hubbub.Position(start.term, start.seq + 2),
+            three,
+        ]
+        assert await peer.exactly(14) == b"one\ntwo\nthree\n"
+        # Reading goes on there, also where it is known as text only.
+        await client.leave(server.root)
+        await client.join(server.root, since=hubbub.Position.parse(str(one)))
+        assert await peer.exactly(10) == b"two\nthree\n"
+
+
+async def test_a_room_says_whether_it_holds_a_position() -> None:
+    async with serving(idle, settings=hubbub.Settings(retention=4 * KIB)) as (server, _):
+        room, other = server.root, server.room("other")
+        start = room.head
+        assert room.holds(start)
+        assert not room.holds(other.head)
+        assert not room.holds(hubbub.Position(start.term, start.seq + 1))
+        while room.holds(start):
+            await room.broadcast("x" * KIB)
+        assert room.oldest.seq > start.seq
+        assert room.holds(room.oldest)
+        assert room.holds(room.head)
+
+
+# History.
+
+
+async def test_history_may_be_asked_for_the_last_messages() -> None:
+    async with serving(idle) as (server, _):
+        room = server.root
+        assert await history_of(room, last=3) == []
+        await room.broadcast_many(["1", "2", "3"])
+        await asyncio.sleep(0)
+        await room.broadcast_many(["4", "5"])
+        for last, expected in ((0, ""), (1, "5"), (2, "45"), (3, "345"), (5, "12345"), (100, "12345")):
+            assert "".join([entry.message for entry in await history_of(room, last=last)]) == expected
+        with pytest.raises(ValueError, match="last is -1; it must be at least 0"):
+            room.history(last=-1)
+        with pytest.raises(ValueError, match="give one of the two"):
+            room.history(since=room.oldest, last=1)
+
+
+async def test_a_history_that_is_gone_through_slowly_loses_nothing_to_retention() -> None:
+    async with serving(idle, settings=hubbub.Settings(retention=64 * KIB)) as (server, _):
+        room = server.root
+        await room.broadcast_many([str(number) for number in range(5000)])
+        seen = []
+        async for entry in room.history():
+            seen.append(int(entry.message))
+            if len(seen) % 100 == 0:
+                # It is not seen, either.
+                await room.broadcast("x" * 16 * KIB)
+        assert seen == list(range(5000))
+        assert room.oldest.seq > 5000
+
+
+# Senders.
+
+
+async def test_who_has_sent_a_message_is_known_with_and_without_exclusion() -> None:
+    async with serving(idle) as (server, record), Peer.of(server) as alice, Peer.of(server) as bob:
+        clients = {client.name: client for client in await record.wait_for_clients(2)}
+        one, two = clients[alice.name], clients[bob.name]
+        await server.broadcast("1", sender=one)
+        await server.broadcast("2", exclude=one)
+        await server.broadcast("3", sender="code")
+        await server.broadcast("4")
+        await server.broadcast("5", sender=one, exclude=two)
+        await server.broadcast_many(["6", "7"], sender="code", exclude=two)
+        assert await alice.exactly(12) == b"1\n3\n4\n5\n6\n7\n"
+        assert await bob.exactly(8) == b"1\n2\n3\n4\n"
+        senders = [entry.sender for entry in await history_of(server.root)]
+        assert senders == [alice.name, alice.name, "code", "", alice.name, "code", "code"]
+
+
+@pytest.mark.parametrize("pending", [False, True], ids=["flushed", "pending"])
+async def test_who_was_excluded_stays_so_when_it_comes_back_at_an_earlier_position(pending: bool) -> None:
+    async with serving(idle) as (server, record), Peer.of(server) as alice, Peer.of(server) as bob:
+        clients = {client.name: client for client in await record.wait_for_clients(2)}
+        client = clients[alice.name]
+        start = server.root.head
+        await server.broadcast("1")
+        await server.broadcast_many(["2", "3"], exclude=client)
+        await server.broadcast("4")
+        if not pending:
+            await asyncio.sleep(0)
+        # From before it, and from within it.
+        for seq, expected in ((0, b"1\n4\n"), (2, b"4\n"), (1, b"4\n")):
+            await client.leave(server.root)
+            await client.join(server.root, since=hubbub.Position(start.term, start.seq + seq))
+            await client.send("and")
+            if seq == 0:
+                # What it had before it left.
+                assert await alice.exactly(4) == b"1\n4\n"
+            assert await alice.exactly(len(expected)) == expected
+            assert await alice.line() == b"and\n"
+        assert await bob.exactly(8) == b"1\n2\n3\n4\n"
+
+
+# Framings.
+
+
+async def test_a_room_may_keep_its_messages_in_another_framing_than_its_clients_read() -> None:
+    async with (
+        serving(idle, framing=hubbub.ByteLines()) as (server, record),
+        Peer.of(server) as reader,
+        Peer.of(server) as late,
+    ):
+        clients = {client.name: client for client in await record.wait_for_clients(2)}
+        room = server.room("frames", framing=hubbub.LengthPrefixed(size=1))
+        assert room.framing == hubbub.LengthPrefixed(size=1)
+        assert server.room("frames") is room
+        assert server.room("frames", framing=hubbub.LengthPrefixed(size=1)) is room
+        await clients[reader.name].join(room)
+        start = room.head
+        await room.broadcast_many([b"one", b"two\nlines", b"three"])
+        await room.broadcast(b"four", exclude=clients[late.name])
+        assert [await reader.line() for _ in range(4)] == [b"one\n", b"[1 messages missed]\n", b"three\n", b"four\n"]
+        await clients[late.name].join(room, since=hubbub.Position(start.term, start.seq + 2))
+        await clients[late.name].send(b"end")
+        assert await late.exactly(10) == b"three\nend\n"
+        assert [entry.message for entry in await history_of(room, last=2)] == [b"three", b"four"]
+        # It carries other messages than lines do.
+        with pytest.raises(ValueError, match="1 bytes of length carry 255"):
+            await room.broadcast(b"x" * 256)
+
+
+async def test_a_room_has_one_framing_and_one_for_the_messages_of_its_server() -> None:
+    async with serving(idle) as (server, _):
+        with pytest.raises(ValueError, match=r"ByteLines.* carries bytes, and the server's Lines.* does not"):
+            server.room("bytes", framing=hubbub.ByteLines())
+        room = server.room("telnet", framing=hubbub.Lines(crlf=True))
+        with pytest.raises(ValueError, match=r"room 'telnet' exists, with the framing Lines\(crlf=True\)"):
+            server.room("telnet", framing=hubbub.Lines())
+        await room.broadcast("one")
+        assert set(server.rooms) == {"root", "telnet"}
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+async def test_a_handler_may_speak_to_a_room_that_went_with_its_own_client(
+    grouped: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As the last words of a chat are, after a connection that broke."""
+
+    async def say_goodbye(room: hubbub.Room) -> None:
+        await room.broadcast("goodbye")
+
+    async def talk(client: hubbub.Client) -> None:
+        room = await client.join("talk")
+        async for _ in client:
+            pass
+        if grouped:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(say_goodbye(room))
+        await say_goodbye(room)
+
+    async with serving(talk) as (server, record):
+        async with Peer.of(server) as peer:
+            await eventually(lambda: "talk" in server.rooms)
+            peer.reset()
+            (ending,) = await record.wait_for_endings()
+        await eventually(lambda: not server._sessions._readers)
+        assert ending.code is hubbub.EndingCode.LOST
+        assert set(server.rooms) == {"root"}
+    assert not caplog.records
+
+
+async def test_a_handler_that_speaks_to_a_closed_room_has_failed() -> None:
+    async def talk(client: hubbub.Client) -> None:
+        room = client.server.room("news")
+        room.close()
+        await room.broadcast("hello?")
+
+    async with serving(talk) as (server, record), Peer.of(server):
+        assert await record.wait_for_endings() == [
+            hubbub.Ending(hubbub.EndingCode.FAILED, "the handler raised RoomClosed: room news was closed")
+        ]

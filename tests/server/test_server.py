@@ -7,15 +7,15 @@ import functools
 import logging
 import socket
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import hubbub
 
-from support.helpers import WAIT_TIME, Peer, Record, dial, eventually, fall_behind, serving
+from support.helpers import WAIT_TIME, Peer, Record, at, dial, eventually, fall_behind, serving
 
 KIB = 1024
 
@@ -71,6 +71,21 @@ def test_a_notice_that_the_framing_cannot_carry_is_refused_before_it_is_needed()
         hubbub.Server(idle, settings=hubbub.Settings(notice="{missed}\nmissed"))
     with pytest.raises(ValueError, match="notice"):
         hubbub.Server(_idle_bytes, framing=hubbub.Delimited(b" "))
+    with pytest.raises(ValueError, match="notice"):
+        hubbub.Server(_idle_bytes, framing=hubbub.ByteLines(), listeners=[listening(hubbub.Delimited(b" "))])
+    room_notice = hubbub.Settings(notice="{missed}\nmissed")
+    with pytest.raises(ValueError, match="notice"):
+        hubbub.Server(idle).room("news", settings=room_notice)
+    hubbub.Server(_idle_bytes, framing=hubbub.Delimited(b" "), settings=hubbub.Settings(notice=None))
+
+
+@pytest.mark.parametrize("framing", [hubbub.Raw(), hubbub.LengthPrefixed(), hubbub.Delimited(b"\xff")])
+def test_readers_in_a_binary_framing_may_skip_only_if_they_are_not_to_be_told(framing: Any) -> None:
+    skip = hubbub.Settings(when_slow="skip")
+    with pytest.raises(ValueError, match="no text of the server's"):
+        hubbub.Server(_idle_bytes, framing=framing, settings=skip)
+    hubbub.Server(_idle_bytes, framing=framing, settings=replace(skip, notice=None))
+    hubbub.Server(_idle_bytes, framing=framing)
 
 
 async def _idle_bytes(client: hubbub.Client[bytes]) -> None:
@@ -179,13 +194,59 @@ async def test_to_close_twice_is_no_error_and_both_wait_for_the_end() -> None:
     assert watch.closed_count == 1
 
 
+class Watch(Record):
+    """Also remembers that the server has closed."""
+
+    is_closed = False
+
+    def closed(self, server: hubbub.Hub[Any]) -> None:
+        self.is_closed = True
+
+
+async def close_in_a_task(server: hubbub.Hub[Any]) -> None:
+    await asyncio.create_task(server.close())
+
+
+async def close_in_a_group(server: hubbub.Hub[Any]) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(server.close())
+
+
+async def close_for_a_while(server: hubbub.Hub[Any]) -> None:
+    await asyncio.wait_for(server.close(), 60)
+
+
+async def close_and_time_out(server: hubbub.Hub[Any]) -> None:
+    await asyncio.wait_for(server.close(), 0.01)
+
+
+@pytest.mark.parametrize("close", [close_in_a_task, close_in_a_group, close_for_a_while, close_and_time_out])
+async def test_a_handler_may_close_its_server_from_another_task(close: Any) -> None:
+    async def handler(client: hubbub.Client) -> None:
+        await client.receive()
+        await close(client.server)
+
+    watch = Watch()
+    settings = hubbub.Settings(linger_time=0.05, cancel_time=0.2)
+    async with (
+        serving(handler, settings=settings, observer=watch) as (server, _),
+        Peer.of(server) as peer,
+        Peer.of(server) as other,
+    ):
+        await watch.wait_for_clients(2)
+        await peer.send(b"close\n")
+        for one in (peer, other):
+            assert await one.rest() == b"server is closing\n"
+            one.end()
+        async with asyncio.timeout(WAIT_TIME):
+            await server.serve_forever()
+        assert watch.is_closed
+        assert {client.ending for client in watch.clients} == {
+            hubbub.Ending(hubbub.EndingCode.SHUTDOWN, "the server closed")
+        }
+
+
 async def test_a_handler_may_close_its_server() -> None:
-    class Watch(Record):
-        is_closed = False
-
-        def closed(self, server: hubbub.Server[Any]) -> None:
-            self.is_closed = True
-
     done = asyncio.Event()
 
     async def handler(client: hubbub.Client) -> None:
@@ -610,11 +671,6 @@ def listening(framing: hubbub.Framing[Any] | None = None) -> hubbub.Listener[Any
     return hubbub.Listener(endpoint=hubbub.Address("127.0.0.1", 0), framing=framing)
 
 
-def at(server: hubbub.Server[Any], index: int) -> Any:
-    """What a `Peer` needs to know to connect to another listener than the first."""
-    return SimpleNamespace(addresses=server.addresses[index:])
-
-
 async def test_listeners_may_have_framings_of_their_own_on_the_same_room() -> None:
     async with (
         serving(listeners=[listening(), listening(hubbub.Lines(crlf=True))]) as (server, record),
@@ -930,3 +986,325 @@ async def test_refused_and_accepted_clients_of_a_unix_socket_have_different_name
         for writer in (first, second):
             writer.close()
             await writer.wait_closed()
+
+
+# What a listener's framing cannot do harms those who read there, and nobody else.
+
+
+class Fragile(hubbub.TextFraming):
+    """Lines, but for one that it fails at, and not as the contract says."""
+
+    def decoder(self, limit: int) -> hubbub.Decoder[str]:
+        return hubbub.Lines().decoder(limit)
+
+    def encode(self, messages: Any) -> bytes:
+        if "fail" in messages:
+            raise KeyError("fail")
+        return hubbub.Lines().encode(messages)
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_a_framing_that_raises_costs_its_readers_that_message_and_no_others_anything(
+    together: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        serving(idle, listeners=[listening(), listening(Fragile())]) as (server, record),
+        Peer.of(server) as plain,
+        Peer.of(at(server, 1)) as fragile,
+        Peer.of(at(server, 1)) as excluded,
+    ):
+        clients = {client.name: client for client in await record.wait_for_clients(3)}
+        await server.broadcast("before")
+        await asyncio.sleep(0)
+        if together:
+            await server.broadcast_many(["one", "fail", "two"])
+        else:
+            for message in ("one", "fail", "two"):
+                await server.broadcast(message)
+                await asyncio.sleep(0)
+        await server.broadcast("excluded", exclude=clients[excluded.name])
+        await server.broadcast("after")
+        lines = [b"before\n", b"one\n", b"fail\n", b"two\n", b"excluded\n", b"after\n"]
+        told = [line if line != b"fail\n" else b"[1 messages missed]\n" for line in lines]
+        assert [await plain.line() for _ in lines] == lines
+        assert [await fragile.line() for _ in lines] == told
+        assert [await excluded.line() for _ in lines[1:]] == told[:4] + told[5:]
+        assert all(client.ending is None for client in clients.values())
+        # It is a fault of the framing, and told to those who run the server, once for each rendering of the message.
+        errors = [entry for entry in caplog.records if entry.name == "hubbub"]
+        assert {entry.getMessage().partition(" by ")[0] for entry in errors} == {"1 messages cannot be encoded"}
+        # What is said to one client alone raises where it is said.
+        with pytest.raises(KeyError):
+            await clients[fragile.name].send("fail")
+
+
+async def test_a_reader_that_cannot_be_told_what_it_misses_is_ended_and_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    listeners = [listening(), listening(hubbub.LengthPrefixed(size=1))]
+    async with (
+        serving(_swallow, framing=hubbub.ByteLines(), listeners=listeners) as (server, record),
+        Peer.of(server) as lines,
+        Peer.of(at(server, 1)) as prefixed,
+    ):
+        await record.wait_for_clients(2)
+        await server.broadcast(b"one")
+        assert await prefixed.exactly(4) == b"\3one"
+        await server.broadcast(b"x" * 256)
+        (ending,) = await record.wait_for_endings()
+        assert ending.code is hubbub.EndingCode.UNDELIVERABLE
+        assert ending.reason.startswith("1 messages are missing, and the framing LengthPrefixed(size=1")
+        assert record.ended_clients[0].name == prefixed.name
+        assert await prefixed.rest() == b""
+        await server.broadcast(b"two")
+        assert [await lines.line() for _ in range(3)] == [b"one\n", b"x" * 256 + b"\n", b"two\n"]
+    assert not [entry for entry in caplog.records if entry.levelno > logging.WARNING]
+
+
+@pytest.mark.parametrize(
+    ("own", "other"),
+    [
+        (hubbub.ByteLines(keepends=True), hubbub.ByteLines()),
+        (hubbub.ByteLines(), hubbub.ByteLines(keepends=True)),
+    ],
+)
+async def test_lines_with_and_without_their_ends_may_be_mixed(own: Any, other: Any) -> None:
+    async with (
+        serving(framing=own, listeners=[listening(), listening(other)]) as (server, record),
+        Peer.of(server) as one,
+        Peer.of(at(server, 1)) as two,
+        Peer.of(at(server, 1)) as three,
+    ):
+        await record.wait_for_clients(3)
+        keeps = {one: own.keepends, two: other.keepends, three: other.keepends}
+        for sender in (one, two):
+            await sender.send(b"Hey\r\nHo\n")
+            for reader in keeps.keys() - {sender}:
+                kept = own.keepends and keeps[sender] and keeps[reader]
+                assert await reader.line() == (b"Hey\r\n" if kept else b"Hey\n")
+                assert await reader.line() == b"Ho\n"
+        assert len(server.clients) == 3
+
+
+@pytest.mark.parametrize("where", ["server", "listener", "room"])
+def test_a_framing_that_is_not_hashable_is_refused(where: str) -> None:
+    @dataclass
+    class Marked(hubbub.TextFraming):
+        marks: list[str]
+
+        def decoder(self, limit: int) -> hubbub.Decoder[str]:
+            raise NotImplementedError
+
+        def encode(self, messages: Any) -> bytes:
+            raise NotImplementedError
+
+    framing = Marked([])
+    uses: dict[str, Any] = {
+        "server": lambda: hubbub.Server(idle, framing=framing),
+        "listener": lambda: hubbub.Server(idle, listeners=[listening(framing)]),
+        "room": lambda: hubbub.Server(idle).room("news", framing=framing),
+    }
+    with pytest.raises(TypeError, match="is not hashable"):
+        uses[where]()
+
+
+# The server's own words are for people.
+
+
+BINARY = [hubbub.Raw(), hubbub.LengthPrefixed(), hubbub.Delimited(b"\xff")]
+
+
+@pytest.mark.parametrize("framing", BINARY)
+async def test_in_a_binary_framing_the_farewell_is_not_said(framing: Any) -> None:
+    async with (
+        serving(_swallow, framing=hubbub.ByteLines(), listeners=[listening(), listening(framing)]) as (server, record),
+        Peer.of(server) as lines,
+        Peer.of(at(server, 1)) as binary,
+    ):
+        await record.wait_for_clients(2)
+        await server.broadcast(b"last news")
+        closing = asyncio.create_task(server.close())
+        assert await lines.rest() == b"last news\nserver is closing\n"
+        assert await binary.rest() == framing.encode([b"last news"])
+        lines.end()
+        binary.end()
+        await closing
+
+
+@pytest.mark.parametrize("framing", BINARY)
+async def test_in_a_binary_framing_a_refusal_is_not_said(framing: Any, tmp_path: Path) -> None:
+    """Not by a limit, not by a list of networks, nor to a secret that is wrong."""
+    (tmp_path / "secret").write_text("open sesame\n")
+    listeners = [replace(listening(framing), access=hubbub.Access(deny=["127.0.0.1"])), listening(framing)]
+    if framing.self_delimiting:
+        secret = hubbub.SharedSecret(tmp_path / "secret")
+        listeners.append(replace(listening(framing), authenticate=secret))
+    settings = hubbub.Settings(clients_limit=2)
+    async with (
+        serving(_swallow, framing=framing, listeners=listeners, settings=settings) as (server, record),
+        Peer.of(at(server, 0)) as denied,
+        AsyncExitStack() as stack,
+    ):
+        assert await denied.rest() == b""
+        expected = [hubbub.EndingCode.DENIED]
+        if framing.self_delimiting:
+            async with Peer.of(at(server, 2)) as stranger:
+                await stranger.send(framing.encode([b"close sesame"]))
+                assert await stranger.rest() == b""
+            expected.append(hubbub.EndingCode.UNAUTHENTICATED)
+            await eventually(lambda: not server._sessions.arrivals.tasks)
+        for _ in range(2):
+            await stack.enter_async_context(Peer.of(at(server, 1)))
+        await record.wait_for_clients(2)
+        async with Peer.of(at(server, 1)) as late:
+            assert await late.rest() == b""
+        expected.append(hubbub.EndingCode.FULL)
+        assert [ending.code for ending in await record.wait_for_refusals(len(expected))] == expected
+
+
+@pytest.mark.parametrize("framing", BINARY)
+async def test_in_a_binary_framing_a_client_is_not_told_why_it_ends(framing: Any) -> None:
+    settings = hubbub.Settings(message_limit=10, idle_time=0.3)
+    async with (
+        serving(_swallow, framing=framing, settings=settings) as (server, record),
+        Peer.of(server) as idle_one,
+        Peer.of(server) as peer,
+    ):
+        await record.wait_for_clients(2)
+        if framing.self_delimiting:
+            await peer.send(framing.encode([b"x" * 11]))
+            assert await peer.rest() == b""
+            assert [ending.code for ending in await record.wait_for_endings()] == [hubbub.EndingCode.TOO_LONG]
+        assert await idle_one.rest() == b""
+        codes = [ending.code for ending in await record.wait_for_endings(2)]
+        assert codes[-1] is hubbub.EndingCode.IDLE
+
+
+# Places with a room of their own.
+
+
+async def test_a_client_is_in_the_room_of_its_listener_and_in_no_other() -> None:
+    listeners = [listening(), replace(listening(), room="news"), replace(listening(), room="news")]
+    async with (
+        serving(idle, listeners=listeners) as (server, record),
+        Peer.of(server) as root,
+        Peer.of(at(server, 1)) as one,
+        Peer.of(at(server, 2)) as two,
+    ):
+        clients = {client.name: client for client in await record.wait_for_clients(3)}
+        news = server.rooms["news"]
+        assert server.room("news") is news
+        assert clients[root.name].room is server.root
+        assert clients[one.name].room is clients[two.name].room is news
+        assert clients[one.name].rooms == {news}
+        assert server.root.clients == {clients[root.name]}
+        await server.broadcast("for those at the first listener")
+        await news.broadcast("for the others")
+        assert await root.line() == b"for those at the first listener\n"
+        assert await one.line() == await two.line() == b"for the others\n"
+
+
+async def test_the_room_of_a_listener_lasts_as_long_as_the_server() -> None:
+    listeners = [replace(listening(), room="news")]
+    async with serving(idle, listeners=listeners, settings=hubbub.Settings(rooms_limit=2)) as (server, record):
+        news = server.rooms["news"]
+        with pytest.raises(hubbub.RoomLimitReached):
+            server.room("sports")
+        with pytest.raises(ValueError, match="the news room lasts as long as the server; close the server instead"):
+            news.close()
+        async with Peer.of(server) as peer:
+            (client,) = await record.wait_for_clients(1)
+            await news.broadcast("one")
+            assert await peer.line() == b"one\n"
+            await client.leave(news)
+            assert await client.join("news") is news
+        await record.wait_for_endings()
+        assert server.rooms["news"] is news
+        assert not news.closed
+
+
+def test_listeners_cannot_have_more_rooms_than_there_may_be() -> None:
+    listeners = [replace(listening(), room=name) for name in ("news", "sports")]
+    hubbub.Server(idle, listeners=listeners, settings=hubbub.Settings(rooms_limit=3))
+    with pytest.raises(hubbub.RoomLimitReached):
+        hubbub.Server(idle, listeners=listeners, settings=hubbub.Settings(rooms_limit=2))
+
+
+@pytest.mark.parametrize("name", ["", "two words", "x" * 65, "caf\xe9", "a/b", "a\n", "a\x00"])
+def test_a_name_from_outside_must_be_one_for_a_room(name: str) -> None:
+    with pytest.raises(ValueError, match="is not a name for a room; use 1 to 64 of"):
+        replace(listening(), room=name)
+
+
+@pytest.mark.parametrize("name", ["a", "A-Z_0.9", "x" * 64, "root", "..."])
+def test_names_from_outside(name: str) -> None:
+    assert replace(listening(), room=name).room == name
+
+
+# Handlers.
+
+
+async def test_an_object_that_can_be_called_as_a_coroutine_function_may_be_the_handler() -> None:
+    class Greeter:
+        async def __call__(self, client: hubbub.Client) -> None:
+            await client.send("hi")
+
+    class NotAsync:
+        def __call__(self, client: hubbub.Client) -> None:
+            raise NotImplementedError
+
+    async with serving(Greeter()) as (server, _), Peer.of(server) as peer:
+        assert await peer.line() == b"hi\n"
+    wrong: Any = NotAsync()
+    with pytest.raises(TypeError, match="is not a coroutine function: define it with 'async def'"):
+        hubbub.Server(wrong)
+
+
+async def test_when_the_server_closes_a_handler_whose_client_has_all_is_given_time_to_finish() -> None:
+    finished: list[str] = []
+
+    async def handler(client: hubbub.Client) -> None:
+        async for _ in client:
+            pass
+        # It has something to do behind its client, as to write a file.
+        await asyncio.sleep(0.2)
+        finished.append(client.name)
+
+    async with (
+        serving(handler, settings=hubbub.Settings(linger_time=0.05, cancel_time=2)) as (server, record),
+        Peer.of(server) as one,
+        Peer.of(server) as two,
+    ):
+        await record.wait_for_clients(2)
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        closing = asyncio.create_task(server.close())
+        for peer in (one, two):
+            assert await peer.rest() == b"server is closing\n"
+            peer.end()
+        await closing
+        assert set(finished) == {one.name, two.name}
+        # No longer than they take.
+        assert loop.time() - start < 1.5
+
+
+async def test_when_the_server_closes_a_handler_that_does_not_end_is_cancelled_once_its_time_is_over() -> None:
+    cancelled_at: list[float] = []
+    loop = asyncio.get_running_loop()
+
+    async def handler(client: hubbub.Client) -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            cancelled_at.append(loop.time())
+            raise
+
+    async with (
+        serving(handler, settings=hubbub.Settings(linger_time=0.05, cancel_time=0.4)) as (server, record),
+        Peer.of(server),
+    ):
+        await record.wait_for_clients(1)
+        start = loop.time()
+        await server.close()
+        assert [time - start >= 0.35 for time in cancelled_at] == [True]
+        assert loop.time() - start < 2

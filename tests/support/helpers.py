@@ -11,10 +11,12 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, Self
 
 import hubbub
 from hubbub.apps.relay import relay
+from hubbub.log.outbox import SPLICE_COST
 
 WAIT_TIME = 10.0
 """How long a test waits for something that should happen at once, in seconds."""
@@ -91,9 +93,15 @@ async def eventually(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-def transport_of(client: hubbub.Client[Any]) -> asyncio.Transport:
+def transport_of(client: hubbub.Client[Any] | hubbub.Arrival[Any]) -> asyncio.Transport:
     """The server's transport for `client`, to see what it holds or to break it."""
-    return client._reader.transport
+    return client.link.transport if isinstance(client, hubbub.Arrival) else client._reader.transport
+
+
+def waiting_for(client: hubbub.Client[Any]) -> int:
+    """What waits for `client` beside its rooms, and what the rooms count that it has left, in bytes."""
+    reader = client._reader
+    return reader.outbox.private_size + SPLICE_COST * reader.leaving
 
 
 async def fall_behind(client: hubbub.Client[Any], room: hubbub.Room[Any], message: Any) -> int:
@@ -167,9 +175,17 @@ class Peer:
             return await self.reader.read()
 
 
-async def dial(server: hubbub.Server[Any], *, receive_buffer: int | None = None) -> socket.socket:
-    """A socket that is connected to `server`, non-blocking; it reads nothing but what the test reads from it."""
-    host, port = server.addresses[0]
+def at(server: hubbub.Server[Any], index: int) -> Any:
+    """What a `Peer` needs to know to connect to another listener than the first."""
+    return SimpleNamespace(addresses=server.addresses[index:])
+
+
+async def dial(server: hubbub.Server[Any], *, receive_buffer: int | None = None, at: int = 0) -> socket.socket:
+    """A socket that is connected to `server`, non-blocking; it reads nothing but what the test reads from it.
+
+    With several addresses, to the one that has the index `at`.
+    """
+    host, port = server.addresses[at]
     plain = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     if receive_buffer is not None:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -191,7 +207,7 @@ async def _closed(writer: asyncio.StreamWriter) -> None:
         return
 
 
-def unread(client: hubbub.Client[Any]) -> int:
+def unread(client: hubbub.Client[Any] | hubbub.Arrival[Any]) -> int:
     """The bytes that the kernel has for the server, which has not taken them."""
     descriptor: int = transport_of(client).get_extra_info("socket").fileno()
     return int(struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0" * 4))[0])

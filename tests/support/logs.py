@@ -164,6 +164,10 @@ class Failing(BytesFraming):
         self.fails = fails
         self.encoded: list[list[bytes]] = []
 
+    @property
+    def textual(self) -> bool:
+        return True
+
     def decoder(self, limit: int) -> Any:
         return OTHER_FRAMING.decoder(limit)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from hubbub.framing import BytesFraming, Decoder, Delimited
+from hubbub.framing import BytesFraming, Decoder, Delimited, LengthPrefixed
 from hubbub.hub.client import Client
 from hubbub.hub.room import Room
 from hubbub.values.ending import Ending, EndingCode
+from hubbub.values.errors import ConnectionClosed, PositionLost, RoomClosed
+from hubbub.values.position import Position
 
 from support.stepping import FakeTransport, Told
 
@@ -34,8 +37,20 @@ class Picky(BytesFraming):
                 return {b"": b""}[message]
         return Delimited(b"\0").encode(messages)
 
-    def encode_text(self, text: str) -> bytes:
-        return super().encode_text(text) if self.tells else b""
+    @property
+    def textual(self) -> bool:
+        return self.tells
+
+
+@dataclass(frozen=True)
+class Counted(LengthPrefixed):
+    """Messages of text, after their length."""
+
+    size: Literal[1, 2, 4] = 2
+
+    @property
+    def textual(self) -> bool:
+        return True
 
 
 @dataclass(eq=False)
@@ -121,14 +136,19 @@ class Listener:
         assert len(missed) == count > 0, f"{count} missed of {said.label}, {self.due}"
         assert len({due.membership for due in missed}) == 1, f"{count} missed of {said.label}, {self.due}"
         assert all(due.lost or not self.carries(due) for due in missed), f"{missed} were there"
-        self._check_order(places[0])
+        self._check_order(places[0], told=True)
         for at in reversed(places):
             del self.due[at]
 
-    def _check_order(self, at: int) -> None:
-        """Rooms of different names may overtake each other; nothing else may."""
+    def _check_order(self, at: int, *, told: bool = False) -> None:
+        """Rooms of different names may overtake each other, and a notice a private message; nothing else may.
+
+        A notice stands where the reader stood, which may be at older messages that exclude it.
+        """
         heard = self.due[at].said
         for due in self.due[:at]:
+            if told and not due.said:
+                continue
             overtaken = not (heard and due.said) or heard.room.name == due.said.room.name
             assert not overtaken, f"{self.due[at]} came before {due}"
 
@@ -158,7 +178,75 @@ class Watch(Told):
                 self.wrong.append(f"{reader.client} ended as slow, and was to be skipped")
         elif ending.code is EndingCode.UNDELIVERABLE:
             blamed = [due for due in listener.due if due.lost or not listener.carries(due)]
-            if not listener.ended and (listener.framing != Picky(tells=False) or not blamed):
+            if not listener.ended and (listener.framing.textual or not blamed):
                 self.wrong.append(f"{reader.client} ended as undeliverable, and missed nothing")
         elif not listener.ended:
             self.wrong.append(f"{reader.client} ended: {ending}")
+
+
+class Play:
+    """What is said and done, in the rooms and in the lists of the listeners at once.
+
+    Args:
+        label: the name of a room in its notices.
+    """
+
+    def __init__(self, label: Callable[[Room[bytes]], str]) -> None:
+        self.listeners: list[Listener] = []
+        self.saids: dict[Room[bytes], Said] = {}
+        self._label = label
+
+    def said(self, room: Room[bytes]) -> Said:
+        return self.saids.setdefault(room, Said(room, self._label(room)))
+
+    def listen(self) -> None:
+        """Compare what has arrived everywhere."""
+        labels = {said.label.encode(): said for said in self.saids.values()}
+        for listener in self.listeners:
+            listener.listen(labels)
+
+    async def join(self, listener: Listener, room: Room[bytes] | str, back: int | None) -> None:
+        since = None
+        if back is not None and isinstance(room, Room):
+            since = Position(room.head.term, max(0, room.head.seq - back))
+        try:
+            joined = await listener.client.join(room, since=since)
+        except ConnectionClosed:
+            assert listener.client.ending
+        except PositionLost:
+            assert isinstance(room, Room)
+            assert since
+            assert since.seq < room.oldest.seq
+        except ValueError:
+            assert isinstance(room, Room)
+            assert room.closed or self.said(room) in listener.rooms
+        else:
+            said = self.said(joined)
+            if said not in listener.rooms:
+                listener.join(said, len(said.messages) if since is None else since.seq)
+
+    async def leave(self, listener: Listener, room: Room[bytes]) -> None:
+        listener.rooms.pop(self.said(room), None)
+        await listener.client.leave(room)
+
+    async def say(self, room: Room[bytes], texts: list[bytes], exclude: Listener | None, sender: Any) -> None:
+        said = self.said(room)
+        excluded = exclude.client if exclude else None
+        try:
+            at = await room.broadcast_many(texts, exclude=excluded, sender=sender)
+        except RoomClosed:
+            assert room.closed
+            return
+        assert at.seq == len(said.messages) + len(texts)
+        for text in texts:
+            said.messages.append((text, exclude))
+            for listener in self.listeners:
+                listener.say(said, len(said.messages) - 1)
+
+    async def send(self, listener: Listener, text: bytes) -> None:
+        try:
+            await listener.client.send(text)
+        except ConnectionClosed:
+            assert listener.client.ending
+        else:
+            listener.due.append(Due(text))

@@ -302,7 +302,7 @@ class FakeHub(Hub[Any]):
         self.told = Told()
         self._loop = loop
         self._connected: list[Client[Any]] = []
-        super().__init__(framing, settings)
+        super().__init__(framing, settings, ())
 
     @property
     def clients(self) -> frozenset[Client[Any]]:

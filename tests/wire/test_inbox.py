@@ -317,7 +317,7 @@ async def test_a_task_that_went_on_after_it_was_cancelled_does_not_take_the_plac
     task.cancel()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert box.awaited
+    assert box.awaited is True
     with pytest.raises(RuntimeError, match="two tasks receive"):
         await box.receive()
     box.arrive(b"one\n")

@@ -40,7 +40,7 @@ async def test_the_kernel_is_told_the_limits_of_both_ends() -> None:
         hubbub.connect(*server.addresses[0], settings=SETTINGS) as connection,
     ):
         (client,) = await record.wait_for_clients(1)
-        for transport in (transport_of(client), connection._link._transport):
+        for transport in (transport_of(client), connection._connected.link.transport):
             end = transport.get_extra_info("socket")
             assert told(end) == expected
             assert end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)

@@ -21,7 +21,7 @@ from .listeners import ListenUrlType
 from .options import HELP, option, settings_options
 from .report import LogFormat, reporting
 from .setup import Setup, failure_of, make_setup
-from .values import FRAMINGS, NetworkEntry
+from .values import FRAMINGS, NetworkEntry, list_framings
 
 logger = logging.getLogger("hubbub")
 
@@ -36,7 +36,7 @@ _ADVICE = {
 }
 
 
-@click.command(no_args_is_help=False, context_settings=HELP)
+@click.command(no_args_is_help=False, context_settings=HELP, epilog=list_framings())
 @click.argument("app", default="chat", envvar="HUBBUB_APP")
 @option(
     "--config",

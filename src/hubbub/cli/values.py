@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import click
 
 from ..door.networks import Networks
-from ..framing import ByteLines, Delimited, Framing, LengthPrefixed, Lines, Raw
+from ..framing.names import find_names
 from ..values.address import Address
 from ..values.settings import DEFAULT_HOST
 
-FRAMINGS: Final[dict[str, Framing[Any]]] = {
-    "lines": Lines(),
-    "crlf-lines": Lines(crlf=True),
-    "byte-lines": ByteLines(keepends=True),
-    "nul": Delimited(b"\0"),
-    "length1": LengthPrefixed(1),
-    "length2": LengthPrefixed(2),
-    "length2-le": LengthPrefixed(2, "little"),
-    "length4": LengthPrefixed(4),
-    "length4-le": LengthPrefixed(4, "little"),
-    "raw": Raw(),
-}
+if TYPE_CHECKING:
+    from ..framing import Framing
+
+_NAMES: Final = find_names()
+FRAMINGS: Final[dict[str, Framing[Any]]] = {name: named.framing for name, named in _NAMES.items()}
 
 NONE: Final = "none"
 """What a user writes for None."""
@@ -76,6 +69,13 @@ class Endpoint(click.ParamType[Address]):
         except UnicodeError:
             self.fail(f"{host!r} is not a valid host name; check it", param, ctx)
         return Address(host, int(match["port"]))
+
+
+def list_framings() -> str:
+    """The names of the framings and what they mean, as text for click that keeps its lines."""
+    width = max(map(len, _NAMES))
+    lines = [f"  {name:{width}}  {named.help}" for name, named in _NAMES.items()]
+    return "\n".join(["\b", "A framing is one of", *lines])
 
 
 def format_size(size: int) -> str:

@@ -124,12 +124,14 @@ class Connection(Generic[M]):
         self._side: _Dialled[M] | None = None
 
     async def __aenter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        side = _Dialled(self._framing, self._settings, loop)
-        async with asyncio.timeout(self._settings.connect_time):
-            transport, _ = await loop.create_connection(lambda: side.link, self._host, self._port)
-        set_options(transport.get_extra_info("socket"), self._settings)
-        self._side = side
+        if self._side is None:
+            # Otherwise it was awaited before.
+            loop = asyncio.get_running_loop()
+            side = _Dialled(self._framing, self._settings, loop)
+            async with asyncio.timeout(self._settings.connect_time):
+                transport, _ = await loop.create_connection(lambda: side.link, self._host, self._port)
+            set_options(transport.get_extra_info("socket"), self._settings)
+            self._side = side
         return self
 
     def __await__(self) -> Generator[Any, None, Self]:

@@ -3,13 +3,14 @@
 A framing is a value (two equal ones are interchangeable) that makes a `Decoder` for each connection and encodes
 messages. Both are sans-IO: bytes in, messages out, and the reverse.
 
-To write one, derive from `TextFraming` or `BytesFraming` and define `decoder` and `encode`.
+To write one, derive from `TextFraming` or `BytesFraming` in a file of this folder, and define `decoder` and `encode`.
+A constant `NAMES` in that file gives it names on the command line; see `names.py`.
 
 The framing's own decoder must find as many messages in encoded bytes as `encode` was given: a log keeps encoded bytes
 only, and finds single messages in them by decoding.
 """
 
-from .base import BytesFraming, Decoder, Framing, M, TextFraming, check_framing
+from .base import BytesFraming, Decoder, Framing, M, Named, TextFraming, check_framing
 from .delimited import Delimited
 from .length_prefixed import LengthPrefixed
 from .lines import ByteLines, Lines
@@ -26,6 +27,7 @@ __all__ = [
     "Lines",
     "M",
     "Messages",
+    "Named",
     "Raw",
     "TextFraming",
     "check_framing",

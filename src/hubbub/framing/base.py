@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Generic
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,6 +120,18 @@ class BytesFraming(Framing[bytes]):
 
     def from_text(self, text: str) -> bytes:
         return text.encode()
+
+
+class Named(NamedTuple):
+    """A framing with a name on the command line.
+
+    Attributes:
+        framing: the framing.
+        help: what its messages are, in a line.
+    """
+
+    framing: Framing[Any]
+    help: str
 
 
 def check_framing(framing: object) -> None:

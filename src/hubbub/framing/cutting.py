@@ -17,6 +17,19 @@ SMALL: Final = 256
 """Up to so many bytes are taken apart at once: for a few messages, that costs less than to keep their bytes."""
 
 
+# Shared, and never appended to: most connections have no message that has begun.
+_EMPTY: Final = bytearray()
+
+
+def count_ends(wire: bytes, end: bytes) -> int:
+    """How often a single byte occurs in `wire`.
+
+    Up to Python 3.13, `bytes.count` looks at one byte after the other, and `replace` leaps: for lines of 64 bytes it
+    takes a third of the time, for lines of 10 bytes twice.
+    """
+    return len(wire) - len(wire.replace(end, b""))
+
+
 class Cutter(Decoder[M]):
     """Cuts a stream after its last whole message, and keeps at most one message's bytes between pieces.
 
@@ -38,7 +51,7 @@ class Cutter(Decoder[M]):
         self._limit = limit
         self._spare = spare
         self._small = min(small, limit)
-        self._partial = bytearray()
+        self._partial = _EMPTY
 
     @property
     def partial(self) -> bool:
@@ -52,8 +65,11 @@ class Cutter(Decoder[M]):
             if len(data) <= self._limit:
                 return Messages(self._framing, data)
         end = self._end_of_last(data)
-        messages = self._complete(data[:end]) if end else []
-        self._partial += data[end:]
+        messages = self._complete(data, end) if end else []
+        if self._partial:
+            self._partial += data[end:]
+        elif end < len(data):
+            self._partial = bytearray(data[end:])
         # A part of the delimiter may have arrived already.
         begun = len(self._delimiter) - 1 + len(self._spare) * self._partial.endswith(self._spare)
         if len(self._partial) > self._limit + begun:
@@ -78,10 +94,12 @@ class Cutter(Decoder[M]):
             return at + len(self._delimiter) - len(begun) if at >= 0 else 0
         return at + len(self._delimiter) if at >= 0 else 0
 
-    def _complete(self, block: bytes) -> Sequence[M]:
-        if self._partial:
-            block = bytes(self._partial) + block
-            self._partial.clear()
+    def _complete(self, data: bytes, end: int) -> Sequence[M]:
+        """The messages that the first `end` bytes of `data` complete, which are copied once at most."""
+        block = data
+        if self._partial or end < len(data):
+            block = b"".join((self._partial, memoryview(data)[:end]))
+            self._partial = _EMPTY
         start = self._find_too_long(block)
         if start < 0:
             return self._run(block)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..values.errors import MessageTooLong
-from .base import BytesFraming, Decoder
-from .cutting import Cutter
+from .base import BytesFraming, Decoder, Named
+from .cutting import Cutter, count_ends
 from .messages import Messages
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Delimited(BytesFraming):
         return messages
 
     def count(self, wire: bytes) -> int:
-        return wire.count(self.delimiter)
+        return count_ends(wire, self.delimiter) if len(self.delimiter) == 1 else wire.count(self.delimiter)
 
 
 class _OverlapDecoder(Cutter[bytes]):
@@ -66,7 +66,10 @@ class _OverlapDecoder(Cutter[bytes]):
     def feed(self, data: bytes) -> Sequence[bytes]:
         overlap = len(self._delimiter) - 1
         searched = max(0, len(self._partial) - overlap)
-        self._partial += data
+        if self._partial:
+            self._partial += data
+        else:
+            self._partial = bytearray(data)
         messages: list[bytes] = []
         if self._partial.find(self._delimiter, searched) >= 0:
             *messages, partial = bytes(self._partial).split(self._delimiter)
@@ -78,3 +81,6 @@ class _OverlapDecoder(Cutter[bytes]):
         if len(self._partial) > self._limit + overlap:
             raise MessageTooLong(self._limit, messages)
         return messages
+
+
+NAMES: Final = {"nul": Named(Delimited(b"\0"), "bytes that end at NUL")}

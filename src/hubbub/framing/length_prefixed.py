@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from ..values.errors import IncompleteMessage, MessageTooLong
-from .base import BytesFraming, Decoder
+from .base import BytesFraming, Decoder, Named
 from .messages import Messages
 
 if TYPE_CHECKING:
@@ -101,3 +101,12 @@ class _LengthPrefixedDecoder(Decoder[bytes]):
         if len(self._partial) < size:
             return size
         return size + int.from_bytes(self._partial[:size], self._framing.byteorder)
+
+
+NAMES: Final = {
+    "length1": Named(LengthPrefixed(1), "bytes after their length in 1 byte"),
+    "length2": Named(LengthPrefixed(2), "bytes after their length in 2 bytes, big-endian"),
+    "length2-le": Named(LengthPrefixed(2, "little"), "bytes after their length in 2 bytes, little-endian"),
+    "length4": Named(LengthPrefixed(4), "bytes after their length in 4 bytes, big-endian"),
+    "length4-le": Named(LengthPrefixed(4, "little"), "bytes after their length in 4 bytes, little-endian"),
+}

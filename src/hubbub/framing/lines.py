@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
-from .base import BytesFraming, Decoder, TextFraming
-from .cutting import SMALL, Cutter
+from .base import BytesFraming, Decoder, Named, TextFraming
+from .cutting import SMALL, Cutter, count_ends
 from .messages import Messages
 from .telnet import IAC, TelnetFilter
 
@@ -39,7 +39,7 @@ class Lines(TextFraming):
     def encode(self, messages: Sequence[str]) -> bytes:
         if type(messages) is Messages and self._would_make(messages):
             return messages.wire
-        text = "\n".join([*messages, ""])
+        text = "\n".join(messages) + "\n" if messages else ""
         if text.count("\n") != len(messages):
             raise ValueError("a line cannot contain a line end (LF)")
         if self.crlf:
@@ -59,7 +59,7 @@ class Lines(TextFraming):
         return lines
 
     def count(self, wire: bytes) -> int:
-        return wire.count(b"\n")
+        return count_ends(wire, b"\n")
 
     def _would_make(self, messages: Messages[str]) -> bool:
         """Whether encoding the lines would make the bytes that they came in, as far as that is quickly seen."""
@@ -99,10 +99,10 @@ class ByteLines(BytesFraming):
         if self.keepends:
             wire = b"".join([message if message.endswith(b"\n") else message + b"\n" for message in messages])
         else:
-            wire = b"\n".join((*messages, b""))
+            wire = b"\n".join(messages) + b"\n" if messages else b""
             if wire.count(b"\n") == len(messages):
                 return wire
-            wire = b"\n".join((*map(_without_end, messages), b""))
+            wire = b"\n".join(map(_without_end, messages)) + b"\n"
         if wire.count(b"\n") != len(messages):
             raise ValueError("a line cannot contain a line end (LF) but at its end")
         return wire
@@ -116,7 +116,7 @@ class ByteLines(BytesFraming):
         return lines
 
     def count(self, wire: bytes) -> int:
-        return wire.count(b"\n")
+        return count_ends(wire, b"\n")
 
 
 def _without_cr(wire: bytes) -> bytes:
@@ -159,3 +159,10 @@ class _TextLineDecoder(Cutter[str]):
         if data[0] == _NUL and self._partial.endswith(b"\r"):
             data = b"\n" + data[1:]
         return data.replace(b"\r\0", b"\r\n")
+
+
+NAMES: Final = {
+    "lines": Named(Lines(), "text, UTF-8; lines are sent with LF"),
+    "crlf-lines": Named(Lines(crlf=True), "text, UTF-8; lines are sent with CR LF"),
+    "byte-lines": Named(ByteLines(keepends=True), "lines of bytes, untouched"),
+}

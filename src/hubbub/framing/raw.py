@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
-from .base import BytesFraming, Decoder
+from .base import BytesFraming, Decoder, Named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,3 +33,6 @@ class _RawDecoder(Decoder[bytes]):
 
     def feed(self, data: bytes) -> Sequence[bytes]:
         return [data] if data else []
+
+
+NAMES: Final = {"raw": Named(Raw(), "bytes as they arrive, without bounds of messages")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Final, Generic
 
 from ..framing import M
 from ..log.outbox import SPLICE_COST
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from .ports import Supervisor
     from .pump import Pump
     from .room import Room
+
+MOVES_SLICE: Final = 64
+"""Joins and leaves in a row before the event loop turns, however quick they are."""
 
 Handler = Callable[["Client[M]"], Coroutine[Any, Any, None]]
 """Serves one client."""
@@ -246,8 +249,7 @@ class Client(Generic[M]):
             ConnectionClosed: the client is gone.
         """
         reader = self._reader
-        if reader.full:
-            await reader.wait_for_space()
+        await self._wait_to_move()
         if reader.ending is not None:
             raise ConnectionClosed(self.name, reader.ending)
         if isinstance(room, str):
@@ -272,8 +274,7 @@ class Client(Generic[M]):
         reader = self._reader
         if (cursor := room.fan_out.members.get(reader.token)) is not None:
             reader.leave(cursor)
-        if reader.full:
-            await reader.wait_for_space()
+        await self._wait_to_move()
 
     async def close(self, reason: str = "closed by the server") -> None:
         """End the connection, and wait until it has ended.
@@ -294,3 +295,13 @@ class Client(Generic[M]):
         receive, even where nothing is expected: `async for _ in client: pass`.
         """
         await self._reader.link.wait_closed()
+
+    async def _wait_to_move(self) -> None:
+        """Wait while too much waits for the client, and now and then for a turn of the event loop."""
+        reader = self._reader
+        pump = reader.pumped_by
+        pump.moves += 1
+        if reader.full:
+            await reader.wait_for_space()
+        elif pump.moves % MOVES_SLICE == 0:
+            await asyncio.sleep(0)

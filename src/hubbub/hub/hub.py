@@ -12,7 +12,7 @@ from .pump import Pump
 from .room import Room
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Coroutine, Iterable, Sequence
 
     from ..framing import Framing
     from ..values.address import Address
@@ -40,18 +40,25 @@ def check_room_name(name: str) -> None:
 class Hub(ABC, Generic[M]):
     """The rooms of a server: what a server is to its clients (`Client.server`).
 
+    Args:
+        framing: see below.
+        settings: see below.
+        framings: how its clients may read.
+
     Attributes:
         framing: how messages are cut from the stream and put into it, where nothing else is said.
         settings: defaults and limits.
         root: the room of every listener that names none.
     """
 
-    def __init__(self, framing: Framing[M], settings: Settings) -> None:
+    def __init__(self, framing: Framing[M], settings: Settings, framings: Iterable[Framing[M]]) -> None:
         self.framing: Framing[M] = framing
         self.settings = settings
+        self._framings = frozenset(framings)
         self._pump = Pump(settings.flush_slice)
         self._rooms: dict[str, Room[M]] = {}
         self.root = self._make_room(ROOT_ROOM, framing, settings)
+        self._places = {ROOT_ROOM: self.root}
 
     @property
     @abstractmethod
@@ -87,13 +94,14 @@ class Hub(ABC, Generic[M]):
             settings: those of a room that is made now, if they are not to be the server's.
             framing: how a room that is made now keeps its messages, if not as the server does. It must be for the same
                 type of messages.
-            keep: whether the room stays when its last client leaves. None: a room that is made now does, and one that
-                exists goes on as it is.
+            keep: whether a room that is made now stays when its last client leaves. One that exists stays if this is
+                True, and otherwise goes on as it is. None: a room that is made now stays.
 
         Raises:
             RoomLimitReached: it would be one room too many.
             ValueError: the room exists, with other settings or another framing; or the framing is for another type of
-                messages; or the name is "root".
+                messages; or clients may read in a framing that cannot carry the notice of the settings; or the name is
+                "root".
         """
         if name == ROOT_ROOM:
             raise ValueError(f"the room {ROOT_ROOM!r} is Server.root; take that, or choose another name")
@@ -108,9 +116,19 @@ class Hub(ABC, Generic[M]):
             raise ValueError(f"room {name!r} exists, with other settings")
         if framing not in (None, room.framing):
             raise ValueError(f"room {name!r} exists, with the framing {room.framing}")
-        if keep is not None:
-            room.keep = keep
+        if keep:
+            room.keep = True
         return room
+
+    def place(self, name: str) -> Room[M]:
+        """The room of a listener, by its name from outside. It is made if there is none, and lasts as the server does.
+
+        Raises:
+            RoomLimitReached: it would be one room too many.
+        """
+        if name not in self._places:
+            self._places[name] = self.room(name, keep=True)
+        return self._places[name]
 
     def broadcast(
         self, message: M, *, exclude: Sender | None = None, sender: Sender | str | None = None
@@ -125,12 +143,14 @@ class Hub(ABC, Generic[M]):
         return self.root.broadcast_many(messages, exclude=exclude, sender=sender)
 
     def _make_room(self, name: str, framing: Framing[M], settings: Settings, *, keep: bool = True) -> Room[M]:
+        for readers in self._framings:
+            check_notice(readers, settings)
         room = self._rooms[name] = Room(name, framing, settings, self._pump, self._forget_room, keep=keep)
         return room
 
     def _forget_room(self, room: Room[M]) -> None:
-        if room is self.root:
-            raise ValueError("the root room lasts as long as the server; close the server instead")
+        if self._places.get(room.name) is room:
+            raise ValueError(f"the {room} room lasts as long as the server; close the server instead")
         if self._rooms.get(room.name) is room:
             del self._rooms[room.name]
 
@@ -146,3 +166,27 @@ def check_type(framing: Framing[Any], other: Framing[Any]) -> None:
     for kind, what in ((TextFraming, "text"), (BytesFraming, "bytes")):
         if isinstance(framing, kind) and not isinstance(other, kind):
             raise ValueError(f"{framing} carries {what}, and the server's {other} does not")
+
+
+def check_notice(framing: Framing[Any], settings: Settings) -> None:
+    """Check that readers in `framing` can be told that they missed messages, where that may happen.
+
+    A binary framing carries no notice. That is an error only where readers skip messages: otherwise none goes
+    unnoticed, since a reader that misses a message is ended.
+
+    Raises:
+        ValueError: they cannot be told.
+    """
+    notice = settings.notice
+    if notice is None or not (framing.textual or settings.when_slow != "disconnect"):
+        return
+    reason = "it carries bytes, and no text of the server's"
+    if framing.textual:
+        try:
+            # With as many digits as a count may ever have.
+            framing.encode([framing.from_text(notice.format(missed=10**18))])
+        except ValueError as error:
+            reason = str(error)
+        else:
+            return
+    raise ValueError(f"notice is {notice!r}, and the framing cannot carry it: {reason}")

@@ -31,12 +31,14 @@ class Pump:
     Attributes:
         clock: orders the messages of all rooms.
         busy: the rooms that have something to flush.
+        moves: how often a client has joined or left a room.
         turn: the number of this turn of the loop, as far as anything was delivered in it.
     """
 
     def __init__(self, slice_size: int) -> None:
         self.clock = Clock()
         self.busy: dict[Flushing, None] = {}
+        self.moves = 0
         self.turn = 1
         self._slice_size = slice_size
         self._rooms: deque[Flushing] = deque()

@@ -74,6 +74,7 @@ class Reader(Generic[M]):
         when_slow: the name of its policy; None: that of the room.
     """
 
+    # `_sent_in` is the turn in which something was sent at once; `_space` is made when somebody first waits.
     __slots__ = (
         "_sent_in",
         "_space",
@@ -102,7 +103,6 @@ class Reader(Generic[M]):
         self.direct = link.writable
         self.ending: Ending | None = None
         self.outbox = Outbox()
-        # A list of one, mostly: a dict would take 5 % more memory for an idle client.
         self.cursors: list[Cursor[Any, Any]] = _EMPTY
         self.leaving = 0
         self.unsettled = 0
@@ -111,9 +111,7 @@ class Reader(Generic[M]):
         self.pumped_by = pump
         self._supervisor = supervisor
         self.dropped = False
-        # The turn in which something was sent at once.
         self._sent_in = 0
-        # Made when somebody first waits: few readers ever need one.
         self._space: Space | None = None
 
     @property
@@ -139,14 +137,10 @@ class Reader(Generic[M]):
         return Lag(sum(lag.messages for lag in lags), sum(lag.bytes for lag in lags))
 
     @property
-    def waiting_size(self) -> int:
-        """What waits for it beside its rooms, in counted bytes."""
-        return self.outbox.private_size + SPLICE_COST * self.leaving
-
-    @property
     def full(self) -> bool:
         """Whether those who send to it, or have it join rooms, must wait; not once the connection has ended."""
-        return self.waiting_size >= self.link.settings.outbox_limit and self.ending is None
+        waiting = self.outbox.private_size + SPLICE_COST * self.leaving
+        return waiting >= self.link.settings.outbox_limit and self.ending is None
 
     async def wait_for_space(self) -> None:
         """Wait while it is `full`. Those who wait go on in the order in which they came."""
@@ -232,7 +226,7 @@ class Reader(Generic[M]):
         return reads
 
     def write(self, buffers: Sequence[Buffer]) -> None:
-        """Write several pieces; only while the transport takes data."""
+        """Write pieces; only while the transport takes data."""
         self.link.write(buffers)
 
     def fall_behind(self, cursor: Cursor[Any, Any]) -> None:

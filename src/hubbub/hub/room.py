@@ -184,7 +184,7 @@ class Room(Generic[M]):
         room twice is no error.
 
         Raises:
-            ValueError: it is the server's root room, which lasts as long as the server.
+            ValueError: it is the room of a listener, such as the root room, which lasts as long as the server.
         """
         self._on_close(self)
         self._closed = True

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from ..values.ending import Ending, EndingCode
-from ..values.errors import ConnectionClosed
+from ..values.errors import ConnectionClosed, RoomClosed
 
 if TYPE_CHECKING:
     from ..hub.reader import Reader
@@ -19,14 +19,16 @@ LEFT: Final = Ending(EndingCode.LEFT, "the client closed the connection")
 def ending_of(error: Exception, reader: Reader[Any]) -> Ending:
     """The ending of a client whose handler raised `error`.
 
-    A handler need not catch that a client has gone, its own or another one, nor need its task groups. Anything else is
-    a failure, and is logged.
+    A handler need not catch that a client has gone, its own or another one, nor need its task groups. Once its own has
+    gone, it need not catch either that a room was closed, as one is that its client was the last to leave. Anything
+    else is a failure, and is logged.
     """
+    known = (ConnectionClosed,) if reader.ending is None else (ConnectionClosed, RoomClosed)
     gone: Exception | None = error
     rest: Exception | None = None
     if isinstance(error, ExceptionGroup):
-        gone, rest = error.split(ConnectionClosed)
-    elif not isinstance(error, ConnectionClosed):
+        gone, rest = error.split(known)
+    elif not isinstance(error, known):
         rest = error
     if rest is not None:
         logger.error("the handler of %s raised", reader.client, exc_info=error)

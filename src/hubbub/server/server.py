@@ -53,15 +53,16 @@ class Server(Hub[M]):
         observer: is told what happens.
 
     Raises:
-        TypeError: the handler is not a coroutine function.
-        ValueError: the port is out of range, the framing cannot carry the notice of the settings, or that of a listener
-            is for another type of messages, or has no ends of messages and a secret; or a descriptor is named twice.
+        TypeError: the handler is not a coroutine function; or a framing is none, or is not hashable.
+        ValueError: the port is out of range; a framing cannot carry the notice of the settings; that of a listener is
+            for another type of messages, or has no ends of messages and a secret; or a descriptor is named twice.
+        RoomLimitReached: the listeners have more rooms than there may be.
 
     Attributes:
         framing: how messages are cut from the stream and put into it.
         settings: defaults and limits.
         listeners: where it listens.
-        root: the room that every client is in.
+        root: the room of every listener that names none.
     """
 
     @overload
@@ -104,21 +105,18 @@ class Server(Hub[M]):
             raise TypeError(f"the handler {handler!r} is not a coroutine function: define it with 'async def'")
         chosen: Any = framing if framing is not None else Lines()
         check_framing(chosen)
-        super().__init__(chosen, settings or Settings())
-        self._observer: Observer[M] = observer or Observer()
         self.listeners: tuple[Listener[M], ...] = (
             (Listener(endpoint=Address(host, port)),) if listeners is None else tuple(listeners)
         )
+        framings = [chosen if listener.framing is None else listener.framing for listener in self.listeners]
+        for listener, own in zip(self.listeners, framings, strict=True):
+            check_type(own, chosen)
+            if isinstance(listener.authenticate, SharedSecret) and not own.self_delimiting:
+                raise ValueError(f"a secret is a message, and {own} has no ends of messages")
+        super().__init__(chosen, settings or Settings(), framings)
         for listener in self.listeners:
-            if listener.framing is not None:
-                check_type(listener.framing, self.framing)
-            if (
-                isinstance(listener.authenticate, SharedSecret)
-                and not (listener.framing or self.framing).self_delimiting
-            ):
-                raise ValueError(
-                    f"a secret is a message, and {listener.framing or self.framing} has no ends of messages"
-                )
+            self.place(listener.room)
+        self._observer: Observer[M] = observer or Observer()
         descriptors = [listener.endpoint for listener in self.listeners if isinstance(listener.endpoint, int)]
         if len(set(descriptors)) < len(descriptors):
             raise ValueError(f"of the descriptors {descriptors} one is named twice")

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 from ..door.arrivals import Arrivals
 from ..framing import M
 from ..hub.client import Client, Handler
-from ..hub.hub import ROOT_ROOM
 from ..values.ending import Ending, EndingCode
 from ..values.pace import Throttle
 from ..wire.periodic import Periodic
@@ -24,11 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..door.arrival import Arrival
-    from ..door.listener import Listener
     from ..hub.hub import Hub
     from ..hub.pump import Pump
     from ..hub.reader import Reader
-    from ..hub.room import Room
     from ..values.address import Address
 
 logger = logging.getLogger("hubbub")
@@ -231,7 +228,7 @@ class Sessions(Generic[M]):
         throttle = None
         if settings.message_rate or settings.byte_rate:
             throttle = Throttle(settings.message_rate, settings.byte_rate)
-        room = self._room_of(arrival.listener)
+        room = self._server.place(arrival.listener.room)
         client = Client(self._server, room, link, arrival.origin, pump=self._pump, supervisor=self)
         reader = client._reader
         link.hand_to(reader, throttle)
@@ -249,9 +246,6 @@ class Sessions(Generic[M]):
             reader.end(arrival.ending, deliver=False)
             self.closed(reader)
         return reader
-
-    def _room_of(self, listener: Listener[M]) -> Room[M]:
-        return self._server.root if listener.room == ROOT_ROOM else self._server.room(listener.room)
 
     def _refused(self, origin: Address, ending: Ending) -> None:
         self.endings[ending.code] += 1

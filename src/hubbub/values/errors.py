@@ -78,12 +78,12 @@ class ConnectionClosed(HubbubError):
 
 
 class PositionLost(HubbubError):
-    """A room's log does not hold `position`: it is of another life of the log, not retained any more, or ahead of it.
+    """A room's log does not hold `position`: it is of another term, not retained any more, or ahead of the log.
 
     Attributes:
         position: the one asked for.
         oldest: the oldest one to be had.
-        head: the position of the next message.
+        head: the position after the newest message.
     """
 
     def __init__(self, position: Position, oldest: Position, head: Position) -> None:

@@ -105,7 +105,8 @@ class Settings:
     outbox_limit: int = setting(
         64 * KIB,
         SIZE,
-        "Private bytes that may wait for a client; then `send` waits too. Each send counts 256 bytes more.",
+        "Private bytes that may wait for a client; then `send`, `join` and `leave` wait too. Each send counts 256 "
+        "bytes more, and so does each room that the client is leaving.",
         option=False,
     )
     # Besides these bytes, a piece pins at most `outbox_limit`.
@@ -233,7 +234,8 @@ class Settings:
     cancel_time: float = setting(
         5.0,
         SECONDS,
-        "Seconds that a handler may outlive its client, and that a closing server waits for cancelled handlers.",
+        "Seconds that a handler may outlive its client, and that a closing server waits for handlers to finish; then "
+        "it cancels them, and waits as long again.",
         option=False,
     )
     connect_time: float = setting(10.0, SECONDS, "Seconds that `connect` may take.", option=False)

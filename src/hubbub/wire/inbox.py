@@ -154,7 +154,14 @@ class Inbox(ABC, Generic[M]):
                 if messages := self._decode():
                     break
                 continue
-            await self._wait()
+            # As `_wait` does, but this is for each message, and another frame would be kept for each idle client.
+            self._check_alone()
+            receiver = self._receiver = self.loop.create_future()
+            try:
+                await receiver
+            finally:
+                if self._receiver is receiver:
+                    self._receiver = None
         if throttle is not None:
             throttle.receive(messages, self.bytes_received, self.loop.time())
             return await self._give_out(throttle)
