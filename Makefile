@@ -48,7 +48,7 @@ abuse: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m bench $(BENCH)
 
-# MUTATION="src/hubbub/link.py": all mutants of one file; MUTATION=: all there are, which takes over an hour
+# MUTATION="src/hubbub/wire/link.py": all mutants of one file; MUTATION=: all there are, which takes over an hour
 MUTATION ?= --sample 100
 mutation: $(VENV)/.installed-dev
 	$(BIN)/python -m mutation $(MUTATION)

@@ -19,13 +19,24 @@ ROOT: Final = Path(__file__).parent.parent
 CORE: Final = {
     "src/hubbub/framing/base.py": ("tests/framing",),
     "src/hubbub/framing/lines.py": ("tests/framing/test_lines.py", "tests/framing/test_contract.py"),
-    "src/hubbub/log.py": ("tests/test_log.py", "tests/test_cursor.py", "tests/test_log_model.py"),
-    "src/hubbub/cursor.py": ("tests/test_cursor.py", "tests/test_log.py", "tests/test_log_model.py"),
-    "src/hubbub/readers.py": ("tests/test_readers.py", "tests/test_room.py", "tests/test_pace_promises.py"),
-    "src/hubbub/room.py": ("tests/test_room.py", "tests/test_readers.py", "tests/test_pace_promises.py"),
-    "src/hubbub/reader.py": ("tests/test_reader.py", "tests/test_client.py", "tests/test_guarantees.py"),
-    "src/hubbub/client.py": ("tests/test_client.py", "tests/test_room.py", "tests/test_guarantees.py"),
-    "src/hubbub/link.py": ("tests/test_link.py", "tests/test_client.py", "tests/test_connect.py"),
+    "src/hubbub/framing/cutting.py": ("tests/framing/test_lines.py", "tests/framing/test_contract.py"),
+    "src/hubbub/log/chunk.py": ("tests/log/test_chunk.py", "tests/log/test_cursor.py", "tests/log/test_log.py"),
+    "src/hubbub/log/log.py": ("tests/log", "tests/hub/test_room.py"),
+    "src/hubbub/log/cursor.py": ("tests/log/test_cursor.py", "tests/log/test_outbox.py", "tests/hub/test_fan_out.py"),
+    "src/hubbub/log/outbox.py": ("tests/log/test_outbox.py", "tests/hub/test_reader.py"),
+    "src/hubbub/log/rendering.py": ("tests/log/test_rendering.py", "tests/log/test_cursor.py"),
+    "src/hubbub/hub/pump.py": ("tests/hub/test_pump.py", "tests/hub/test_reader.py", "tests/hub/test_fan_out.py"),
+    "src/hubbub/hub/fan_out.py": ("tests/hub/test_fan_out.py", "tests/hub/test_reader.py", "tests/hub/test_model.py"),
+    "src/hubbub/hub/stragglers.py": (
+        "tests/hub/test_fan_out.py",
+        "tests/hub/test_reader.py",
+        "tests/hub/test_model.py",
+    ),
+    "src/hubbub/hub/reader.py": ("tests/hub/test_reader.py", "tests/hub/test_fan_out.py", "tests/hub/test_model.py"),
+    "src/hubbub/hub/hold.py": ("tests/hub/test_room.py", "tests/end_to_end/test_pace_promises.py"),
+    "src/hubbub/hub/room.py": ("tests/hub/test_room.py",),
+    "src/hubbub/wire/link.py": ("tests/wire/test_link.py", "tests/wire/test_inbox.py"),
+    "src/hubbub/wire/inbox.py": ("tests/wire/test_inbox.py", "tests/wire/test_link.py"),
 }
 """The files of the core, as globs, and the tests that are to kill their mutants: the quickest first."""
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from programs import require_program
+from support.programs import require_program
 
 ROOT = Path(__file__).parent.parent
 MAKEFILE = "%:\n\t@echo make $@ >>ran\n"
