@@ -35,6 +35,8 @@ def check(text: str) -> Result:
         ("", "chat on 127.0.0.1:5000"),
         ("port = 0\nhost = '::'\napp = 'echo'\n", "echo on [::]:0"),
         ("tls-cert = 'server.pem'\ntls-key = 'server_key.pem'\nsecret-file = 'secret'\n", "chat on 127.0.0.1:5000"),
+        # It is never sent in a binary framing.
+        (f"app = 'relay'\nframing = 'length1'\nfarewell = '{'x' * 300}'\n", "relay on 127.0.0.1:5000"),
         (
             "app = 'relay'\nlisten = ['tcp://h:1?framing=nul', 'unix:///run/x', 'fd://9', 'tls://:2?tls-cert=client.pem']\n",
             "relay on h:1, /run/x, 9, :2",
@@ -109,6 +111,14 @@ def test_a_good_file_is_reported_as_good(directory: Path, text: str, what: str) 
             "Delimited(delimiter=b'\\x00') carries bytes, and the server's Lines(crlf=False) ",
         ),
         ("\nwhen-slow = 'skpi'\n", "hubbub.toml, line 2: when-slow: 'skpi' is not one of 'disconnect', 'skip'."),
+        (
+            "app = 'relay'\nframing = 'raw'\nwhen-slow = 'skip'\n",
+            "hubbub.toml, line 3: notice is '[{missed} messages missed]', and the framing Raw() cannot carry it: ",
+        ),
+        (
+            "app = 'relay'\nwhen-slow = 'skip'\nlisten = ['tcp://h:1?framing=raw']\n",
+            "hubbub.toml, line 2: notice is '[{missed} messages missed]', and the framing Raw() cannot carry it: ",
+        ),
         ("notice = '{0}'\n", "hubbub.toml, line 1: notice is '{0}'; {missed} is the only field it may have"),
     ],
 )
@@ -123,8 +133,8 @@ def test_settings_that_only_the_server_can_refuse_are_refused(directory: Path) -
     result = check('notice = "two\\nlines"\n')
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
-        r"hubbub: hubbub.toml, line 1: notice is 'two\nlines', and the framing cannot carry it: "
-        "a line cannot contain a line end (LF)\n"
+        r"hubbub: hubbub.toml, line 1: notice is 'two\nlines', and the framing Lines(crlf=False) cannot carry it: "
+        "a line cannot contain a line end (LF); set notice to another text, or to none\n"
     )
 
 

@@ -204,7 +204,7 @@ def test_a_file_that_is_not_valid_toml_is_reported_with_the_place(config: Path) 
         ("deny = ['192.0.2.300']", "deny: '192.0.2.300' does not appear to be an IPv4 or IPv6 network"),
         (
             "listen = ['http://[::]:80']",
-            "listen: 'http://[::]:80': it must begin with tcp://, tls://, unix:// or fd://",
+            "listen: 'http://[::]:80': it must begin with fd://, tcp://, tls:// or unix://",
         ),
     ],
 )

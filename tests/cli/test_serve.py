@@ -512,7 +512,8 @@ def test_a_privileged_port_is_one_line_that_says_what_to_do() -> None:
         (["--clients-limit", "0"], "clients_limit is 0; it must be at least 1"),
         (
             ["--notice", "two\nlines"],
-            r"notice is 'two\nlines', and the framing cannot carry it: a line cannot contain a line end (LF)",
+            r"notice is 'two\nlines', and the framing Lines(crlf=False) cannot carry it: "
+            "a line cannot contain a line end (LF); set notice to another text, or to none",
         ),
     ],
 )

@@ -9,6 +9,7 @@ import socket
 import time
 import tracemalloc
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -517,6 +518,21 @@ async def test_a_policy_that_does_not_exist_cannot_be_set() -> None:
         client.when_slow = "skip"
         client.when_slow = None
         assert client.when_slow is None
+
+
+@pytest.mark.parametrize("notice", ["{missed} missed", None])
+async def test_a_client_may_skip_only_if_its_framing_carries_the_notices_of_its_rooms(notice: str | None) -> None:
+    settings = hubbub.Settings(notice=None)
+    async with serving(idle, framing=hubbub.Raw(), settings=settings) as (server, record), Peer.of(server):
+        (client,) = await record.wait_for_clients(1)
+        await client.join(server.room("weather", settings=replace(settings, notice=notice)))
+        if notice is None:
+            client.when_slow = "skip"
+        else:
+            with pytest.raises(ValueError, match=r"^notice is '{missed} missed', and the framing Raw\(\) cannot carry"):
+                client.when_slow = "skip"
+        client.when_slow = "disconnect"
+        assert client.when_slow == "disconnect"
 
 
 # To send without waiting.

@@ -61,12 +61,15 @@ def make_setup(options: Mapping[str, Any], *, passed: Sequence[int] | None = Non
 def failure_of(error: ValueError) -> Failure:
     """Why a server cannot be made: a wrong setting, whose name is the first word, or framings that do not fit."""
     message = str(error)
-    return Failure(message, {message.partition(" ")[0]: None})
+    name = message.partition(" ")[0]
+    # A notice is wrong for a framing only because of what else is set.
+    others = ("when_slow", "framing") if name == "notice" else ()
+    return Failure(message, dict.fromkeys((name, *others)))
 
 
 def _check_farewell(farewell: str | None, framing: Framing[Any]) -> None:
     # The server finds out when it closes, and then nobody is there to correct it.
-    if farewell is not None:
+    if farewell is not None and framing.textual:
         try:
             framing.encode([framing.from_text(farewell)])
         except ValueError as error:

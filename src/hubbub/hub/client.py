@@ -124,14 +124,16 @@ class Client(Generic[M]):
         """What happens to it once retention has passed it: the name of a policy; None: what the room says.
 
         Raises:
-            ValueError: when it is set to a name that no policy has.
+            ValueError: when it is set to a name that no policy has; or to a policy by which it may miss messages, and
+                its framing cannot carry the notice of one of its rooms.
         """
         return self._reader.when_slow
 
     @when_slow.setter
     def when_slow(self, name: str | None) -> None:
         if name is not None:
-            policies.find(name)
+            for room in {self.room, *self.rooms}:
+                policies.check_notice(self._reader.framing, room.settings.notice, name)
         self._reader.when_slow = name
 
     @property

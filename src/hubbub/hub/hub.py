@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 
 from ..framing import BytesFraming, M, TextFraming, check_framing
 from ..values.errors import RoomLimitReached
+from . import policies
 from .pump import Pump
 from .room import Room
 
@@ -144,7 +145,7 @@ class Hub(ABC, Generic[M]):
 
     def _make_room(self, name: str, framing: Framing[M], settings: Settings, *, keep: bool = True) -> Room[M]:
         for readers in self._framings:
-            check_notice(readers, settings)
+            policies.check_notice(readers, settings.notice, settings.when_slow)
         room = self._rooms[name] = Room(name, framing, settings, self._pump, self._forget_room, keep=keep)
         return room
 
@@ -166,27 +167,3 @@ def check_type(framing: Framing[Any], other: Framing[Any]) -> None:
     for kind, what in ((TextFraming, "text"), (BytesFraming, "bytes")):
         if isinstance(framing, kind) and not isinstance(other, kind):
             raise ValueError(f"{framing} carries {what}, and the server's {other} does not")
-
-
-def check_notice(framing: Framing[Any], settings: Settings) -> None:
-    """Check that readers in `framing` can be told that they missed messages, where that may happen.
-
-    A binary framing carries no notice. That is an error only where readers skip messages: otherwise none goes
-    unnoticed, since a reader that misses a message is ended.
-
-    Raises:
-        ValueError: they cannot be told.
-    """
-    notice = settings.notice
-    if notice is None or not (framing.textual or settings.when_slow != "disconnect"):
-        return
-    reason = "it carries bytes, and no text of the server's"
-    if framing.textual:
-        try:
-            # With as many digits as a count may ever have.
-            framing.encode([framing.from_text(notice.format(missed=10**18))])
-        except ValueError as error:
-            reason = str(error)
-        else:
-            return
-    raise ValueError(f"notice is {notice!r}, and the framing cannot carry it: {reason}")

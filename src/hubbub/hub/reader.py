@@ -245,7 +245,7 @@ class Reader(Generic[M]):
         room = cursor.owner.room
         name = self.when_slow or room.settings.when_slow
         if self.ending is not None:
-            name = "disconnect"
+            name = policies.DISCONNECT
         ending = policies.find(name)(cursor, room.name)
         if ending is not None:
             self.end(ending, deliver=False)

@@ -9,15 +9,19 @@ from __future__ import annotations
 import pkgutil
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ...framing import Framing
     from ...log.cursor import Cursor
     from ...values.ending import Ending
 
     Policy = Callable[[Cursor[Any, Any], str], Ending | None]
+
+DISCONNECT: Final = "disconnect"
+"""The policy that lets no reader stay, so that none has to be told what it missed."""
 
 
 def names() -> list[str]:
@@ -36,3 +40,36 @@ def find(name: str) -> Policy:
         raise ValueError(f"when_slow is {name!r}; it must be {' or '.join(map(repr, names()))}")
     policy: Policy = import_module(f"{__name__}.{name}").overrun
     return policy
+
+
+def check_notice(framing: Framing[Any], notice: str | None, when_slow: str) -> None:
+    """Check that readers in `framing` can be told that they missed messages, where that may happen.
+
+    A binary framing carries no notice. That is an error only where readers skip messages: otherwise none goes
+    unnoticed, since a reader that misses a message is ended.
+
+    Args:
+        framing: how they read.
+        notice: the notice of their room, as in `Settings.notice`.
+        when_slow: their policy.
+
+    Raises:
+        ValueError: they cannot be told, or there is no such policy.
+    """
+    find(when_slow)
+    if notice is None or (when_slow == DISCONNECT and not framing.textual):
+        return
+    cause: Exception | None = None
+    reason = "it carries bytes, and no text of the server's"
+    advice = f"set notice to none, or when_slow to {DISCONNECT!r}"
+    try:
+        # With as many digits as a count may ever have.
+        text = notice.format(missed=10**18)
+        if framing.encode_text(text):
+            return
+        if framing.textual:
+            reason, advice = "it has no bytes for it", "set notice to another text, or to none"
+            framing.encode([framing.from_text(text)])
+    except Exception as error:
+        cause, reason, advice = error, str(error), "set notice to another text, or to none"
+    raise ValueError(f"notice is {notice!r}, and the framing {framing} cannot carry it: {reason}; {advice}") from cause
