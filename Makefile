@@ -5,10 +5,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 # LONG=1 runs each async test on every kind of event loop, and the tests marked `long` too.
-PYTEST := $(BIN)/python -m pytest $(if $(LONG),--long)
+PYTEST = -m pytest $(if $(LONG),--long)
 
-# Most tests wait, so four run at once even on two processors.
-PARALLEL := -m "not abuse" --numprocesses 4
+# Most tests wait, so four run at once even on two processors; but some of the long ones measure.
+PARALLEL = -m "not abuse" --maxprocesses 4 --numprocesses $(if $(LONG),auto,4)
 
 .PHONY: serve test test-parallel test-abuse cover lint types abuse bench mutation clean
 # The abuse suite measures: nothing else may run meanwhile.
@@ -22,14 +22,16 @@ test:
 	@$(MAKE) --no-print-directory --keep-going test-parallel test-abuse
 
 test-parallel: $(VENV)/.installed-dev
-	$(PYTEST) $(PARALLEL)
+	$(BIN)/python $(PYTEST) $(PARALLEL)
 
 test-abuse: $(VENV)/.installed-dev
-	$(PYTEST) -m abuse
+	$(BIN)/python $(PYTEST) -m abuse
+
+cover abuse: LONG := 1
 
 cover: $(VENV)/.installed-dev
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --long $(PARALLEL)
+	$(BIN)/coverage run $(PYTEST) $(PARALLEL)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -42,7 +44,7 @@ types: $(VENV)/.installed-dev
 
 # All of what the tests do in short: it takes 50 minutes.
 abuse: $(VENV)/.installed-dev
-	HUBBUB_ABUSE_FULL=1 $(BIN)/python -m pytest --long -m abuse --timeout 3600
+	HUBBUB_ABUSE_FULL=1 $(BIN)/python $(PYTEST) -m abuse --timeout 3600
 
 # BENCH="--scenario fan-out --peer NATS --peer hubbub": see BENCH=--help
 bench: $(VENV)/.installed-dev

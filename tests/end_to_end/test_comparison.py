@@ -58,6 +58,8 @@ def options(name: str, *values: str) -> list[str]:
     return [word for value in values for word in (name, value)]
 
 
+# It measures 12 times, which takes half a minute on a quiet machine.
+@pytest.mark.timeout(600)
 def test_one_command_writes_figures_tables_and_plots(tmp_path: Path) -> None:
     peers = options("--peer", "hubbub", "the C limit", "asyncio streams")
     said = run_bench(tmp_path, *options("--scenario", "echo", "rooms", "connect"), *peers)
