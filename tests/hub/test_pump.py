@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubbub.hub.pump import Pump
+from hubbub.hub.pump import LOOKS, Pump
 from hubbub.log.clock import NEVER
+
+TOKEN = 5
 
 
 class Room:
@@ -57,7 +59,10 @@ class Reader:
         self.reads = reads
         self.error = error
         self.failures: list[Exception] = []
+        self.token = TOKEN
+        self.cursors: list[Any] = []
         self.marked = False
+        self.blocker: Any = None
         self.marks_again: Pump | None = None
 
     def pump(self) -> int:
@@ -267,23 +272,76 @@ class Untouched(dict[Any, Any]):
         raise AssertionError
 
 
-TOKEN = 5
+class Waiting(Reader):
+    """A reader with a cursor in each of some rooms."""
+
+    def __init__(self, journal: list[object], cursors: list[Any]) -> None:
+        super().__init__(journal)
+        self.cursors = cursors
 
 
-@given(st.dictionaries(st.integers(0, 5), st.integers(1, 9)), st.sets(st.integers(0, 5)))
-def test_the_horizon_of_a_client_is_the_earliest_of_its_busy_rooms(joined: dict[int, int], busy: set[int]) -> None:
+@given(st.dictionaries(st.integers(0, 5), st.integers(1, 9)), st.sets(st.integers(0, 5)), st.integers(1, 10))
+def test_the_horizon_of_a_client_is_the_earliest_of_its_busy_rooms(
+    joined: dict[int, int], busy: set[int], tick: int
+) -> None:
     pump = Pump(1)
     rooms = [Room([]) for _ in range(6)]
-    seats: list[Any] = [Seat(rooms[index], tick) for index, tick in joined.items()]
+    reader = Waiting([], [Seat(rooms[index], unflushed) for index, unflushed in joined.items()])
     pump.busy = {rooms[index]: None for index in busy}
-    assert pump.horizon(TOKEN, seats) == min((joined[index] for index in busy & joined.keys()), default=NEVER)
+    horizons = [joined[index] for index in busy & joined.keys()]
+    assert pump.horizon(reader, tick) == min(horizons, default=NEVER)
+    # Of those that hold it up, the one that is flushed last is remembered.
+    blocking = [horizon for horizon in horizons if horizon < tick]
+    assert (reader.blocker and reader.blocker.unflushed) == max(blocking, default=None)
 
 
 def test_the_horizon_looks_at_the_busy_rooms_or_at_those_of_the_client_if_they_are_fewer() -> None:
     pump = Pump(1)
     rooms = [Room([]) for _ in range(3)]
-    seats: list[Any] = [Seat(room, tick) for tick, room in enumerate(rooms, start=1)]
+    seats = [Seat(room, tick) for tick, room in enumerate(rooms, start=1)]
     pump.busy = Untouched.fromkeys(rooms)
-    assert pump.horizon(TOKEN, seats[1:]) == 2
+    assert pump.horizon(Waiting([], seats[1:]), 9) == 2
     pump.busy = dict.fromkeys(rooms[2:])
-    assert pump.horizon(TOKEN, [None, *seats][:2]) == 3
+    untouched: list[Any] = [None, None]
+    assert pump.horizon(Waiting([], untouched), 9) == 3
+
+
+def test_a_client_is_held_up_until_the_last_of_its_busy_rooms_was_flushed_and_no_other_is_looked_at() -> None:
+    pump = Pump(1)
+    rooms = [Room([]) for _ in range(3)]
+    seats = [Seat(room, 4) for room in rooms]
+    reader = Waiting([], [*seats])
+    pump.busy = dict.fromkeys(rooms)
+    assert pump.horizon(reader, 5) == 4
+    assert reader.blocker is seats[2]
+    pump.busy = Untouched.fromkeys(rooms[1:])
+    assert pump.horizon(reader, 5) == 4
+    # Its next message comes behind what the room has said meanwhile, and the one before it does not.
+    seats[2].unflushed = 7
+    pump.busy = dict.fromkeys(rooms[2:])
+    assert pump.horizon(reader, 5) == 7
+    assert reader.blocker is None
+    assert pump.horizon(reader, 8) == 7
+    assert reader.blocker is seats[2]
+    pump.busy = {}
+    assert pump.horizon(reader, 8) == NEVER
+
+
+async def test_looking_at_many_rooms_is_paid_for_by_the_slice_of_the_turn() -> None:
+    """Otherwise a crowd of clients with thousands of rooms each would look at all of them in one turn."""
+
+    class Looking(Waiting):
+        def pump(self) -> int:
+            pump.horizon(self, 1)
+            return super().pump()
+
+    pump = Pump(10)
+    rooms = [Room([]) for _ in range(5 * LOOKS)]
+    pump.busy = dict.fromkeys(rooms)
+    journal: list[object] = []
+    readers = [Looking(journal, [Seat(room, 1) for room in rooms]) for _ in range(5)]
+    for reader in readers:
+        pump.pump_soon(reader)
+    for count in (2, 4, 5):
+        await asyncio.sleep(0)
+        assert journal == readers[:count]

@@ -110,10 +110,16 @@ class Pumped(Protocol):
     """What the pump needs of a reader.
 
     Attributes:
+        token: the token of its connection.
+        cursors: its cursor in each room it is in.
         marked: whether it is to be pumped; kept by the pump.
+        blocker: its cursor in a room that holds up its next private message; kept by the pump.
     """
 
+    token: int
+    cursors: list[Cursor[Any, Any]]
     marked: bool
+    blocker: Cursor[Any, Any] | None
 
     def pump(self) -> int:
         """Write what may be written; how often it read its outbox."""

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 from ..log.clock import NEVER, Clock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ..log.cursor import Cursor
     from .ports import Flushing, Pumped
 
 logger = logging.getLogger("hubbub")
+
+LOOKS: Final = 8
+"""As many looks at a room count as one read of an outbox: about as long as that they take."""
 
 
 class Pump:
@@ -41,6 +41,7 @@ class Pump:
         self.moves = 0
         self.turn = 1
         self._slice_size = slice_size
+        self._left = slice_size
         self._rooms: deque[Flushing] = deque()
         self._readers: deque[Pumped] = deque()
         self._scheduled = False
@@ -64,12 +65,31 @@ class Pump:
         self._schedule()
         return self.turn
 
-    def horizon(self, token: int, cursors: Sequence[Cursor[Any, Any]]) -> int:
-        """The tick up to which all was flushed for a client with that token, and a cursor in each of its rooms."""
-        busy = self.busy
+    def horizon(self, reader: Pumped, tick: int) -> int:
+        """The tick up to which everything was flushed for a reader that waits for `tick`.
+
+        To look at many rooms takes a while, and the slice of the turn pays for it. So of those that hold the reader up
+        the last one is remembered: it is held up until that was flushed.
+        """
+        busy, blocker = self.busy, reader.blocker
+        if not busy:
+            return NEVER
+        if blocker is not None and blocker.owner in busy:
+            horizon: int = blocker.owner.horizon(blocker)
+            if horizon < tick:
+                return horizon
+        cursors = reader.cursors
         if len(busy) < len(cursors):
-            cursors = [room.members[token] for room in busy if token in room.members]
-        return min((cursor.owner.horizon(cursor) for cursor in cursors if cursor.owner in busy), default=NEVER)
+            cursors = [room.members[reader.token] for room in busy if reader.token in room.members]
+        self._left -= len(cursors) // LOOKS
+        first, last, reader.blocker = NEVER, 0, None
+        for cursor in cursors:
+            if cursor.owner in busy:
+                horizon = cursor.owner.horizon(cursor)
+                first = min(first, horizon)
+                if last <= horizon < tick:
+                    last, reader.blocker = horizon, cursor
+        return first
 
     def _schedule(self) -> None:
         if not self._scheduled:
@@ -104,14 +124,16 @@ class Pump:
                 return
 
     def _pump_readers(self) -> None:
-        left = self._slice_size
+        self._left = self._slice_size
         # Those that are marked meanwhile have their turn in the next.
         for _ in range(len(self._readers)):
             reader = self._readers.popleft()
             reader.marked = False
             try:
-                left -= 1 + reader.pump()
+                # In a statement of its own, for `horizon` takes from the slice meanwhile.
+                reads = reader.pump()
+                self._left -= 1 + reads
             except Exception as error:
                 reader.fail(error)
-            if left <= 0:
+            if self._left <= 0:
                 return

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 
 from ..framing import M
 from ..log.chunk import CannotTell
-from ..log.clock import NEVER
 from ..log.cursor import Lag
 from ..log.outbox import SPLICE_COST, Outbox
 from ..values.ending import Ending, EndingCode
@@ -71,6 +70,7 @@ class Reader(Generic[M]):
         leaving: how many rooms it has left and still reads.
         unsettled: how many of its cursors wait for a flush, and are placed then.
         marked: see `Pumped`.
+        blocker: likewise.
         when_slow: the name of its policy; None: that of the room.
     """
 
@@ -79,6 +79,7 @@ class Reader(Generic[M]):
         "_sent_in",
         "_space",
         "_supervisor",
+        "blocker",
         "client",
         "cursors",
         "direct",
@@ -107,6 +108,7 @@ class Reader(Generic[M]):
         self.leaving = 0
         self.unsettled = 0
         self.marked = False
+        self.blocker: Cursor[Any, Any] | None = None
         self.when_slow: str | None = None
         self.pumped_by = pump
         self._supervisor = supervisor
@@ -295,9 +297,7 @@ class Reader(Generic[M]):
     @property
     def _horizon(self) -> int:
         """The tick up to which everything was flushed for it."""
-        if self.unsettled:
-            return 0
-        return self.pumped_by.horizon(self.token, self.cursors) if self.pumped_by.busy else NEVER
+        return 0 if self.unsettled else self.pumped_by.horizon(self, self.outbox.tick)
 
     def _place(self, wire: bytes) -> None:
         self.direct = False
