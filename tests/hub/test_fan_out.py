@@ -358,6 +358,14 @@ def test_what_would_take_a_reader_behind_the_retention_at_once_is_held(loop: Ste
     assert fan_out.holding
 
 
+def test_a_large_message_waits_that_would_take_a_reader_behind_the_retention(loop: SteppedLoop) -> None:
+    hub = hub_of(loop, **{**HOLDING, "pace": 0})
+    joined(loop, hub.root, hub=hub, credit=1)
+    say(loop, hub.root, b"x" * KIB, b"x" * KIB)
+    assert not hub.root._hold.must_wait(KIB)
+    assert hub.root._hold.must_wait(32 * KIB)
+
+
 def test_where_senders_are_never_held_nobody_looks(loop: SteppedLoop) -> None:
     hub, _, _ = lagging(loop, pace=None)
     assert not hub.root.fan_out.holding

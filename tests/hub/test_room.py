@@ -741,3 +741,23 @@ async def test_a_handler_that_speaks_to_a_closed_room_has_failed() -> None:
         assert await record.wait_for_endings() == [
             hubbub.Ending(hubbub.EndingCode.FAILED, "the handler raised RoomClosed: room news was closed")
         ]
+
+
+async def test_a_sender_that_comes_as_others_are_let_go_on_stays_behind_them() -> None:
+    settings = hubbub.Settings(retention=64 * 1024, chunk_limit=4 * 1024)
+    async with serving(idle, settings=settings) as (server, _):
+        room = server.root
+
+        async def come_late() -> None:
+            # It is woken by the flush, before the one that waits for it.
+            await room.fan_out.flushed.wait()
+            await room.broadcast("late")
+
+        async def wait() -> None:
+            await room.broadcast("a" * 3_000)
+            await room.broadcast("b" * 3_000)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(come_late())
+            group.create_task(wait())
+        assert [entry.message[0] for entry in await history_of(room)] == ["a", "b", "l"]
