@@ -15,6 +15,7 @@ import pytest
 import hubbub
 from hubbub.door.arrival import Arrival, Refused
 from hubbub.door.steps import open_plain
+from hubbub.wire.link import Link
 
 from support.certificates import Certificates, TlsPeer, make_certificates
 from support.helpers import Peer, Record, eventually, serving, transport_of, unread
@@ -528,6 +529,119 @@ async def test_a_dialogue_waits_for_a_client_that_reads_slowly() -> None:
         assert await peer.exactly(100 * (64 * KIB + 1)) == 100 * (b"x" * 64 * KIB + b"\n")
         await peer.send(b"42\n")
         await record.wait_for_clients(1)
+
+
+async def fill(arrival: hubbub.Arrival) -> None:
+    """Send until the socket takes no more."""
+    while arrival.link.writable:
+        await arrival.send("x" * 64 * KIB)
+
+
+SMALL = hubbub.Settings(unsent_limit=4 * KIB)
+
+
+async def test_a_dialogue_with_a_connection_that_breaks_ends() -> None:
+    told: list[hubbub.ConnectionClosed] = []
+
+    async def say_on(arrival: hubbub.Arrival) -> bool:
+        await fill(arrival)
+        full.set()
+        try:
+            await arrival.send("more")
+        except hubbub.ConnectionClosed as closed:
+            told.append(closed)
+            raise
+        return True
+
+    full = asyncio.Event()
+    record = Record()
+    async with (
+        serving(idle, listeners=[listener(authenticate=say_on)], settings=SMALL, observer=record) as (server, _),
+        Peer.of(server, receive_buffer=4 * KIB) as peer,
+    ):
+        peer.stall()
+        await full.wait()
+        peer.reset()
+        (ending,) = await record.wait_for_refusals()
+        assert ending.code is hubbub.EndingCode.LOST
+        assert [closed.ending for closed in told] == [ending]
+
+
+async def test_a_connection_that_takes_nothing_as_it_is_let_in_is_watched_for_patience() -> None:
+    async def verbose(arrival: hubbub.Arrival) -> bool:
+        await fill(arrival)
+        return True
+
+    settings = hubbub.Settings(unsent_limit=4 * KIB, patience=0.3)
+    async with (
+        serving(idle, listeners=[listener(authenticate=verbose)], settings=settings) as (server, record),
+        Peer.of(server, receive_buffer=4 * KIB) as peer,
+    ):
+        peer.stall()
+        (ending,) = await record.wait_for_endings()
+        assert ending.code is hubbub.EndingCode.STALLED
+
+
+async def test_telnet_options_are_refused_in_a_dialogue_too() -> None:
+    async with serving(idle, listeners=[listener(authenticate=riddle)]) as (server, record), Peer.of(server) as peer:
+        assert await peer.line() == b"21?\n"
+        await peer.send(b"\xff\xfd\x0142\n")
+        assert await peer.exactly(3) == b"\xff\xfc\x01"
+        await record.wait_for_clients(1)
+
+
+async def test_a_stranger_that_reads_nothing_is_owed_no_refusal_of_options() -> None:
+    async def verbose(arrival: hubbub.Arrival) -> bool:
+        await fill(arrival)
+        full.set()
+        return await arrival.receive() == "42"
+
+    full = asyncio.Event()
+    async with (
+        serving(idle, listeners=[listener(authenticate=verbose)], settings=SMALL) as (server, record),
+        Peer.of(server, receive_buffer=4 * KIB) as peer,
+    ):
+        peer.stall()
+        await full.wait()
+        await peer.send(b"\xff\xfd\x0142\n")
+        (client,) = await record.wait_for_clients(1)
+        await client.send("end")
+        peer.resume()
+        lines = [await peer.line()]
+        while lines[-1] != b"end\n":
+            lines.append(await peer.line())
+        assert {line.strip(b"x") for line in lines[:-1]} == {b"\n"}
+
+
+async def test_a_stranger_that_breaks_a_binary_framing_is_told_nothing_in_it() -> None:
+    framing = hubbub.LengthPrefixed(4)
+
+    async def listen(arrival: hubbub.Arrival[bytes]) -> bool:
+        return await arrival.receive() == b"42"
+
+    record: Record = Record()
+    async with (
+        serving(framing=framing, listeners=[listener(authenticate=listen)], observer=record) as (server, _),
+        Peer.of(server) as peer,
+    ):
+        await peer.send(b"\xff\xff\xff\xff")
+        assert await peer.rest() == b""
+        (ending,) = await record.wait_for_refusals()
+        assert ending.code is hubbub.EndingCode.TOO_LONG
+
+
+async def test_a_connection_that_breaks_before_it_is_a_client_ends_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Link.connection_made
+
+    def make_and_break(link: Link[Any], transport: Any) -> None:
+        made(link, transport)
+        transport.abort()
+
+    monkeypatch.setattr(Link, "connection_made", make_and_break)
+    async with serving(idle) as (server, record), Peer.of(server):
+        (ending,) = await record.wait_for_endings()
+        assert ending.code is hubbub.EndingCode.LEFT
+        await eventually(lambda: not server._sessions._connections)
 
 
 async def test_a_connection_that_breaks_as_it_is_let_in_ends_as_a_client() -> None:

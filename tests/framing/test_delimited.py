@@ -104,3 +104,14 @@ def test_no_messages_are_no_bytes() -> None:
 def test_a_delimiter_has_at_least_one_byte() -> None:
     with pytest.raises(ValueError, match="delimiter is empty"):
         Delimited(b"")
+
+
+def test_a_message_that_was_begun_may_be_too_long_behind_one_that_is_not() -> None:
+    decoder = Delimited(b"aa").decoder(LIMIT)
+    with pytest.raises(MessageTooLong) as caught:
+        decoder.feed(b"xaa" + b"y" * (LIMIT + 1) + b"aa")
+    assert caught.value.messages == [b"x"]
+    decoder = Delimited(b"aa").decoder(LIMIT)
+    with pytest.raises(MessageTooLong) as caught:
+        decoder.feed(b"xaa" + b"y" * (LIMIT + 2))
+    assert caught.value.messages == [b"x"]

@@ -1308,3 +1308,8 @@ async def test_when_the_server_closes_a_handler_that_does_not_end_is_cancelled_o
         await server.close()
         assert [time - start >= 0.35 for time in cancelled_at] == [True]
         assert loop.time() - start < 2
+
+
+async def test_a_server_has_the_observer_that_it_was_given() -> None:
+    async with serving() as (server, record):
+        assert server.observer is record

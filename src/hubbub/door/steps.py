@@ -61,8 +61,6 @@ async def introduce(arrival: Arrival[Any]) -> None:
                 await step(arrival)
     except TimeoutError:
         raise Refused(Ending(EndingCode.LATE, f"not let in within {time:g} s")) from None
-    if arrival.ending is not None:
-        raise Refused(arrival.ending)
 
 
 async def identify(arrival: Arrival[Any]) -> None:
