@@ -51,6 +51,19 @@ class Room:
         return int(cursor.unflushed)
 
 
+class Transport:
+    """A transport that writes to the journal, or raises `error`."""
+
+    def __init__(self, journal: list[object]) -> None:
+        self.journal = journal
+        self.error: Exception | None = None
+
+    def write(self, data: bytes) -> None:
+        if self.error is not None:
+            raise self.error
+        self.journal.append(data)
+
+
 class Reader:
     """A reader that reads its outbox so often in a pump, and cannot be pumped where `error` is given."""
 
@@ -62,6 +75,8 @@ class Reader:
         self.token = TOKEN
         self.cursors: list[Any] = []
         self.marked = False
+        self.dropped = False
+        self.transport: Any = Transport(journal)
         self.blocker: Any = None
         self.marks_again: Pump | None = None
 
@@ -204,15 +219,44 @@ async def test_rooms_do_not_take_the_slice_of_the_readers() -> None:
     assert await journal.turns() == [[room, reader], [room]]
 
 
-async def test_a_turn_that_somebody_asks_for_ends_though_nothing_is_delivered_in_the_next() -> None:
+async def test_the_first_letter_of_a_turn_is_written_at_once_and_the_others_at_its_end_before_all_else() -> None:
+    journal, pump = Journal(), Pump(1)
+    room, first, second, third = Room(journal), Reader(journal), Reader(journal), Reader(journal)
+    pump.write(first, b"1")
+    assert journal == [b"1"]
+    pump.flush_soon(room)
+    pump.write(second, b"2")
+    pump.write(third, b"3")
+    assert journal == [b"1"]
+    assert await journal.turns() == [[b"2", b"3", room]]
+    pump.write(second, b"4")
+    assert journal[-1] == b"4"
+
+
+async def test_a_turn_in_which_a_letter_was_written_ends_though_nothing_is_delivered_in_the_next() -> None:
     journal, pump = Journal(), Pump(10)
-    turn = pump.turn_soon()
-    assert turn == pump.turn_soon() == pump.turn
+    turn = pump.turn
+    pump.write(Reader(journal), b"1")
+    assert pump.turn == turn
     assert await journal.turn() == []
     assert pump.turn == turn + 1
     # Nobody asked for another.
     await journal.turn()
     assert pump.turn == turn + 1
+
+
+async def test_a_reader_that_cannot_be_written_to_fails_and_one_that_has_gone_is_written_nothing() -> None:
+    journal, pump = Journal(), Pump(10)
+    broken, gone, well = Reader(journal), Reader(journal), Reader(journal)
+    error = OSError("broken")
+    broken.transport.error = error
+    pump.write(broken, b"1")
+    assert broken.failures == [error]
+    for reader in (broken, gone, well):
+        pump.write(reader, b"2")
+    gone.dropped = True
+    assert await journal.turns() == [[b"2"]]
+    assert broken.failures == [error, error]
 
 
 async def test_a_flush_that_raises_is_logged_and_stops_no_other_room_and_no_reader(

@@ -152,7 +152,7 @@ def test_a_handshake_with_openssl_is_done_whatever_the_records_of_the_first_mess
     assert not pair.feed(fragmented(pair.client_says(), size))
     assert pair.feed(pair.client_says())
     assert pair.handshake.tls.version() == version.name.replace("_", ".")
-    assert pair.records.barren == 0
+    assert pair.records.whole == 0
 
 
 def test_a_client_with_a_long_first_message_is_accepted_and_with_a_longer_one_refused(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubbub.values.settings import TLS_BARREN_LIMIT, TLS_BARREN_RATE
-from hubbub.wire.tls_records import RECORD_HEADER, RECORDS_AT_ONCE, Records, TlsError
+from hubbub.wire.tls_records import LONGEST_RECORD, RECORD_HEADER, RECORDS_AT_ONCE, Records, TlsError
 
 
 def record(size: int) -> bytes:
@@ -56,7 +56,7 @@ def test_all_that_arrives_is_given_out_in_order_and_few_records_at_a_time(cut: t
         # No more than a header that is cut stays.
         assert len(records.arrived) < RECORD_HEADER
     assert given_out == b"".join(map(record, sizes))
-    assert records.barren == len(sizes)
+    assert records.whole == len(sizes)
 
 
 def take_all(records: Records, data: bytes) -> None:
@@ -98,7 +98,7 @@ def test_records_that_bring_data_are_not_counted() -> None:
     records = Records()
     for _ in range(10):
         take_all(records, record(22) * RECORDS_AT_ONCE)
-        records.barren -= RECORDS_AT_ONCE
+        records.whole -= RECORDS_AT_ONCE
         records.settle(100.0)
     take_all(records, record(22) * TLS_BARREN_LIMIT)
     records.settle(100.0)
@@ -109,18 +109,31 @@ def test_a_record_whose_end_has_not_arrived_is_not_counted_yet() -> None:
     large = record(300)
     for _ in range(2 * TLS_BARREN_LIMIT):
         take_all(records, large[:100])
+        assert records.whole == 0
         records.settle(100.0)
         take_all(records, large[100:])
-        records.barren -= 1
+        records.whole -= 1
         records.settle(100.0)
-    assert records.barren == 0
 
 
-def test_records_that_bring_data_make_up_for_none_that_come_later() -> None:
+def test_what_is_put_back_is_given_out_again_before_what_came_later() -> None:
     records = Records()
-    # The records of a handshake are not counted, and some of those may have been data.
-    records.barren = -100
-    records.settle(100.0)
-    take_all(records, record(22) * (TLS_BARREN_LIMIT + 1))
-    with pytest.raises(TlsError):
-        records.settle(100.0)
+    stream = record(22) + record(300)
+    take_all(records, stream[:100])
+    records.add(b"")
+    records.put_back(stream[RECORD_HEADER + 22 : 100])
+    assert records.whole == 0
+    records.add(stream[100:])
+    assert bytes(records.take()) == record(300)
+    assert records.whole == 1
+
+
+@pytest.mark.parametrize("size", [LONGEST_RECORD, LONGEST_RECORD + 1])
+def test_a_record_that_is_longer_than_any_may_be_is_refused_at_its_header(size: int) -> None:
+    records = Records()
+    records.add(record(size)[:RECORD_HEADER])
+    if size > LONGEST_RECORD:
+        with pytest.raises(TlsError, match=r"^the client sends a TLS record that is too long$"):
+            records.take()
+    else:
+        assert len(records.take()) == RECORD_HEADER

@@ -112,12 +112,16 @@ class Pumped(Protocol):
     Attributes:
         token: the token of its connection.
         cursors: its cursor in each room it is in.
+        transport: what it is written to.
+        dropped: whether nothing is to be delivered to it any more.
         marked: whether it is to be pumped; kept by the pump.
         blocker: its cursor in a room that holds up its next private message; kept by the pump.
     """
 
     token: int
     cursors: list[Cursor[Any, Any]]
+    transport: asyncio.Transport
+    dropped: bool
     marked: bool
     blocker: Cursor[Any, Any] | None
 

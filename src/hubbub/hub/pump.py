@@ -44,6 +44,8 @@ class Pump:
         self._left = slice_size
         self._rooms: deque[Flushing] = deque()
         self._readers: deque[Pumped] = deque()
+        # At most one for each reader: what else is sent to it in the turn comes behind.
+        self._letters: list[tuple[Pumped, bytes]] = []
         self._scheduled = False
 
     def flush_soon(self, room: Flushing) -> None:
@@ -60,10 +62,17 @@ class Pump:
             self._readers.append(reader)
             self._schedule()
 
-    def turn_soon(self) -> int:
-        """The number of this turn, which ends although nothing may have to be delivered in the next."""
-        self._schedule()
-        return self.turn
+    def write(self, reader: Pumped, wire: bytes) -> None:
+        """Write bytes that nothing is before: at once, or at the end of the turn where something is to be done then.
+
+        One system call after the other costs less than one after each handler. And the first answer of a turn, which
+        may be the only one, waits for nothing.
+        """
+        if self._scheduled:
+            self._letters.append((reader, wire))
+        else:
+            self._schedule()
+            self._write(reader, wire)
 
     def horizon(self, reader: Pumped, tick: int) -> int:
         """The tick up to which everything was flushed for a reader that waits for `tick`.
@@ -99,6 +108,9 @@ class Pump:
     def _run(self) -> None:
         self._scheduled = False
         self.turn += 1
+        letters, self._letters = self._letters, []
+        for reader, wire in letters:
+            self._write(reader, wire)
         try:
             self._flush_rooms()
             self._pump_readers()
@@ -106,6 +118,14 @@ class Pump:
             # Whatever went wrong, those that wait for their turn have it.
             if self._rooms or self._readers:
                 self._schedule()
+
+    def _write(self, reader: Pumped, wire: bytes) -> None:
+        if reader.dropped:
+            return
+        try:
+            reader.transport.write(wire)
+        except Exception as error:
+            reader.fail(error)
 
     def _flush_rooms(self) -> None:
         left = self._slice_size

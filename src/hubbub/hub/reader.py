@@ -152,16 +152,13 @@ class Reader(Generic[M]):
     def send(self, wire: bytes) -> None:
         """Send private bytes behind all that the rooms have now.
 
-        Where nothing is before them they are written at once. What else is sent in the same turn of the loop leaves
+        Where nothing is before them the pump writes them. What else is sent in the same turn of the loop leaves
         together in the next: a system call costs more than many short messages, and so does a peer that wakes for each.
         """
         pump = self.pumped_by
         if self.direct and self._sent_in != pump.turn and not pump.busy:
-            self._sent_in = pump.turn_soon()
-            try:
-                self.transport.write(wire)
-            except Exception as error:
-                self.fail(error)
+            self._sent_in = pump.turn
+            pump.write(self, wire)
         else:
             self._place(wire)
 

@@ -145,7 +145,6 @@ class Inbox(ABC, Generic[M]):
             # While it waits, it would be kept.
             del rest
         messages: Sequence[M] = ()
-        self._check_alone()
         throttle = self._throttle
         if throttle is not None and throttle.held:
             return await self._give_out(throttle)
@@ -155,7 +154,8 @@ class Inbox(ABC, Generic[M]):
                     break
                 continue
             # As `_wait` does, but this is for each message, and another frame would be kept for each idle client.
-            self._check_alone()
+            if self._receiver is not None:
+                self._check_alone()
             receiver = self._receiver = self.loop.create_future()
             try:
                 await receiver

@@ -77,8 +77,8 @@ class Handshake:
             return False
         except ssl.SSLError as error:
             raise TlsError(describe_tls(error)) from error
-        # The records of the handshake have done their work.
-        self._records.barren = 0
+        # What is behind the handshake is not used yet.
+        self._records.put_back(self._incoming.read())
         return True
 
 

@@ -180,8 +180,9 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         self._reading = True
         if self._allowance != 0:
             self._inner.resume_reading()
-        # Later: the link is in the middle of taking what it has.
-        self._loop.call_soon(self._decrypt)
+        if self._records.waiting or self._cut:
+            # Later: the link is in the middle of taking what it has.
+            self._loop.call_soon(self._decrypt)
 
     def is_reading(self) -> bool:
         return self._inner.is_reading()
@@ -226,20 +227,21 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
             self._decrypt()
 
     def _decrypt(self) -> None:
-        tls, link, incoming, records = self._tls, self._link, self._incoming, self._records
+        tls, link, records = self._tls, self._link, self._records
         try:
             while self._reading and self._allowance != 0 and not (self._ended or link.at_end or link.lost):
-                if not (incoming.pending or tls.pending() or self._feed()):
+                if not (records.whole or self._feed()):
                     self._reply()
                     return
                 size = READ_SIZE if self._allowance is None else min(FIRST_READ_SIZE, self._allowance)
                 try:
                     data = tls.read(size)
                 except ssl.SSLWantReadError:
+                    records.settle(self._loop.time())
                     continue
-                if len(data) < size or not tls.pending():
+                if records.whole and (len(data) < size or not tls.pending()):
                     # It was the last of its record.
-                    records.barren -= 1
+                    records.whole -= 1
                 if self._allowance is not None:
                     # It is never more: `size` was no more.
                     self._allowance -= len(data)
@@ -260,17 +262,15 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
             self._fail(describe_tls(error))
 
     def _feed(self) -> bool:
-        """Give OpenSSL the next records, or the end of the stream; False: nothing has arrived.
+        """Give OpenSSL the next records, or the end of the stream; whether there is something for it to read then.
 
         Raises:
-            TlsError: the client sends too many records without data.
+            TlsError: the client announces a record that is too long.
         """
         records = self._records
-        if records.arrived:
-            if records.barren > 1:
-                records.settle(self._loop.time())
-            if taken := records.take():
-                self._incoming.write(taken)
+        if records.arrived and (taken := records.take()):
+            self._incoming.write(taken)
+            if records.whole:
                 return True
         if self._cut and not self._incoming.eof:
             self._incoming.write_eof()
