@@ -237,29 +237,6 @@ def test_messages_in_another_framing_keep_their_place_too() -> None:
     assert cursor.lag.messages == 0
 
 
-def test_a_cleared_outbox_has_nothing_left() -> None:
-    desk, _ = desk_of(b"")
-    desk.rooms[0].say(b"a")
-    desk.settle()
-    desk.send(b"private")
-    desk.outbox.clear()
-    assert desk.outbox.idle
-    assert not desk.outbox.cursors
-    assert desk.outbox.private_size == 0
-    assert desk.read() is None
-
-
-def test_outboxes_that_were_idle_share_nothing() -> None:
-    desk, other = desk_of(b"")[0], Outbox()
-    desk.send(b"private")
-    desk.rooms[0].say(b"a")
-    desk.settle()
-    assert other.idle
-    desk.outbox.clear()
-    desk.send(b"private")
-    assert other.idle
-
-
 # Against a naive model: what came between two private messages is heard between them, each room in its order.
 
 NAMES = (b"red ", b"green ", b"blue ")

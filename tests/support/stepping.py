@@ -17,8 +17,8 @@ from typing import Any, Self, TypeVar, cast
 from hubbub.framing import Framing
 from hubbub.hub.client import Client
 from hubbub.hub.hub import Hub
-from hubbub.hub.reader import Reader
 from hubbub.hub.room import Room
+from hubbub.hub.session import Session
 from hubbub.values.address import Address
 from hubbub.values.ending import Ending
 from hubbub.values.settings import Settings
@@ -321,7 +321,7 @@ class FakeHub(Hub[Any]):
     ) -> tuple[Client[Any], FakeTransport]:
         """A client that is in no room, and its transport."""
         transport = FakeTransport(self._loop, credit)
-        nobody = cast("Reader[Any]", None)
+        nobody = cast("Session[Any]", None)
         link: Link[Any] = Link(nobody, framing or self.framing, self.settings, self._loop)
         transport.connect(link)
         address = Address("peer", len(self._connected) + 1)

@@ -13,7 +13,7 @@ from ..values.address import Address
 from ..values.ending import Ending, EndingCode
 from ..values.errors import ConnectionClosed
 from . import policies
-from .reader import Reader
+from .session import Session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -62,7 +62,7 @@ class Client(Generic[M]):
         self._host, self._port = address
         self._name: str | None = None
         self._state: dict[str, Any] | None = None
-        self._reader = Reader(self, link, pump, supervisor)
+        self._reader = Session(self, link, pump, supervisor)
 
     def __str__(self) -> str:
         return self.name

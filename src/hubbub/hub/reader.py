@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 from ..framing import M
 from ..log.chunk import CannotTell
 from ..log.cursor import Lag
-from ..log.outbox import SPLICE_COST, Outbox
+from ..log.outbox import IDLE, SPLICE_COST, Outbox
 from ..values.ending import Ending, EndingCode
-from ..values.errors import IncompleteMessage, MessageTooLong
 from ..values.position import new_token
-from ..wire.link import describe
 from ..wire.space import Space
 from . import policies
 
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from ..framing import Framing
     from ..log.chunk import Buffer
     from ..log.cursor import Cursor
-    from ..values.errors import FramingError
     from ..values.position import Position
     from ..wire.link import Link
     from .fan_out import FanOut
@@ -44,8 +41,6 @@ JOIN_SIZE: Final = 64 * 1024
 # Shared, and never appended to.
 _EMPTY: Final[list[Any]] = []
 
-_CODES = {MessageTooLong: EndingCode.TOO_LONG, IncompleteMessage: EndingCode.INCOMPLETE}
-
 
 class Reader(Generic[M]):
     """Writes a client's outbox to its link, as fast as that takes it, and ends the connection when it must.
@@ -64,7 +59,7 @@ class Reader(Generic[M]):
         direct: whether a flush may write to it at once: its transport takes data, and nothing else is to come before.
         dropped: whether nothing is to be delivered to it any more.
         ending: why the connection ended; None as long as it has not.
-        outbox: what the client is still to be sent.
+        outbox: what the client is still to be sent; that of all who are idle, where nothing waits.
         pumped_by: as `pump` above.
         cursors: its cursor in each room it is in.
         leaving: how many rooms it has left and still reads.
@@ -103,7 +98,7 @@ class Reader(Generic[M]):
         self.transport = link.transport
         self.direct = link.writable
         self.ending: Ending | None = None
-        self.outbox = Outbox()
+        self.outbox = IDLE
         self.cursors: list[Cursor[Any, Any]] = _EMPTY
         self.leaving = 0
         self.unsettled = 0
@@ -215,6 +210,8 @@ class Reader(Generic[M]):
                 link.transport.write(b"".join(buffers))
             else:
                 link.write(buffers)
+        if outbox.idle:
+            self.outbox = IDLE
         self.direct = link.writable and outbox.idle and not self.unsettled
         if reads == PUMP_READS or size >= PUMP_SIZE:
             self.pumped_by.pump_soon(self)
@@ -230,8 +227,7 @@ class Reader(Generic[M]):
 
     def fall_behind(self, cursor: Cursor[Any, Any]) -> None:
         """There is something to read at `cursor`, which no flush has written."""
-        self.direct = False
-        self.outbox.add(cursor)
+        self._own_outbox().add(cursor)
         if self.link.writable:
             self.pumped_by.pump_soon(self)
 
@@ -280,67 +276,25 @@ class Reader(Generic[M]):
         if self._space is not None:
             self._space.tell()
 
-    def dismiss(self, ending: Ending, words: str | None = None) -> None:
-        """End the connection, and tell the client why, in `words` or those of the ending."""
-        if self.ending is None and (wire := self.framing.encode_text(words or ending.reason)):
-            self.send(wire)
-        self.end(ending, deliver=True)
-
-    def end_stalled(self, patience: float) -> None:
-        """End the connection at once: its socket takes nothing."""
-        self.end(Ending(EndingCode.STALLED, f"took nothing for {patience:g} s"), deliver=False)
-        self.link.reset()
-
     @property
     def _horizon(self) -> int:
         """The tick up to which everything was flushed for it."""
         return 0 if self.unsettled else self.pumped_by.horizon(self, self.outbox.tick)
 
     def _place(self, wire: bytes) -> None:
-        self.direct = False
-        self.outbox.send(self.pumped_by.clock.place(), wire)
+        self._own_outbox().send(self.pumped_by.clock.place(), wire)
         self.pumped_by.pump_soon(self)
+
+    def _own_outbox(self) -> Outbox:
+        """Its outbox, to place something in it."""
+        self.direct = False
+        if self.outbox is IDLE:
+            self.outbox = Outbox()
+        return self.outbox
 
     def _drop(self) -> None:
         self.dropped = True
         for cursor in self.outbox.cursors:
             cursor.owner.displace(cursor)
-        self.outbox.clear()
+        self.outbox = IDLE
         self.leaving = self.unsettled = 0
-
-    # What the link tells.
-
-    def on_paused(self) -> None:
-        self.direct = False
-        self._supervisor.paused(self)
-
-    def on_resumed(self) -> None:
-        self._supervisor.resumed(self)
-        self.pumped_by.pump_soon(self)
-
-    def on_received(self, messages: Sequence[M]) -> None:
-        if self._supervisor.hears_messages:
-            self._supervisor.received(self.client, messages)
-
-    def on_slowed(self) -> None:
-        self._supervisor.slowed()
-
-    def on_replies(self, replies: bytes) -> None:
-        # A peer that answers nothing it is asked, and asks on, is owed nothing; nor is one that an observer has ended.
-        if not self.full and self.ending is None:
-            self.send(replies)
-
-    def on_failed(self, error: FramingError) -> None:
-        code = _CODES.get(type(error), EndingCode.MALFORMED)
-        if code is EndingCode.INCOMPLETE:
-            self.end(Ending(code, error.reason), deliver=True)
-        else:
-            self.dismiss(Ending(code, error.reason))
-
-    def on_closed(self, error: Exception | None) -> None:
-        if error is None or self.link.at_end:
-            ending = Ending(EndingCode.LEFT, "the client closed the connection")
-        else:
-            ending = Ending(EndingCode.LOST, describe(error))
-        self.end(ending, deliver=False)
-        self._supervisor.closed(self)

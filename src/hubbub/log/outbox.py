@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 SPLICE_COST: Final = 256
 """What a private message, or a room that is being left, counts beside its bytes: about what its bookkeeping takes."""
 
-# Shared, and never appended to: most outboxes are empty most of the time.
-_EMPTY: Final[list[Any]] = []
-
 
 class Outbox:
     """What one client is still to be sent.
@@ -35,8 +32,8 @@ class Outbox:
 
     def __init__(self) -> None:
         self.private_size = 0
-        self._behind: list[tuple[int, int, Cursor[Any, Any]]] = _EMPTY
-        self._splices: list[tuple[int, bytes]] = _EMPTY
+        self._behind: list[tuple[int, int, Cursor[Any, Any]]] = []
+        self._splices: list[tuple[int, bytes]] = []
         self._order = 0
 
     @property
@@ -56,8 +53,6 @@ class Outbox:
     def add(self, cursor: Cursor[Any, Any]) -> None:
         """Read from a cursor that waits, behind those whose next message is as old."""
         self._order += 1
-        if self._behind is _EMPTY:
-            self._behind = []
         heappush(self._behind, (cursor.tick, self._order, cursor))
 
     def send(self, tick: int, wire: bytes) -> None:
@@ -65,8 +60,6 @@ class Outbox:
 
         An empty one only keeps what comes later behind what came before.
         """
-        if self._splices is _EMPTY:
-            self._splices = []
         self._splices.append((tick, wire))
         self.private_size += len(wire) + SPLICE_COST
 
@@ -91,14 +84,9 @@ class Outbox:
                 break
             wires.append(wire)
             self.private_size -= len(wire) + SPLICE_COST
-        if len(wires) == len(self._splices):
-            self._splices = _EMPTY
-        else:
-            del self._splices[: len(wires)]
+        del self._splices[: len(wires)]
         return wires
 
-    def clear(self) -> None:
-        """Drop everything."""
-        self._behind = _EMPTY
-        self._splices = _EMPTY
-        self.private_size = 0
+
+IDLE: Final = Outbox()
+"""Shared by all clients for whom nothing waits, which is most of them most of the time; nothing is placed in it."""

@@ -13,7 +13,7 @@ from .unchanged import Unchanged
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
-    from ..hub.reader import Reader
+    from ..hub.session import Session
     from ..values.settings import Settings
 
 
@@ -26,12 +26,12 @@ class Deadlines(Generic[M]):
         paused: those of them whose transport has not taken all it was given.
     """
 
-    def __init__(self, settings: Settings, readers: AbstractSet[Reader[M]], paused: AbstractSet[Reader[M]]) -> None:
+    def __init__(self, settings: Settings, readers: AbstractSet[Session[M]], paused: AbstractSet[Session[M]]) -> None:
         self._patience = settings.patience
         self._readers = readers
         self._paused = paused
-        self._unfinished: Unchanged[Reader[M]] = Unchanged(settings.message_time)
-        self._idle: Unchanged[Reader[M]] = Unchanged(settings.idle_time or inf)
+        self._unfinished: Unchanged[Session[M]] = Unchanged(settings.message_time)
+        self._idle: Unchanged[Session[M]] = Unchanged(settings.idle_time or inf)
         self._periodics = [
             Periodic(min(1.0, self._patience / 4), self._end_stalled),
             # These look at everybody, and so not as often.

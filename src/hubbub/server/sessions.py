@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..door.arrival import Arrival
     from ..hub.hub import Hub
     from ..hub.pump import Pump
-    from ..hub.reader import Reader
+    from ..hub.session import Session
     from ..values.address import Address
 
 logger = logging.getLogger("hubbub")
@@ -69,12 +69,12 @@ class Sessions(Generic[M]):
         self._observer = observer
         self._settings = server.settings
         # The task of each, which may end after its connection has, and the other way round.
-        self._readers: dict[Reader[M], asyncio.Task[None]] = {}
-        self._paused: set[Reader[M]] = set()
+        self._readers: dict[Session[M], asyncio.Task[None]] = {}
+        self._paused: set[Session[M]] = set()
         # Those whose handler has ended, and whose connection has not.
-        self._handled: set[Reader[M]] = set()
+        self._handled: set[Session[M]] = set()
         # The end of the time of each handler whose client has ended.
-        self._graces: dict[Reader[M], asyncio.TimerHandle] = {}
+        self._graces: dict[Session[M], asyncio.TimerHandle] = {}
         self._closing = False
         self._hurried = False
         self.arrivals = Arrivals(server.framing, self._settings, self._serve, self._refused)
@@ -98,15 +98,15 @@ class Sessions(Generic[M]):
         """A client is held to its rate."""
         self.slowed_count += 1
 
-    def paused(self, reader: Reader[M]) -> None:
+    def paused(self, reader: Session[M]) -> None:
         """A client's transport has not taken all it was given."""
         self._paused.add(reader)
 
-    def resumed(self, reader: Reader[M]) -> None:
+    def resumed(self, reader: Session[M]) -> None:
         """A client's transport has taken all it was given."""
         self._paused.discard(reader)
 
-    def ended(self, reader: Reader[M], ending: Ending) -> None:
+    def ended(self, reader: Session[M], ending: Ending) -> None:
         """A client has ended: give its handler some time to end as well."""
         self.endings[ending.code] += 1
         if reader not in self._handled and not self._closing:
@@ -116,7 +116,7 @@ class Sessions(Generic[M]):
         logger.log(logging.WARNING if slow else logging.DEBUG, "%s ended: %s", reader.client, ending)
         tell(self._observer.ended, reader.client)
 
-    def closed(self, reader: Reader[M]) -> None:
+    def closed(self, reader: Session[M]) -> None:
         """A client's connection is gone."""
         self._connections -= 1
         self._paused.discard(reader)
@@ -221,7 +221,7 @@ class Sessions(Generic[M]):
             finally:
                 self._forget(reader)
 
-    def _let_in(self, arrival: Arrival[M]) -> Reader[M]:
+    def _let_in(self, arrival: Arrival[M]) -> Session[M]:
         """Make a client of an arrival."""
         settings = self._settings
         link = arrival.link
@@ -252,7 +252,7 @@ class Sessions(Generic[M]):
         logger.debug("%s was not let in: %s", origin, ending)
         tell(self._observer.refused, origin, ending)
 
-    def _forget(self, reader: Reader[M]) -> None:
+    def _forget(self, reader: Session[M]) -> None:
         self._readers.pop(reader, None)
         self._handled.discard(reader)
         if not reader.link.lost:
@@ -260,7 +260,7 @@ class Sessions(Generic[M]):
         self.arrivals.release(reader.client.address)
         self._changed.fire()
 
-    def _cancel_handler(self, reader: Reader[M]) -> None:
+    def _cancel_handler(self, reader: Session[M]) -> None:
         del self._graces[reader]
         time = self._settings.cancel_time
         logger.warning("the handler of %s is cancelled: its client ended %g s ago", reader.client, time)
