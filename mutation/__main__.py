@@ -19,6 +19,7 @@ ROOT: Final = Path(__file__).parent.parent
 CORE: Final = {
     "src/hubbub/framing/base.py": ("tests/framing",),
     "src/hubbub/framing/lines.py": ("tests/framing/test_lines.py", "tests/framing/test_contract.py"),
+    "src/hubbub/framing/byte_lines.py": ("tests/framing/test_lines.py", "tests/framing/test_contract.py"),
     "src/hubbub/framing/cutting.py": ("tests/framing/test_lines.py", "tests/framing/test_contract.py"),
     "src/hubbub/log/chunk.py": ("tests/log/test_chunk.py", "tests/log/test_cursor.py", "tests/log/test_log.py"),
     "src/hubbub/log/log.py": ("tests/log", "tests/hub/test_room.py"),
@@ -26,7 +27,12 @@ CORE: Final = {
     "src/hubbub/log/outbox.py": ("tests/log/test_outbox.py", "tests/hub/test_reader.py"),
     "src/hubbub/log/rendering.py": ("tests/log/test_rendering.py", "tests/log/test_cursor.py"),
     "src/hubbub/hub/pump.py": ("tests/hub/test_pump.py", "tests/hub/test_reader.py", "tests/hub/test_fan_out.py"),
-    "src/hubbub/hub/fan_out.py": ("tests/hub/test_fan_out.py", "tests/hub/test_reader.py", "tests/hub/test_model.py"),
+    "src/hubbub/hub/fan_out.py": (
+        "tests/hub/test_fan_out.py",
+        "tests/hub/test_catching_up.py",
+        "tests/hub/test_reader.py",
+        "tests/hub/test_model.py",
+    ),
     "src/hubbub/hub/stragglers.py": (
         "tests/hub/test_fan_out.py",
         "tests/hub/test_reader.py",

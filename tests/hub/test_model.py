@@ -27,6 +27,7 @@ from hubbub.values.ending import Ending, EndingCode
 from hubbub.values.settings import Settings
 
 from support.naive import KIB, NOTICE, Counted, Due, Listener, Picky, Play, Watch
+from support.older import SlowOlderEnd
 from support.stepping import FakeHub, left_over, new_loop
 
 OUTBOX_LIMIT = 3 * SPLICE_COST
@@ -44,7 +45,7 @@ class Rooms(RuleBasedStateMachine):
 
     clients = st.integers(0, MOST_CLIENTS - 1)
     names = st.sampled_from(("root", *ROOMS))
-    backs = st.none() | st.integers(0, 3) | st.integers(0, 30)
+    backs = st.none() | st.integers(0, 3) | st.integers(0, 30) | st.integers(0, 300)
     amounts = st.sampled_from((0, 1, 30, 600, inf))
 
     def __init__(self) -> None:
@@ -71,6 +72,7 @@ class Rooms(RuleBasedStateMachine):
         when_slow=st.sampled_from(("skip", "disconnect")),
         pace=st.sampled_from((None, 64 * KIB)),
         framings=st.lists(st.sampled_from(FRAMINGS), min_size=2, max_size=4),
+        older=st.sampled_from((None, (8, 0), (8, 3), (KIB, 0), (KIB, 1), (KIB, 3))),
     )
     def start(  # noqa: PLR0917 (hypothesis gives them by name)
         self,
@@ -81,6 +83,7 @@ class Rooms(RuleBasedStateMachine):
         when_slow: Any,
         pace: int | None,
         framings: list[Framing[bytes]],
+        older: tuple[int, int] | None,
     ) -> None:
         for name, value in (("PUMP_READS", reads), ("JOIN_SIZE", piece)):
             patched = patch.object(reader_module, name, value)
@@ -93,8 +96,11 @@ class Rooms(RuleBasedStateMachine):
             pace=pace,
             notice=NOTICE,
             outbox_limit=OUTBOX_LIMIT,
+            fetch_time=inf,
         )
-        self.hub = FakeHub(self.loop, ByteLines(), limits)
+        self.hub = FakeHub(
+            self.loop, ByteLines(), limits, lambda: older and SlowOlderEnd(older[0] * KIB, turns=older[1])
+        )
         self.watch = self.hub.told = Watch()
         for framing in framings:
             self.connect(framing)
@@ -263,8 +269,9 @@ class Rooms(RuleBasedStateMachine):
     @rule(name=names)
     def look_back(self, name: str) -> None:
         said = self.play.said(self._room(name))
-        entries = list(said.room._log.entries_since(said.room.oldest.seq))
-        assert [entry.message for entry in entries] == [text for text, _ in said.messages[said.room.oldest.seq :]]
+        oldest = said.room._log.oldest.seq
+        entries = list(said.room._log.entries_since(oldest))
+        assert [entry.message for entry in entries] == [text for text, _ in said.messages[oldest:]]
 
     # What holds.
 
@@ -316,6 +323,7 @@ class Rooms(RuleBasedStateMachine):
         assert not self.tasks
         assert not self.hub._pump.busy
         assert not self.hub._pump._readers
+        assert not self.hub._pump.tasks
         for listener in self.play.listeners:
             self._check_at_rest(listener)
         for said in self.play.saids.values():

@@ -73,7 +73,7 @@ class Due:
 
     @property
     def lost(self) -> bool:
-        return self.said is not None and self.seq < self.said.room.oldest.seq
+        return self.said is not None and self.seq < self.said.room._log.oldest.seq
 
 
 class Listener:
@@ -172,7 +172,8 @@ class Watch(Told):
         listener.whole = listener.ended and listener.whole
         if ending.code is EndingCode.SLOW:
             cursors = [*reader.cursors, *reader.outbox.cursors]
-            if not any(cursor.at.seq < cursor.log.oldest.seq for cursor in cursors):
+            # A cursor that has left and is catching up is not among them.
+            if not reader.leaving and not any(cursor.at.seq < cursor.log.start for cursor in cursors):
                 self.wrong.append(f"{reader.client} ended as slow, and nothing had passed it")
             if not listener.policies & {None, "disconnect"}:
                 self.wrong.append(f"{reader.client} ended as slow, and was to be skipped")

@@ -19,6 +19,7 @@ from hubbub.hub.client import Client
 from hubbub.hub.hub import Hub
 from hubbub.hub.room import Room
 from hubbub.hub.session import Session
+from hubbub.log.older import OlderEnd
 from hubbub.values.address import Address
 from hubbub.values.ending import Ending
 from hubbub.values.settings import Settings
@@ -295,10 +296,18 @@ class FakeHub(Hub[Any]):
         loop: turned by the test.
         framing: as in `Hub`.
         settings: as in `Hub`.
+        older: makes the older end of each room's log.
     """
 
-    def __init__(self, loop: SteppedLoop, framing: Framing[Any], settings: Settings) -> None:
+    def __init__(
+        self,
+        loop: SteppedLoop,
+        framing: Framing[Any],
+        settings: Settings,
+        older: Callable[[], OlderEnd | None] = lambda: None,
+    ) -> None:
         self.made: list[Room[Any]] = []
+        self._older = older
         self.told = Told()
         self._loop = loop
         self._connected: list[Client[Any]] = []
@@ -336,6 +345,9 @@ class FakeHub(Hub[Any]):
         room = super()._make_room(name, framing, replace(settings, notice=notice), keep=keep)
         self.made.append(room)
         return room
+
+    def _older_end(self, name: str) -> OlderEnd | None:
+        return self._older()
 
 
 def new_loop() -> SteppedLoop:

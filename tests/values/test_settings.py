@@ -40,6 +40,7 @@ ABOVE_ZERO = [
     "patience",
     "stall_time",
     "connect_time",
+    "fetch_time",
     "cancel_time",
     "message_time",
     "handshake_time",

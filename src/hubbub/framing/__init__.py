@@ -11,9 +11,10 @@ only, and finds single messages in them by decoding.
 """
 
 from .base import BytesFraming, Decoder, Framing, M, Named, TextFraming, check_framing
+from .byte_lines import ByteLines
 from .delimited import Delimited
 from .length_prefixed import LengthPrefixed
-from .lines import ByteLines, Lines
+from .lines import Lines
 from .messages import Messages
 from .raw import Raw
 

@@ -1,13 +1,12 @@
-"""Lines, of text and of bytes."""
+"""Lines of text."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
-from .base import BytesFraming, Decoder, Named, TextFraming
-from .cutting import SMALL, Cutter, count_ends
+from .base import Decoder, Named, TextFraming
+from .cutting import Cutter, count_ends
 from .messages import Messages
 from .telnet import IAC, TelnetFilter
 
@@ -69,65 +68,6 @@ class Lines(TextFraming):
         return wire.count(b"\r\n") == len(messages) if self.crlf else _CR not in wire
 
 
-@dataclass(frozen=True, slots=True)
-class ByteLines(BytesFraming):
-    """Lines of bytes, untouched: no decoding, no telnet filter.
-
-    A line ends at LF; one CR before the LF is not part of the line. The last line needs no LF. A message may be given
-    with its line end or without. So a line that was received with `keepends` can be sent without, and the reverse.
-
-    Args:
-        keepends: leave each line its own end, so that CR LF is sent on as CR LF. A line without one is sent with LF.
-            Without `keepends`, all lines are sent with LF.
-    """
-
-    keepends: bool = False
-
-    @property
-    def textual(self) -> bool:
-        return True
-
-    def decoder(self, limit: int) -> Decoder[bytes]:
-        # Single lines are mostly passed on, and to encode them with their ends takes longer than to keep their bytes.
-        return Cutter(self, b"\n", limit, spare=b"\r", small=0 if self.keepends else SMALL)
-
-    def encode(self, messages: Sequence[bytes]) -> bytes:
-        if type(messages) is Messages and type(messages.framing) is ByteLines:
-            if self.keepends and messages.framing.keepends:
-                return messages.wire
-            return _without_cr(messages.wire)
-        if self.keepends:
-            wire = b"".join([message if message.endswith(b"\n") else message + b"\n" for message in messages])
-        else:
-            wire = b"\n".join(messages) + b"\n" if messages else b""
-            if wire.count(b"\n") == len(messages):
-                return wire
-            wire = b"\n".join(map(_without_end, messages)) + b"\n"
-        if wire.count(b"\n") != len(messages):
-            raise ValueError("a line cannot contain a line end (LF) but at its end")
-        return wire
-
-    def split(self, wire: bytes) -> list[bytes]:
-        if self.keepends:
-            return list(BytesIO(wire))
-        lines = _without_cr(wire).split(b"\n")
-        if not lines[-1]:
-            lines.pop()
-        return lines
-
-    def count(self, wire: bytes) -> int:
-        return count_ends(wire, b"\n")
-
-
-def _without_cr(wire: bytes) -> bytes:
-    """`wire` with LF for each CR LF."""
-    return wire.replace(b"\r\n", b"\n") if _CR in wire else wire
-
-
-def _without_end(line: bytes) -> bytes:
-    return line[:-1].removesuffix(b"\r") if line.endswith(b"\n") else line
-
-
 class _TextLineDecoder(Cutter[str]):
     """Cuts lines of text out of a telnet stream."""
 
@@ -164,5 +104,4 @@ class _TextLineDecoder(Cutter[str]):
 NAMES: Final = {
     "lines": Named(Lines(), "text, UTF-8; lines are sent with LF"),
     "crlf-lines": Named(Lines(crlf=True), "text, UTF-8; lines are sent with CR LF"),
-    "byte-lines": Named(ByteLines(keepends=True), "lines of bytes, untouched"),
 }

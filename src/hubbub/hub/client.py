@@ -245,27 +245,31 @@ class Client(Generic[M]):
 
         Raises:
             PositionLost: the room's log does not hold that position.
+            TimeoutError: to look for it took longer than `Settings.fetch_time`.
             RoomLimitReached: it would be one room too many.
             ValueError: it is in the room already, and so cannot join at a position; or the room is another server's, or
                 was closed.
             ConnectionClosed: the client is gone.
         """
-        reader = self._reader
         await self._wait_to_move()
-        if reader.ending is not None:
-            raise ConnectionClosed(self.name, reader.ending)
+        self._check_connected()
         if isinstance(room, str):
             room = self.server.room(room, keep=False)
-        if room.closed or room.fan_out.pump is not reader.pumped_by:
-            raise ValueError(f"room {room} is not one of this server's rooms, or was closed")
-        if self not in room:
-            try:
-                reader.join(room.fan_out, since)
-            finally:
-                # It may have been made for this client alone.
-                room.close_if_unused()
-        elif since is not None:
-            raise ValueError(f"{self.name} is in room {room} already; leave it first to join at a position")
+        try:
+            self._check_joinable(room)
+            at = None
+            if since is not None:
+                at = await room.fan_out.find(since)
+                # Meanwhile something may have changed.
+                self._check_connected()
+                self._check_joinable(room)
+            if self not in room:
+                self._reader.join(room.fan_out, at)
+            elif since is not None:
+                raise ValueError(f"{self.name} is in room {room} already; leave it first to join at a position")
+        finally:
+            # It may have been made for this client alone.
+            room.close_if_unused()
         return room
 
     async def leave(self, room: Room[M]) -> None:
@@ -297,6 +301,14 @@ class Client(Generic[M]):
         receive, even where nothing is expected: `async for _ in client: pass`.
         """
         await self._reader.link.wait_closed()
+
+    def _check_connected(self) -> None:
+        if self._reader.ending is not None:
+            raise ConnectionClosed(self.name, self._reader.ending)
+
+    def _check_joinable(self, room: Room[M]) -> None:
+        if room.closed or room.fan_out.pump is not self._reader.pumped_by:
+            raise ValueError(f"room {room} is not one of this server's rooms, or was closed")
 
     async def _wait_to_move(self) -> None:
         """Wait while too much waits for the client, and now and then for a turn of the event loop."""

@@ -1,11 +1,12 @@
 """The readers of one room: the flush, retention, and what holds senders back.
 
-A cursor is in one of three places:
+A cursor is in one of four places:
 
 - *ready*: it has read all that is readable. The flush writes the same bytes to every ready reader of a rendering,
   without what each is excluded from. A reader that takes nothing just then, or has something else to be sent first,
   falls behind.
 - *behind*: its reader's outbox reads it, in the reader's own time; see `Stragglers`.
+- *catching up*: memory has passed it, and it reads the older end of the log, a chunk at a time.
 - *unsettled*: it joined, or left, while something waited for a flush, after which it is placed.
 """
 
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias
 from ..framing import M
 from ..log.cursor import Cursor
 from ..log.rendering import Rendering
+from ..values.errors import PositionLost
 from ..wire.pulse import Pulse
 from .stragglers import Stragglers
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..framing import Framing
-    from ..log.chunk import Chunk
+    from ..log.chunk import Chunk, Mark
     from ..log.log import Log
     from ..values.position import Position
     from .ports import Member, Place
@@ -47,6 +49,7 @@ class FanOut(Generic[M]):
 
     Attributes:
         room: the room.
+        log: as above.
         pump: as above.
         members: the cursors of those who are in the room, by the token of their connection. One that has left may
             still have a cursor here, until it has read up to there.
@@ -59,7 +62,7 @@ class FanOut(Generic[M]):
         self.members: dict[int, Seat] = {}
         self.flushed = Pulse()
         self.holding = False
-        self._log = log
+        self.log = log
         self.pump = pump
         self._renderings: dict[Framing[M], Rendering[M]] = {}
         self._stragglers: Stragglers[Seat] = Stragglers()
@@ -71,22 +74,17 @@ class FanOut(Generic[M]):
     @property
     def busy(self) -> bool:
         """Whether there is something to flush, or a flush is under way."""
-        return self._chunk is not None or self._log.pending_size > 0
+        return self._chunk is not None or self.log.pending_size > 0
 
-    def join(self, reader: Member, since: Position | None) -> Seat:
-        """Make a reader a member, from the position `since` or from now on; its cursor.
-
-        Raises:
-            PositionLost: the log does not hold `since`.
-        """
-        log = self._log
-        at = log.mark() if since is None else log.locate(since)
-        clock = self.pump.clock
+    def join(self, reader: Member, at: Mark | None) -> Seat:
+        """Make a reader a member, from the mark `at` or from now on; its cursor."""
+        log, clock = self.log, self.pump.clock
         rendering = self.rendering_in(reader.framing)
-        cursor: Seat = Cursor(rendering, reader, at=at, joined=clock.place(), owner=self)
-        if since is not None:
+        cursor: Seat = Cursor(rendering, reader, at=at or log.mark(), joined=clock.place(), owner=self)
+        if at is not None:
             # What is sent to it in private from now on comes behind what it is to read first.
             clock.stamped = True
+            cursor.catching_up = at.seq < log.oldest.seq
         self.members[reader.token] = cursor
         if self.place(cursor):
             reader.fall_behind(cursor)
@@ -95,7 +93,7 @@ class FanOut(Generic[M]):
     def leave(self, cursor: Seat) -> None:
         """End a membership: the cursor reads what the log has now, and no more."""
         del self.members[cursor.token]
-        cursor.end = self._log.mark().seq
+        cursor.end = self.log.mark().seq
         cursor.reader.leaving += 1
         if cursor.ready:
             self._unready(cursor)
@@ -105,10 +103,17 @@ class FanOut(Generic[M]):
 
     def place(self, cursor: Seat) -> bool:
         """Note where a cursor stands that is in no place; whether it waits to be read."""
-        log = self._log
+        log = self.log
         if cursor.finished:
             cursor.reader.leaving -= 1
+        elif cursor.catching_up and cursor.at.seq < log.oldest.seq:
+            if cursor.chunk is not None:
+                return True
+            cursor.reader.unsettled += 1
+            cursor.reader.direct = False
+            self.pump.start(self._catch_up(cursor))
         elif cursor.waiting:
+            cursor.catching_up = False
             self._stragglers.add(cursor, log.chunk_at(cursor.at))
             return True
         elif cursor.end is not None or cursor.at.seq > log.readable.seq:
@@ -122,20 +127,55 @@ class FanOut(Generic[M]):
 
     def displace(self, cursor: Seat) -> None:
         """Take a cursor that is behind or adrift from its place: it is read, or its reader has gone."""
-        self._stragglers.remove(cursor)
+        if not cursor.catching_up:
+            self._stragglers.remove(cursor)
 
     def rendering_in(self, framing: Framing[M]) -> Rendering[M]:
         """How the log looks in a framing."""
         rendering = self._renderings.get(framing)
         if rendering is None:
-            rendering = self._renderings[framing] = Rendering(self._log, framing, self.room.settings.notice)
+            rendering = self._renderings[framing] = Rendering(self.log, framing, self.room.settings.notice)
         return rendering
 
     def horizon(self, cursor: Seat) -> int:
         """The tick up to which everything was flushed for the reader at `cursor`."""
-        if cursor.ready and cursor.at.seq < self._log.readable.seq:
-            return self._log.batch_at(cursor.at).tick
-        return self._log.pending_tick
+        if cursor.ready and cursor.at.seq < self.log.readable.seq:
+            return self.log.batch_at(cursor.at).tick
+        return self.log.pending_tick
+
+    async def find(self, position: Position) -> Mark:
+        """The mark of a position that the log holds.
+
+        Raises:
+            PositionLost: the log does not hold it.
+            TimeoutError: it took too long.
+        """
+        async with asyncio.timeout(self.room.settings.fetch_time):
+            return await self.log.find(position)
+
+    async def fetch(self, seq: int) -> Chunk:
+        """The chunk of the log's older end that holds the message after the first `seq`.
+
+        Raises:
+            PositionLost: the older end does not hold it.
+            TimeoutError: it took too long.
+        """
+        async with asyncio.timeout(self.room.settings.fetch_time):
+            return await self.log.older_chunk(seq)
+
+    async def _catch_up(self, cursor: Seat) -> None:
+        """Get the next chunk of the older end for a cursor; its reader then goes on."""
+        reader, chunk = cursor.reader, None
+        try:
+            chunk = await self.fetch(cursor.at.seq)
+        except PositionLost:
+            cursor.catching_up = False
+            reader.overrun(cursor)
+        except Exception as error:
+            reader.fail(error)
+        if not reader.dropped:
+            cursor.chunk = chunk
+            self._place_again(cursor)
 
     # The flush.
 
@@ -149,7 +189,7 @@ class FanOut(Generic[M]):
         Where more are ready, the next call goes on. Nothing that a reader does can stop it.
         """
         if self._chunk is None:
-            self._chunk = self._log.flush()
+            self._chunk = self.log.flush()
             self._todo = [
                 (rendering, iter(list(rendering.ready))) for rendering in self._renderings.values() if rendering.ready
             ]
@@ -172,7 +212,7 @@ class FanOut(Generic[M]):
         except Exception:
             # It does not concern those who are excluded from what is missing. The pump reads for each, and sees.
             data = None
-        end, excluded = self._log.readable, chunk.excluded
+        end, excluded = self.log.readable, chunk.excluded
         for cursor in cursors:
             # Between two slices a reader may have left.
             if not cursor.ready:
@@ -205,13 +245,16 @@ class FanOut(Generic[M]):
     def _settle(self) -> None:
         unsettled, self._unsettled = self._unsettled, []
         for cursor in unsettled:
-            reader = cursor.reader
-            if reader.dropped:
-                continue
-            reader.unsettled -= 1
-            if self.place(cursor):
-                reader.fall_behind(cursor)
-            reader.settle()
+            if not cursor.reader.dropped:
+                self._place_again(cursor)
+
+    def _place_again(self, cursor: Seat) -> None:
+        """A cursor has what it waited for; its reader goes on."""
+        reader = cursor.reader
+        reader.unsettled -= 1
+        if self.place(cursor):
+            reader.fall_behind(cursor)
+        reader.settle()
 
     def _unready(self, cursor: Seat) -> None:
         cursor.ready = False
@@ -224,16 +267,18 @@ class FanOut(Generic[M]):
         settings = self.room.settings
         self.holding = False
         if settings.pace is not None and self._stragglers:
-            head = self._log.head.offset
+            head = self.log.head.offset
             limit = min(head, head + size - settings.retention // 2)
             since = asyncio.get_running_loop().time() - settings.hold_time
             self.holding = self._stragglers.hold(limit, since)
 
     def _retain(self) -> None:
-        if merged := self._log.compact():
+        if merged := self.log.compact():
             self._stragglers.merge(*merged)
-        while (chunk := self._log.drop_overdue()) is not None:
+        while (chunk := self.log.drop_overdue()) is not None:
             for cursor in self._stragglers.set_adrift(chunk):
                 # A reader may have several cursors here, and the first may have ended it.
                 if not cursor.reader.dropped:
                     cursor.reader.overrun(cursor)
+                    if cursor.catching_up:
+                        self._stragglers.remove(cursor)

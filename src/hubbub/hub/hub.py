@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
 
     from ..framing import Framing
+    from ..log.older import OlderEnd
     from ..values.address import Address
     from ..values.position import Position
     from ..values.settings import Settings
@@ -146,8 +147,13 @@ class Hub(ABC, Generic[M]):
     def _make_room(self, name: str, framing: Framing[M], settings: Settings, *, keep: bool = True) -> Room[M]:
         for readers in self._framings:
             policies.check_notice(readers, settings.notice, settings.when_slow)
-        room = self._rooms[name] = Room(name, framing, settings, self._pump, self._forget_room, keep=keep)
+        older = self._older_end(name)
+        room = self._rooms[name] = Room(name, framing, settings, self._pump, self._forget_room, keep=keep, older=older)
         return room
+
+    def _older_end(self, name: str) -> OlderEnd | None:
+        """What holds the messages of a new room that its memory has dropped; None: they are lost."""
+        return None
 
     def _forget_room(self, room: Room[M]) -> None:
         if self._places.get(room.name) is room:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..log.clock import NEVER, Clock
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from .ports import Flushing, Pumped
 
 logger = logging.getLogger("hubbub")
@@ -33,6 +35,7 @@ class Pump:
         busy: the rooms that have something to flush.
         moves: how often a client has joined or left a room.
         turn: the number of this turn of the loop, as far as anything was delivered in it.
+        tasks: what is under way that takes time: each for one cursor that is catching up.
     """
 
     def __init__(self, slice_size: int) -> None:
@@ -40,6 +43,7 @@ class Pump:
         self.busy: dict[Flushing, None] = {}
         self.moves = 0
         self.turn = 1
+        self.tasks: set[asyncio.Task[None]] = set()
         self._slice_size = slice_size
         self._left = slice_size
         self._rooms: deque[Flushing] = deque()
@@ -73,6 +77,12 @@ class Pump:
         else:
             self._schedule()
             self._write(reader, wire)
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that takes time, for one reader, in a task of its own."""
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     def horizon(self, reader: Pumped, tick: int) -> int:
         """The tick up to which everything was flushed for a reader that waits for `tick`.

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..framing import Framing
-    from ..log.chunk import Buffer
+    from ..log.chunk import Buffer, Mark
     from ..log.cursor import Cursor
-    from ..values.position import Position
     from ..wire.link import Link
     from .fan_out import FanOut
     from .ports import Supervisor
@@ -157,13 +156,9 @@ class Reader(Generic[M]):
         else:
             self._place(wire)
 
-    def join(self, fan_out: FanOut[M], since: Position | None = None) -> None:
-        """Read a room, from the position `since` or from now on.
-
-        Raises:
-            PositionLost: the room's log does not hold that position.
-        """
-        cursor = fan_out.join(self, since)
+    def join(self, fan_out: FanOut[M], at: Mark | None = None) -> None:
+        """Read a room, from the mark `at` or from now on."""
+        cursor = fan_out.join(self, at)
         cursor.index = len(self.cursors)
         if self.cursors:
             self.cursors.append(cursor)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ..framing import Framing
     from ..log.log import Entry
+    from ..log.older import OlderEnd
     from ..values.position import Position
     from ..values.settings import Settings
     from .ports import Sender
@@ -49,6 +50,7 @@ class Room(Generic[M]):
         on_close: Callable[[Room[M]], None],
         *,
         keep: bool = True,
+        older: OlderEnd | None = None,
     ) -> None:
         # Named here, for a fault would show only when a reader is slow.
         policies.find(settings.when_slow)
@@ -59,7 +61,7 @@ class Room(Generic[M]):
         self._closed = False
         self._on_close = on_close
         self._chunk_size = settings.chunk_size
-        self._log = Log(framing, settings.retention, pump.clock)
+        self._log = Log(framing, settings.retention, pump.clock, older)
         self.fan_out = FanOut(self, self._log, pump)
         self._hold = Hold(self._log, self.fan_out, settings)
 
@@ -96,12 +98,12 @@ class Room(Generic[M]):
     @property
     def oldest(self) -> Position:
         """The position before the oldest message that is retained."""
-        return self._log.position(self._log.oldest.seq)
+        return self._log.position(self._log.start)
 
     def holds(self, position: Position) -> bool:
         """Whether everything after `position` is still retained."""
         try:
-            self._log.locate(position)
+            self._log.seq_of(position)
         except PositionLost:
             return False
         return True
@@ -118,18 +120,22 @@ class Room(Generic[M]):
         Raises:
             PositionLost: the log does not hold `since`.
             ValueError: both are given, or `last` is negative.
+
+        While it is read: PositionLost, if meanwhile the older end of the log has lost what comes next; TimeoutError, if
+        a piece of that takes longer than `Settings.fetch_time`.
         """
         log = self._log
-        start = log.oldest.seq
+        start = log.start
         if since is not None and last is not None:
             raise ValueError("history is asked for since a position and for the last messages; give one of the two")
         if since is not None:
-            start = log.locate(since).seq
+            start = log.seq_of(since)
         elif last is not None:
             if last < 0:
                 raise ValueError(f"last is {last}; it must be at least 0")
             start = max(start, log.head.seq - last)
-        return self._in_slices(log.entries_since(start))
+        recent = log.oldest.seq
+        return self._in_slices(self._parts(start, recent, log.entries_since(max(start, recent))))
 
     async def broadcast(
         self, message: M, *, exclude: Sender | None = None, sender: Sender | str | None = None
@@ -221,8 +227,19 @@ class Room(Generic[M]):
         if self._closed:
             raise RoomClosed(self.name)
 
-    async def _in_slices(self, entries: Iterator[Entry[M]]) -> AsyncIterator[Entry[M]]:
-        for number, entry in enumerate(entries, start=1):
-            yield entry
-            if number % HISTORY_SLICE == 0:
-                await asyncio.sleep(0)
+    async def _parts(self, seq: int, recent: int, entries: Iterator[Entry[M]]) -> AsyncIterator[Iterator[Entry[M]]]:
+        """The messages of the older end from `seq` up to `recent`, chunk by chunk, and then `entries`."""
+        while seq < recent:
+            chunk = await self.fan_out.fetch(seq)
+            yield self._log.entries_in(chunk, seq)
+            seq = chunk.end.seq
+        yield entries
+
+    async def _in_slices(self, parts: AsyncIterator[Iterator[Entry[M]]]) -> AsyncIterator[Entry[M]]:
+        given = 0
+        async for part in parts:
+            for entry in part:
+                yield entry
+                given += 1
+                if given % HISTORY_SLICE == 0:
+                    await asyncio.sleep(0)

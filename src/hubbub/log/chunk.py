@@ -128,6 +128,10 @@ class Chunk:
             self._wire = Wire(self.data, list(accumulate(batch.size for batch in self.batches)))
         return self._wire
 
+    def batch_at(self, seq: int) -> Batch:
+        """The batch that holds the message after the first `seq` of the log."""
+        return self.batches[bisect_right(self.batches, seq, key=_start_seq) - 1]
+
     def begin(self, batch: Batch) -> None:
         """Begin a new batch, which has no message yet."""
         if batch.excluded:

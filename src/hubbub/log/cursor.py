@@ -48,12 +48,15 @@ class Cursor(Generic[Owner, Reader]):
         end: the `seq` before which it will stop, once the reader is leaving.
         ready: whether the next flush may write to its reader.
         index: where it is among the cursors of its reader, for the reader's use.
-        chunk: the chunk that it stands in while it is behind, for the owner's use.
+        catching_up: whether memory has passed it, and it reads the older end of the log.
+        chunk: the chunk that it stands in while it is behind, for the owner's use. While it is catching up: the one of
+            the older end that it reads, once there is one.
         passed: how many messages that exclude it were dropped since it last read.
     """
 
     __slots__ = (
         "at",
+        "catching_up",
         "chunk",
         "end",
         "index",
@@ -81,6 +84,7 @@ class Cursor(Generic[Owner, Reader]):
         self.owner = owner
         self.end: int | None = None
         self.index = 0
+        self.catching_up = False
         self.chunk: Chunk | None = None
         self.ready = False
         self.passed = 0
@@ -119,6 +123,8 @@ class Cursor(Generic[Owner, Reader]):
     @property
     def tick(self) -> int:
         """The tick of what it reads next, or of its joining, if that was later; it must be waiting."""
+        if self.catching_up and self.chunk is not None:
+            return max(self.joined, self.chunk.batch_at(self.at.seq).tick)
         if self.at.seq < self.log.oldest.seq:
             return self.joined
         return max(self.joined, self.log.batch_at(self.at).tick)
@@ -129,6 +135,8 @@ class Cursor(Generic[Owner, Reader]):
         Raises:
             CannotTell: the reader missed messages, and its framing cannot say so.
         """
+        if self.catching_up:
+            return self._read_older(tick)
         if (missed := self._skip()) and (notice := self.rendering.notice(missed)):
             return [notice]
         while self.at.seq < (stop := self.stop):
@@ -142,6 +150,15 @@ class Cursor(Generic[Owner, Reader]):
     def pass_over(self, chunk: Chunk) -> None:
         """The log has dropped `chunk` before this cursor has read it all: note which of it was not for the reader."""
         self.passed += chunk.count_excluded(self.token, self.at.seq, self.end or chunk.end.seq)
+
+    def _read_older(self, tick: int) -> list[Buffer]:
+        """The next bytes of the chunk that it has of the older end."""
+        if self.chunk is None:
+            return []
+        buffers, self.at = self.chunk.read(self.rendering, self.at, self.stop, tick, self.token)
+        if self.at.seq >= self.chunk.end.seq:
+            self.chunk = None
+        return buffers
 
     def _skip(self) -> int:
         """Go to the oldest message, if retention has passed the cursor; how many messages the reader missed."""

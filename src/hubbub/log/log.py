@@ -7,6 +7,7 @@ messages are found in them again by decoding. What is appended is *pending* unti
 from __future__ import annotations
 
 from bisect import bisect_right
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple
 
 from ..framing import M
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..framing import Framing
     from .clock import Clock
+    from .older import OlderEnd
 
 SMALL_CHUNK: Final = 32 * 1024
 """A chunk that stays no larger takes in the next one: a quiet room must not be a log of tiny chunks."""
@@ -48,20 +50,23 @@ class Log(Generic[M]):
         framing: how messages are kept, which is how most readers take them.
         retention: counted bytes that are kept, the newest chunk always.
         clock: orders the messages of all rooms of a server.
+        older: holds what memory has dropped; None: it is lost.
 
     A batch counts with its bytes on the wire and `BATCH_COST` more.
 
     Attributes:
         framing: as above.
         clock: as above.
+        older: as above.
         readable: the mark before which messages may be read.
         pending_size: counted bytes that wait for the next flush.
         pending_appends: in how many pieces they came.
     """
 
-    def __init__(self, framing: Framing[M], retention: int, clock: Clock) -> None:
+    def __init__(self, framing: Framing[M], retention: int, clock: Clock, older: OlderEnd | None = None) -> None:
         self.framing = framing
         self.clock = clock
+        self.older = older
         self.readable = Mark(0, 0)
         self.pending_size = 0
         self.pending_appends = 0
@@ -86,8 +91,14 @@ class Log(Generic[M]):
 
     @property
     def oldest(self) -> Mark:
-        """Where the retained messages start."""
+        """Where the messages start that memory retains."""
         return self._chunks[0].start if self._chunks else self.readable
+
+    @property
+    def start(self) -> int:
+        """The `seq` from which on messages are held, in memory or in the older end."""
+        start = None if self.older is None else self.older.start
+        return self.oldest.seq if start is None else start
 
     def position(self, seq: int) -> Position:
         """The position of the place after `seq` messages."""
@@ -155,32 +166,69 @@ class Log(Generic[M]):
         """Forget the oldest chunk, if retention has passed it; the chunk."""
         chunks = self._chunks
         if len(chunks) > 1 and self.readable.offset - chunks[0].start.offset > self._retention:
-            return chunks.pop(0)
+            chunk = chunks.pop(0)
+            if self.older is not None:
+                self.older.add(chunk)
+            return chunk
         return None
 
     def chunk_at(self, mark: Mark) -> Chunk:
-        """The chunk that holds the retained, readable message at `mark`."""
-        return self._chunks[bisect_right(self._chunks, mark.seq, key=_start_seq) - 1]
+        """The chunk that holds the readable message at `mark`; the oldest one if retention has passed that."""
+        return self._chunks[max(0, bisect_right(self._chunks, mark.seq, key=_start_seq) - 1)]
 
     def batch_at(self, mark: Mark) -> Batch:
         """The batch that holds the retained, readable message at `mark`."""
-        batches = self.chunk_at(mark).batches
-        return batches[bisect_right(batches, mark.seq, key=_start_seq) - 1]
+        return self.chunk_at(mark).batch_at(mark.seq)
 
-    def locate(self, position: Position) -> Mark:
-        """The mark of a position that the log holds, its head included.
-
-        Within a batch its bytes are those of the batch's start.
+    def seq_of(self, position: Position) -> int:
+        """How many messages come before a position that the log holds, its head included.
 
         Raises:
             PositionLost: the log does not hold it.
         """
-        oldest, head = self.oldest, self.mark()
-        if position.term not in self._terms or not oldest.seq <= position.seq <= head.seq:
-            raise PositionLost(position, oldest=self.position(oldest.seq), head=self.position(head.seq))
-        for batch, _ in self.batches_since(position.seq):
-            return Mark(position.seq, batch.start.offset)
-        return head
+        if position.term not in self._terms or not self.start <= position.seq <= self.head.seq:
+            raise self._lost(position)
+        return position.seq
+
+    def locate(self, position: Position) -> Mark:
+        """The mark of a position that memory holds, the log's head included.
+
+        Within a batch its bytes are those of the batch's start.
+
+        Raises:
+            PositionLost: memory does not hold it.
+        """
+        seq = self.seq_of(position)
+        if seq < self.oldest.seq:
+            raise self._lost(position)
+        for batch, _ in self.batches_since(seq):
+            return Mark(seq, batch.start.offset)
+        return self.mark()
+
+    async def find(self, position: Position) -> Mark:
+        """The mark of a position that the log holds, be it in the older end. It may be cancelled.
+
+        Raises:
+            PositionLost: the log does not hold it.
+        """
+        seq = self.seq_of(position)
+        if seq < self.oldest.seq:
+            return Mark(seq, (await self.older_chunk(seq)).batch_at(seq).start.offset)
+        return self.locate(position)
+
+    async def older_chunk(self, seq: int) -> Chunk:
+        """The chunk of the older end that holds the message after the first `seq`. It may be cancelled.
+
+        Raises:
+            PositionLost: the older end does not hold it.
+        """
+        with suppress(LookupError):
+            if self.older is not None:
+                return await self.older.chunk_at(seq)
+        raise self._lost(self.position(seq))
+
+    def _lost(self, position: Position) -> PositionLost:
+        return PositionLost(position, oldest=self.position(self.start), head=self.position(self.head.seq))
 
     def batches_since(self, seq: int) -> Iterator[tuple[Batch, bytes]]:
         """The batches from the one that holds message `seq` on, the pending ones too, each with its bytes.
@@ -195,6 +243,10 @@ class Log(Generic[M]):
         They are those of the moment of the call, however much later they are read.
         """
         return self._entries_of(self.batches_since(seq), seq, self.mark().seq)
+
+    def entries_in(self, chunk: Chunk, seq: int) -> Iterator[Entry[M]]:
+        """The messages of a chunk of the older end from `seq` on."""
+        return self._entries_of(_batches_since(seq, [chunk]), seq, chunk.end.seq)
 
     def _entries_of(self, batches: Iterator[tuple[Batch, bytes]], seq: int, stop: int) -> Iterator[Entry[M]]:
         for batch, wire in batches:

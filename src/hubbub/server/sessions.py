@@ -157,7 +157,7 @@ class Sessions(Generic[M]):
             self._forget_bursts.stop()
             for reader in self._readers:
                 reader.link.abort()
-            others = {*self._readers.values(), *self.arrivals.tasks} - {caller}
+            others = {*self._readers.values(), *self.arrivals.tasks, *self._pump.tasks} - {caller}
             for task in others:
                 task.cancel()
         if others:

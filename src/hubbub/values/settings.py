@@ -253,6 +253,9 @@ class Settings:
         "it cancels them, and waits as long again.",
         option=False,
     )
+    fetch_time: float = setting(
+        10.0, SECONDS, "Seconds that reading a piece of the older end of a log may take.", option=False
+    )
     connect_time: float = setting(10.0, SECONDS, "Seconds that `connect` may take.", option=False)
 
     @property

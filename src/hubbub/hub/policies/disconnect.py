@@ -1,4 +1,4 @@
-"""A reader that retention has passed is ended."""
+"""A reader that retention has passed is ended, unless the log's older end holds what it reads next."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 def overrun(cursor: Cursor[Any, Any], room: str) -> Ending | None:
-    """Why the reader at `cursor` ends."""
+    """Why the reader at `cursor` ends; None where it may catch up."""
+    if cursor.log.start <= cursor.at.seq < cursor.log.oldest.seq:
+        cursor.catching_up = True
+        return None
     lag = cursor.lag
     reason = f"{lag.messages} messages ({lag.bytes} bytes) behind, more than room {room} retains"
     return Ending(EndingCode.SLOW, reason)
