@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic
 
-from ..framing import M
+from ..framing import M, words_in
 from ..values.ending import Ending, EndingCode
 from ..values.errors import ConnectionClosed, IncompleteMessage, MessageTooLong
 from ..wire.link import Link, describe
@@ -148,7 +148,7 @@ class Arrival(Generic[M]):
         link = self.link
         if link.lost:
             return
-        if told and link.writable and (words := self.framing.encode_text(ending.reason)):
+        if told and link.writable and (words := words_in(self.framing, ending.reason)):
             link.transport.write(words)
         link.finish()
 
@@ -173,7 +173,7 @@ class Arrival(Generic[M]):
 
     def on_failed(self, error: FramingError) -> None:
         ending = Ending(CODES.get(type(error), EndingCode.MALFORMED), error.reason)
-        if self.link.writable and (words := self.framing.encode_text(ending.reason)):
+        if self.link.writable and (words := words_in(self.framing, ending.reason)):
             self.link.transport.write(words)
         self.end(ending)
 

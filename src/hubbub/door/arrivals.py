@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Generic
 
-from ..framing import M
+from ..framing import M, words_in
 from ..values.address import Address
 from ..values.ending import Ending, EndingCode
 from .acceptor import turn_away
@@ -132,7 +132,7 @@ class Arrivals(Generic[M]):
 
     def _turn_away(self, connection: socket.socket, origin: Address, listener: Listener[M], ending: Ending) -> None:
         framing = listener.framing or self._framing
-        turn_away(connection, b"" if listener.tls else framing.encode_text(ending.reason))
+        turn_away(connection, b"" if listener.tls else words_in(framing, ending.reason))
         self._refused(origin, ending)
 
     def _forget(self, arrival: Arrival[M]) -> None:

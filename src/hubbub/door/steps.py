@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
+from ..framing import words_in
 from ..values.ending import Ending, EndingCode
 from ..values.errors import ConnectionClosed
 from ..values.settings import FIRST_READ_SIZE, READ_SIZE
@@ -72,7 +73,7 @@ async def identify(arrival: Arrival[Any]) -> None:
     try:
         arrival.identify(await _read_proxy_header(connection))
     except Refused as refused:
-        turn_away(connection, b"" if arrival.listener.tls else arrival.framing.encode_text(refused.ending.reason))
+        turn_away(connection, b"" if arrival.listener.tls else words_in(arrival.framing, refused.ending.reason))
         raise
     except BaseException:
         connection.close()

@@ -17,6 +17,7 @@ from .length_prefixed import LengthPrefixed
 from .lines import Lines
 from .messages import Messages
 from .raw import Raw
+from .words import words_in
 
 __all__ = [
     "ByteLines",
@@ -32,4 +33,5 @@ __all__ = [
     "Raw",
     "TextFraming",
     "check_framing",
+    "words_in",
 ]

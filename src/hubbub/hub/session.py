@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..framing import M
+from ..framing import M, words_in
 from ..values.ending import Ending, EndingCode
 from ..values.errors import IncompleteMessage, MessageTooLong
 from ..wire.link import describe
@@ -25,7 +25,7 @@ class Session(Reader[M]):
 
     def dismiss(self, ending: Ending, words: str | None = None) -> None:
         """End the connection, and tell the client why, in `words` or those of the ending."""
-        if self.ending is None and (wire := self.framing.encode_text(words or ending.reason)):
+        if self.ending is None and (wire := words_in(self.framing, words or ending.reason)):
             self.send(wire)
         self.end(ending, deliver=True)
 
