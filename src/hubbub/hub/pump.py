@@ -49,7 +49,7 @@ class Pump:
         self._rooms: deque[Flushing] = deque()
         self._readers: deque[Pumped] = deque()
         # At most one for each reader: what else is sent to it in the turn comes behind.
-        self._letters: list[tuple[Pumped, bytes]] = []
+        self._letters: deque[tuple[Pumped, bytes]] = deque()
         self._scheduled = False
 
     def flush_soon(self, room: Flushing) -> None:
@@ -118,15 +118,14 @@ class Pump:
     def _run(self) -> None:
         self._scheduled = False
         self.turn += 1
-        letters, self._letters = self._letters, []
-        for reader, wire in letters:
-            self._write(reader, wire)
         try:
+            while self._letters:
+                self._write(*self._letters.popleft())
             self._flush_rooms()
             self._pump_readers()
         finally:
             # Whatever went wrong, those that wait for their turn have it.
-            if self._rooms or self._readers:
+            if self._letters or self._rooms or self._readers:
                 self._schedule()
 
     def _write(self, reader: Pumped, wire: bytes) -> None:
