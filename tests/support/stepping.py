@@ -6,12 +6,11 @@ Nothing here waits for a socket or a clock, so that a test says in which turn of
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
-from heapq import heappop, heappush
 from math import inf
+from types import SimpleNamespace
 from typing import Any, Self, TypeVar, cast
 
 from hubbub.framing import Framing
@@ -30,18 +29,22 @@ MOST_TURNS = 100_000
 T = TypeVar("T")
 
 
-class SteppedLoop(asyncio.AbstractEventLoop):
+class SteppedLoop(asyncio.BaseEventLoop):
     """An event loop that does nothing by itself: a test turns it, and moves its clock.
 
-    Entering it makes it the running loop.
+    Entering it makes it the running loop. What a callback raises is raised by the turn.
     """
 
+    _ready: deque[asyncio.Handle]
+    _scheduled: list[asyncio.TimerHandle]
+
     def __init__(self) -> None:
-        self._ready: deque[tuple[asyncio.Handle, Callable[[], object]]] = deque()
-        self._timers: list[tuple[float, int, asyncio.TimerHandle, Callable[[], object]]] = []
-        self._now = 0.0
-        self._count = 0
+        super().__init__()
+        self.set_debug(False)
         self.failures: list[dict[str, Any]] = []
+        self._now = 0.0
+        # No socket is ever ready.
+        self._selector = SimpleNamespace(select=lambda _: [])
 
     def __enter__(self) -> Self:
         asyncio._set_running_loop(self)
@@ -50,18 +53,13 @@ class SteppedLoop(asyncio.AbstractEventLoop):
     def __exit__(self, *_: object) -> None:
         asyncio._set_running_loop(None)
 
-    # What a test does.
+    def __del__(self) -> None:
+        """There is nothing to close."""
 
     def turn(self, times: int = 1) -> None:
         """Do what is due now, but nothing that this makes due."""
         for _ in range(times):
-            while self._timers and self._timers[0][0] <= self._now:
-                _, _, timer, callback = heappop(self._timers)
-                self._ready.append((timer, callback))
-            for _ in range(len(self._ready)):
-                handle, callback = self._ready.popleft()
-                if not handle.cancelled():
-                    callback()
+            self._run_once()  # type: ignore[attr-defined]
 
     def advance(self, seconds: float) -> None:
         """Move the clock."""
@@ -70,20 +68,18 @@ class SteppedLoop(asyncio.AbstractEventLoop):
     def settle(self) -> None:
         """Turn until there is nothing to do, and no timer that could change that."""
         for _ in range(MOST_TURNS):
-            self._timers = [entry for entry in self._timers if not entry[2].cancelled()]
-            if not self._ready and not self._timers:
-                return
             if not self._ready:
-                self._timers.sort()
-                self._now = max(self._now, self._timers[0][0])
+                timers = [timer.when() for timer in self._scheduled if not timer.cancelled()]
+                if not timers:
+                    return
+                self._now = max(self._now, min(timers))
             self.turn()
         raise AssertionError("the loop does not come to rest")
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run a coroutine up to where it first waits; the task that does the rest."""
         task = asyncio.Task(coroutine, loop=self)
-        _, step = self._ready.pop()
-        step()
+        self._ready.pop()._run()
         return task
 
     def do(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -92,47 +88,16 @@ class SteppedLoop(asyncio.AbstractEventLoop):
         assert task.done(), "it waits"
         return task.result()
 
-    # What the rest of asyncio needs of a loop.
-
     def time(self) -> float:
         return self._now
 
-    def get_debug(self) -> bool:
-        return False
-
-    def call_soon(  # type: ignore[override] # without the types that tie arguments to the callback
-        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
-    ) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
-        run = (context or contextvars.copy_context()).run
-        self._ready.append((handle, lambda: run(callback, *args)))
-        return handle
-
-    def call_later(  # type: ignore[override]
-        self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
-    ) -> asyncio.TimerHandle:
-        return self.call_at(self._now + delay, callback, *args, context=context)
-
-    def call_at(  # type: ignore[override]
-        self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
-    ) -> asyncio.TimerHandle:
-        timer = asyncio.TimerHandle(when, callback, args, self, context)
-        run = (context or contextvars.copy_context()).run
-        self._count += 1
-        heappush(self._timers, (when, self._count, timer, lambda: run(callback, *args)))
-        return timer
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """It is dropped where the timers are looked at."""
-
-    def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=self)
-
-    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
-        return asyncio.Task(coro, loop=self, **options)
-
     def call_exception_handler(self, context: dict[str, Any]) -> None:
+        if "handle" in context:
+            raise context["exception"]
         self.failures.append(context)
+
+    def _process_events(self, _: object) -> None:
+        """There are none."""
 
 
 class FakeTransport(asyncio.Transport):
@@ -340,7 +305,7 @@ class FakeHub(Hub[Any]):
 
 def new_loop() -> SteppedLoop:
     """A loop for one test."""
-    return SteppedLoop()  # type: ignore[abstract] # it has what is called
+    return SteppedLoop()
 
 
 def left_over(room: Room[Any]) -> list[Any]:
