@@ -9,14 +9,13 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from statistics import median
 from typing import Self, TypeVar
 
 from hubbub import Address
 
 from support.abuse_tools import KIB
-from support.certificates import SERVER_NAME
+from support.certificates import TlsEnd
 from support.programs import WAIT_TIME, Peer, ServerProgram
 
 HEARD_LIMIT = 64 * KIB
@@ -35,100 +34,55 @@ def inside(server: ServerProgram, peer: AnyPeer) -> AnyPeer:
     return peer
 
 
-class TlsPeer(Peer):
-    """A peer that speaks TLS, and ends its stream just as it is told to.
-
-    Args:
-        endpoint: the server.
-        context: how it speaks TLS.
-    """
+class TlsPeer(TlsEnd, Peer):
+    """A peer that speaks TLS, and ends its stream just as it is told to."""
 
     def __init__(self, endpoint: Address, context: ssl.SSLContext, *, receive_buffer: int | None = None) -> None:
-        super().__init__(endpoint, receive_buffer=receive_buffer)
-        # The end of the handshake and the first line are two small writes.
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=SERVER_NAME)
-        self._decrypted = bytearray()
-        self._more = True
+        Peer.__init__(self, endpoint, receive_buffer=receive_buffer)
+        TlsEnd.__init__(self, self._socket, context)
         while True:
             try:
-                self._tls.do_handshake()
+                self.tls.do_handshake()
             except ssl.SSLWantReadError:
-                self._flush()
+                self._socket.sendall(self._outgoing.read())
                 self._incoming.write(self._socket.recv(64 * KIB) or b"the server has ended the connection")
             else:
-                self._flush()
+                self._socket.sendall(self._outgoing.read())
                 return
 
     @property
     def serial_number(self) -> int:
         """That of the server's certificate."""
-        certificate = self._tls.getpeercert()
+        certificate = self.tls.getpeercert()
         assert certificate is not None
         return int(str(certificate["serialNumber"]), 16)
-
-    def encrypted(self, data: bytes) -> bytes:
-        """What stands for `data` on the wire."""
-        self._tls.write(data)
-        return self._outgoing.read()
 
     def send(self, data: bytes) -> None:
         self._socket.sendall(self.encrypted(data))
 
     def say_end(self) -> None:
         """Send TLS's own end of the stream (close_notify); what comes is still read."""
-        # OpenSSL wants to read the other end's.
-        with suppress(ssl.SSLWantReadError):
-            self._tls.unwrap()
-        self._flush()
+        self._socket.sendall(self._encrypted_end())
 
     def line(self) -> bytes:
-        while b"\n" not in self._decrypted and self._read():
+        while b"\n" not in self._heard and self._hear():
             pass
-        return self._take(self._decrypted.find(b"\n") + 1 or len(self._decrypted))
+        return self._give_line()
 
     def exactly(self, size: int) -> bytes:
-        while len(self._decrypted) < size and self._read():
+        while len(self._heard) < size and self._hear():
             pass
-        return self._take(size)
+        return self._give(size)
 
     def rest(self) -> bytes:
-        while self._read():
+        while self._hear():
             pass
-        return self._take(len(self._decrypted))
+        return self._give(len(self._heard))
 
-    def _read(self) -> bool:
-        """Read something; whether there may be more.
-
-        Raises:
-            ssl.SSLEOFError: the stream was cut short.
-        """
-        while self._more:
-            try:
-                data = self._tls.read(64 * KIB)
-            except ssl.SSLWantReadError:
-                if data := self._socket.recv(64 * KIB):
-                    self._incoming.write(data)
-                else:
-                    self._incoming.write_eof()
-            except ssl.SSLZeroReturnError:
-                # So it is after an end of our own.
-                self._more = False
-            else:
-                self._decrypted += data
-                self._more = bool(data)
-                return self._more
-        return False
-
-    def _take(self, size: int) -> bytes:
-        taken = bytes(self._decrypted[:size])
-        del self._decrypted[:size]
-        return taken
-
-    def _flush(self) -> None:
-        if data := self._outgoing.read():
-            self._socket.sendall(data)
+    def _hear(self) -> bool:
+        while (more := self._decrypt()) is None:
+            self._arrived(self._socket.recv(64 * KIB))
+        return more
 
 
 class Talk:
