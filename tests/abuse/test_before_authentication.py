@@ -11,7 +11,7 @@ import pytest
 from hubbub import Address
 from hubbub.framing.telnet import DO, IAC
 
-from support.abuse_peers import PeerCrowd, Talk, TlsPeer, inside
+from support.abuse_peers import PeerCrowd, Talk, TlsPeer
 from support.abuse_tools import (
     KIB,
     LIFTED,
@@ -67,7 +67,7 @@ def test_15_a_flood_before_the_secret_is_held_back_costs_little_and_ends_in_time
     options = [f"--secret-file={secret}", f"--handshake-time={HANDSHAKE_TIME}", "--framing=lines"]
     dial: Callable[[Address], Peer] = Peer
     if transport == "TLS":
-        options += [f"--tls-cert={certificates.server}", f"--tls-key={certificates.server_key}"]
+        options += certificates.options
 
         def dial(endpoint: Address) -> Peer:
             return TlsPeer(endpoint, context)
@@ -82,7 +82,7 @@ def test_15_a_flood_before_the_secret_is_held_back_costs_little_and_ends_in_time
     ):
         for peer in (sender, listener):
             peer.send(b"sesame\n")
-            inside(server, peer)
+            server.inside(peer)
         for _ in range(COUNT):
             crowd.add(dial=dial)
         with Talk(sender, listener) as talk:

@@ -8,7 +8,6 @@ import pytest
 
 from hubbub.framing.telnet import DO, DONT, IAC, SB, SE, WILL, WONT
 
-from support.abuse_peers import inside
 from support.figures import note
 from support.programs import Peer, ServerProgram, hubbub_serve
 
@@ -64,7 +63,7 @@ def rest(server: ServerProgram, peer: Peer, farewell: bytes) -> bytes:
 @pytest.mark.parametrize(("framing", "end"), [("lines", b"\n"), ("crlf-lines", b"\r\n")])
 def test_11_text_lines_are_passed_on_as_the_text_they_are_line_by_line(framing: str, end: bytes, piece: int) -> None:
     with hubbub_serve("relay", f"--framing={framing}") as server, server.new_peer() as other:
-        with inside(server, server.peer()) as sender:
+        with server.new_peer() as sender:
             say(sender, LINES, piece)
             assert sender.rest() == REFUSALS
         heard = rest(server, other, b"server is closing" + end)
@@ -78,7 +77,7 @@ def test_11_the_chat_shows_each_line_as_one_with_nothing_that_acts_on_a_terminal
     framing: str, end: bytes, piece: int
 ) -> None:
     with hubbub_serve("chat", f"--framing={framing}") as server, server.new_peer() as other:
-        with inside(server, server.peer()) as sender:
+        with server.new_peer() as sender:
             say(sender, LINES, piece)
             assert sender.rest() == REFUSALS
         name = sender.name.encode()
@@ -135,7 +134,7 @@ FAREWELLS = {
 def test_11_messages_of_bytes_are_passed_on_untouched(framing: str, piece: int) -> None:
     sent, expected = MESSAGES_OF_BYTES[framing]
     with hubbub_serve("relay", f"--framing={framing}") as server, server.new_peer() as other:
-        with inside(server, server.peer()) as sender:
+        with server.new_peer() as sender:
             say(sender, sent, piece)
             assert sender.rest() == b""
         heard = rest(server, other, FAREWELLS.get(framing, b""))
@@ -146,7 +145,7 @@ def test_11_messages_of_bytes_are_passed_on_untouched(framing: str, piece: int) 
 @pytest.mark.parametrize("framing", ["length4", "length4-le"])
 def test_11_a_message_that_is_announced_too_long_is_refused_before_it_comes(framing: str) -> None:
     with hubbub_serve("relay", f"--framing={framing}") as server, server.new_peer() as other:
-        with inside(server, server.peer()) as sender:
+        with server.new_peer() as sender:
             # As text or a telnet client would have it.
             sender.send(b"GET / HTTP/1.1\r\n")
             assert sender.rest() == b""

@@ -6,7 +6,6 @@ import threading
 
 import pytest
 
-from support.abuse_peers import inside
 from support.abuse_tools import KIB, MIB, UNMEASURED, endings, forget_peak, peak, resident_memory
 from support.figures import note, scaled
 from support.programs import Peer, hubbub_serve
@@ -34,7 +33,7 @@ def test_10_a_message_without_end_costs_no_more_than_its_limit_and_its_sender_he
         server.new_peer() as other,
         server.peer() as endless,
     ):
-        inside(server, endless)
+        server.inside(endless)
         # What a message makes is made once.
         endless.send(b"a normal one" + end)
         server.output.expect(rb"said: a normal one\n")
@@ -54,7 +53,7 @@ def test_10_a_message_without_end_costs_no_more_than_its_limit_and_its_sender_he
         assert answers == [b"message longer than %d bytes" % limit + end]
         assert endings(server) == {"too-long": 1}
         # Nothing of it was passed on: what comes next comes behind the normal one.
-        with inside(server, server.peer()) as third:
+        with server.new_peer() as third:
             third.send(b"and on it goes" + end)
             heard = b""
             while b"and on it goes" + end not in heard:

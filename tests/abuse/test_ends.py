@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.abuse_peers import TlsPeer, inside
+from support.abuse_peers import TlsPeer
 from support.abuse_tools import endings
 from support.certificates import make_certificates
 from support.figures import note, scaled
@@ -44,11 +44,11 @@ def serving(
     """A server, and what makes a peer of it that is in."""
     certificates = make_certificates(tmp_path)
     context = certificates.client_context()
-    tls = (f"--tls-cert={certificates.server}", f"--tls-key={certificates.server_key}") if transport == "TLS" else ()
+    tls = certificates.options if transport == "TLS" else ()
     with hubbub_serve(app, *options, *tls) as server:
 
         def dial() -> Peer:
-            return inside(server, TlsPeer(server.endpoint, context) if tls else Peer(server.endpoint))
+            return server.inside(TlsPeer(server.endpoint, context) if tls else Peer(server.endpoint))
 
         yield server, dial
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.abuse_peers import Talk, inside
+from support.abuse_peers import Talk
 from support.abuse_tools import LIFTED, endings
 from support.figures import FULL, note, scaled
 from support.programs import hubbub_serve
@@ -88,7 +88,7 @@ def test_17_a_handler_that_raises_ends_its_client_alone(how: str, why: str, app:
     ):
         with Talk(sender, listener) as talk:
             for _ in range(COUNT):
-                with inside(server, server.peer()) as peer:
+                with server.new_peer() as peer:
                     peer.send(how.encode() + b"\n")
                     # It hears the others until then.
                     peer.rest()
@@ -117,7 +117,7 @@ def test_17_handlers_that_do_not_end_are_named_and_do_not_hold_up_the_server(app
         with Talk(sender, listener) as talk:
             for how, named in names.items():
                 for _ in range(COUNT):
-                    with inside(server, server.peer()) as peer:
+                    with server.new_peer() as peer:
                         peer.send(how.encode() + b"\n")
                         server.output.expect(rb"said: %s\n" % how.encode())
                         named.append(peer.name.encode())
@@ -128,7 +128,7 @@ def test_17_handlers_that_do_not_end_are_named_and_do_not_hold_up_the_server(app
                 hanging.discard(found[1])
         # There is one more of each who is still there when the server closes.
         for how in ("hang", "swallow"):
-            peer = inside(server, stack.enter_context(server.peer()))
+            peer = server.inside(stack.enter_context(server.peer()))
             peer.send(how.encode() + b"\n")
             server.output.expect(rb"said: %s\n" % how.encode())
             names[how].append(peer.name.encode())

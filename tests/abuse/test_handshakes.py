@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.abuse_peers import Member, PeerCrowd, Talk, TlsPeer, inside
+from support.abuse_peers import Member, PeerCrowd, Talk, TlsPeer
 from support.abuse_tools import KIB, LIFTED, MIB, UNMEASURED, endings, many_descriptors, resident_memory
 from support.certificates import (
     CLIENT_HELLO,
@@ -83,14 +83,14 @@ def test_13_a_handshake_that_gets_nowhere_ends_in_time_costs_little_and_keeps_no
 ) -> None:
     certificates = make_certificates(tmp_path)
     context = certificates.client_context()
-    options = (f"--tls-cert={certificates.server}", f"--tls-key={certificates.server_key}")
+    options = certificates.options
     says = cycle([(kind, KINDS[kind]()) for kind in ([*KINDS] if sent == ALL else [sent])])
     allowed = MEMORY if sent == ALL else MEMORY_OF_ONE_KIND
     with (
         many_descriptors(COUNT + 500),
         hubbub_serve("relay", f"--handshake-time={HANDSHAKE_TIME}", *options, *LIFTED, env=UNMEASURED) as server,
-        inside(server, TlsPeer(server.endpoint, context)) as sender,
-        inside(server, TlsPeer(server.endpoint, context)) as listener,
+        server.inside(TlsPeer(server.endpoint, context)) as sender,
+        server.inside(TlsPeer(server.endpoint, context)) as listener,
         PeerCrowd(server.endpoint) as crowd,
     ):
         # What the first of them make is made once.

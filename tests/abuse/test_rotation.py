@@ -11,7 +11,7 @@ from shutil import copyfile
 
 from cryptography.x509 import load_pem_x509_certificate
 
-from support.abuse_peers import TlsPeer, inside
+from support.abuse_peers import TlsPeer
 from support.abuse_tools import LIFTED, endings
 from support.certificates import make_certificates
 from support.figures import note, scaled
@@ -115,7 +115,7 @@ def test_14_a_certificate_replaced_under_load_is_shown_to_newcomers_and_costs_no
     ):
 
         def come() -> TlsPeer:
-            return inside(server, stack.enter_context(TlsPeer(server.endpoint, context)))
+            return server.inside(stack.enter_context(TlsPeer(server.endpoint, context)))
 
         sender = come()
         feed = Feed(sender, [NumberedReader(come()) for _ in range(READERS)])

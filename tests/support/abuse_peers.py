@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import selectors
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterable
 from statistics import median
-from typing import Self, TypeVar
+from typing import Self
 
 from hubbub import Address
 
-from support.abuse_tools import KIB
+from support.abuse_tools import KIB, Meanwhile
 from support.certificates import TlsEnd
-from support.programs import WAIT_TIME, Peer, ServerProgram
-
-HEARD_LIMIT = 64 * KIB
-"""How much a member of a crowd remembers of what it was told."""
-
-SEND_BUFFER = 16 * KIB
-"""What the kernel holds for a member of a crowd: a thousand that flood are not to fill it."""
-
-
-AnyPeer = TypeVar("AnyPeer", bound=Peer)
-
-
-def inside(server: ServerProgram, peer: AnyPeer) -> AnyPeer:
-    """The same peer, once the server has told that it was let in."""
-    server.output.expect(rb"%s connected\.\n" % re.escape(peer.name.encode()))
-    return peer
+from support.programs import WAIT_TIME, Peer
 
 
 class TlsPeer(TlsEnd, Peer):
@@ -85,55 +68,27 @@ class TlsPeer(TlsEnd, Peer):
         return more
 
 
-class Talk:
+class Talk(Meanwhile):
     """Two who are inside talk on: one says a line, the other hears it, and then comes the next.
 
-    As a context manager it talks from entry to exit, and raises then what was wrong.
-
-    Args:
-        sender: says the lines.
-        listener: hears them, and nothing else.
-        newcomer: is made for each line and hears it too; None: nobody comes.
-
-    Attributes:
-        delays: how long each line took until all had heard it, in seconds; with newcomers, from when they dial.
+    As a context manager it talks from entry to exit, and raises then what was wrong. With `newcomer`, another one
+    dials for each line and hears it too. `delays` are the seconds until all had heard a line, dialling included.
     """
 
     def __init__(self, sender: Peer, listener: Peer, newcomer: Callable[[], Peer] | None = None) -> None:
+        # Many lines a second, and no load of their own.
+        super().__init__(pause=0.01)
         self.delays: list[float] = []
         self._sender = sender
         self._listener = listener
         self._newcomer = newcomer
-        self._error: BaseException | None = None
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        self._over.set()
-        self._thread.join(2 * WAIT_TIME)
-        assert not self._thread.is_alive(), "the talk has come to a stop"
-        if self._error is not None:
-            raise self._error
 
     @property
     def figures(self) -> str:
         """The delays, in words."""
         return f"{median(self.delays) * 1000:.1f} ms, at worst {max(self.delays) * 1000:.0f} ms"
 
-    def _run(self) -> None:
-        try:
-            while not self._over.is_set():
-                self._say()
-                # Many a second, and no load of their own.
-                self._over.wait(0.01)
-        except BaseException as error:
-            self._error = error
-
-    def _say(self) -> None:
+    def step(self) -> None:
         started = time.monotonic()
         line = b"line %d\n" % len(self.delays)
         if self._newcomer is None:
@@ -153,17 +108,11 @@ class Talk:
             assert heard == line, f"heard {heard!r} instead of {line!r}"
 
 
-# Crowds.
-
-
 class Member:
     """One of a crowd.
 
-    Attributes:
-        began: when it dialled, on the monotonic clock.
-        ended: when the server had ended the connection; None as long as it has not.
-        heard: what it was told, the first of it, as it is on the wire.
-        said: how many bytes the kernel has taken.
+    It has `began` when it dialled, and has `ended` once the server has ended the connection. It has `heard` the first
+    of what it was told, as it is on the wire, and has `said` what the kernel has taken, in bytes.
     """
 
     def __init__(self, dial: Callable[[], Peer], says: Iterable[bytes], interval: float) -> None:
@@ -175,7 +124,8 @@ class Member:
         self.peer = dial()
         self.connection = self.peer._socket
         self.connection.setblocking(False)
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        # A thousand that flood are not to fill the kernel.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * KIB)
         self.is_to_say(says)
 
     @property
@@ -199,7 +149,7 @@ class Member:
         except ConnectionError:
             data = b""
         if data:
-            self.heard = (self.heard + data)[:HEARD_LIMIT]
+            self.heard = (self.heard + data)[: 64 * KIB]
         else:
             self.ended = time.monotonic()
 
@@ -212,7 +162,7 @@ class Member:
                 return True
             except ConnectionError:
                 # What the server still has to say is read all the same.
-                self.due, self._unsaid = float("inf"), memoryview(b"")
+                self.is_to_say(())
                 return False
             self.said += sent
             self._unsaid = self._unsaid[sent:]
@@ -255,21 +205,10 @@ class PeerCrowd:
         """Whether the server has ended all of them."""
         return all(member.ended is not None for member in self.members)
 
-    @property
-    def said(self) -> int:
-        """How many bytes the kernel has taken of all."""
-        return sum(member.said for member in self.members)
-
     def add(
         self, says: Iterable[bytes] = (), *, interval: float = 0.0, dial: Callable[[Address], Peer] = Peer
     ) -> Member:
-        """Let another one connect.
-
-        Args:
-            says: the pieces that it says, one after the other.
-            interval: the time between two of them, in seconds.
-            dial: makes it, and returns when it is connected.
-        """
+        """Let another one connect by `dial`, and say these pieces, with `interval` seconds between two of them."""
         member = Member(lambda: dial(self._endpoint), says, interval)
         self.members.append(member)
         self._selector.register(member.connection, selectors.EVENT_READ, member)
@@ -282,7 +221,7 @@ class PeerCrowd:
         self._speak(member)
 
     def run(self, until: Callable[[], bool], what: str, *, within: float = WAIT_TIME) -> None:
-        """Let all of them speak and hear until something is so; `what` that is, for the report."""
+        """Let all of them speak and hear until something is so; `what` it is, for the report."""
         deadline = time.monotonic() + within
         while not until():
             assert time.monotonic() < deadline, f"no {what} within {within:g} s"
@@ -293,7 +232,7 @@ class PeerCrowd:
         seen: list[int] = []
 
         def settled() -> bool:
-            seen.append(self.said)
+            seen.append(sum(member.said for member in self.members))
             # A turn in which nothing happens takes 10 ms.
             return len(seen) > 20 and seen[-20] == seen[-1]
 

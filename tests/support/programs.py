@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, TypeVar
 
 import pytest
 
@@ -29,6 +29,8 @@ WAIT_TIME = 30.0
 """How long a test waits for a program to do what it should do at once, in seconds: busy machines take 10 for it."""
 
 HUBBUB = (sys.executable, "-m", "hubbub")
+
+AnyPeer = TypeVar("AnyPeer", bound="Peer")
 
 
 def require_program(name: str) -> str:
@@ -298,7 +300,10 @@ class ServerProgram(Program):
 
     def new_peer(self, **options: Any) -> Peer:
         """A peer of the server, which has told that it is connected."""
-        peer = self.peer(**options)
+        return self.inside(self.peer(**options))
+
+    def inside(self, peer: AnyPeer) -> AnyPeer:
+        """The same peer, once the server has told that it is connected."""
         self.output.expect(rb"%s connected\.\n" % re.escape(peer.name.encode()))
         return peer
 
