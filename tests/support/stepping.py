@@ -103,13 +103,9 @@ class SteppedLoop(asyncio.BaseEventLoop):
 class FakeTransport(asyncio.Transport):
     """A transport whose peer takes as much as a test lets it.
 
-    Attributes:
-        credit: how many bytes the peer still takes at once; what is more waits here, and the link is paused.
-        taken: what the peer has.
-        failure: what the next write raises.
-        at_end: whether the peer has the end of the stream.
-        reset: whether the connection was broken off, so that the last message may be cut.
-        overdone: how often the link was written to while it was to be given no more.
+    The peer has `taken` something, and takes `credit` bytes more; what exceeds them waits here, and the link is paused.
+    It may be `at_end` of the stream; after a `reset`, its last message may be cut. `overdone` counts the writes that
+    came while the link was to give nothing more; the next write raises the `failure`.
     """
 
     def __init__(self, loop: SteppedLoop, credit: float = inf) -> None:
@@ -128,8 +124,6 @@ class FakeTransport(asyncio.Transport):
         self._ending = False
         self._closing = False
         self._lost = False
-
-    # What a test does.
 
     def connect(self, link: asyncio.Protocol) -> None:
         self._link = link
@@ -152,8 +146,6 @@ class FakeTransport(asyncio.Transport):
     @property
     def gone(self) -> bool:
         return self._lost
-
-    # What the link needs.
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.writelines([data])
@@ -254,13 +246,7 @@ class Told:
 
 
 class FakeHub(Hub[Any]):
-    """A hub whose clients have no sockets. The notices of its rooms say which room they are about.
-
-    Args:
-        loop: turned by the test.
-        framing: as in `Hub`.
-        settings: as in `Hub`.
-    """
+    """A hub whose clients have no sockets. The notices of its rooms say which room they are about."""
 
     def __init__(self, loop: SteppedLoop, framing: Framing[Any], settings: Settings) -> None:
         self.made: list[Room[Any]] = []
