@@ -82,13 +82,9 @@ def test_9_senders_of_a_byte_a_second_end_in_time_know_why_and_slow_nobody_down(
             assert told == {b"message not complete within %d s\n" % MESSAGE_TIME}
             assert endings(server)["unfinished"] == COUNT * round_number
         share = median(disturbed) / median(quiet)
-        note(9, f"{COUNT:,} senders of a byte a second: the others' throughput", f"{share:.1%}", f">= {SHARE:.0%}")
-        note(
-            9,
-            f"{COUNT:,} senders of a byte a second: ended after",
-            f"{min(lasted):.2f} to {max(lasted):.2f} s",
-            f"{MESSAGE_TIME} to {MESSAGE_TIME + LATE:g} s",
-        )
+        what, bounds = f"{COUNT:,} senders of a byte a second", f"{MESSAGE_TIME} to {MESSAGE_TIME + LATE:g} s"
+        note(9, f"{what}: the others' throughput", f"{share:.1%}", f">= {SHARE:.0%}")
+        note(9, f"{what}: ended after", f"{min(lasted):.2f} to {max(lasted):.2f} s", bounds)
         assert min(lasted) > MESSAGE_TIME - 0.1
         assert max(lasted) < MESSAGE_TIME + LATE
         assert share >= SHARE
