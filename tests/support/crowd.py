@@ -284,6 +284,23 @@ def talk(endpoint: Endpoint, *, interval: float) -> None:
             due += interval
 
 
+def converse(endpoint: Endpoint, *, seconds: float, answer: str) -> None:
+    """A client that says lines and hears each behind `answer`, as fast as it can; tells how many a second."""
+    lines = [b"%099d\n" % number for number in range(500)]
+    said, due = b"".join(lines), b"".join([answer.encode() + line for line in lines])
+    tell(started=True)
+    with socket.create_connection(endpoint, timeout=30) as connection, connection.makefile("rb") as answers:
+        start = time.monotonic()
+        count = 0
+        # There is always something for the server to do.
+        connection.sendall(said)
+        while time.monotonic() < start + seconds:
+            connection.sendall(said)
+            assert answers.read(len(due)) == due
+            count += len(lines)
+        tell(speed=count / (time.monotonic() - start))
+
+
 def main() -> None:
     role, options = sys.argv[1], json.loads(sys.argv[2])
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
