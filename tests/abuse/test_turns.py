@@ -65,11 +65,21 @@ async def longest_turn_of_news(server: hubbub.Server[Any], clients: list[Any], s
     return turns.longest
 
 
-@pytest.mark.parametrize("stalled", [False, True], ids=["reading", "stalled"])
-@pytest.mark.parametrize(("count", "rooms"), [(20, 300), (20, 2000), (100, 300)])
-async def test_21_clients_with_hundreds_of_rooms_each(count: int, rooms: int, stalled: bool) -> None:
-    settings = hubbub.Settings(unsent_limit=4 * KIB if stalled else 128 * KIB)
-    async with serving(idle, settings=settings) as (server, record), AsyncExitStack() as stack:
+CROWDS = [(20, 300), (20, 2000), (100, 300)]
+KINDS = ["that read", "that had stalled"]
+CROWDS_OF_A_KIND = [(count, rooms, kind) for count, rooms in CROWDS for kind in KINDS]
+
+
+@pytest.mark.parametrize(
+    ("count", "rooms", "kind"), [*CROWDS_OF_A_KIND, (1, 2000, "that read"), (1, 2000, "in another framing")]
+)
+async def test_21_clients_with_hundreds_or_thousands_of_rooms_each(count: int, rooms: int, kind: str) -> None:
+    stalled = kind == "that had stalled"
+    options = {
+        "settings": hubbub.Settings(unsent_limit=4 * KIB if stalled else 128 * KIB),
+        "listeners": listening(hubbub.Lines(crlf=True) if kind == "in another framing" else None),
+    }
+    async with serving(idle, **options) as (server, record), AsyncExitStack() as stack:
         sockets, clients = await crowd(stack, server, record, count, receive_buffer=4 * KIB if stalled else None)
         for client in clients:
             for number in range(rooms):
@@ -81,21 +91,7 @@ async def test_21_clients_with_hundreds_of_rooms_each(count: int, rooms: int, st
                 await asyncio.sleep(0)
             return await longest_turn_of_news(server, clients, sockets)
 
-        longest = await shortest_of(scaled(3, 2), measure)
-        how = "that had stalled" if stalled else "that read"
-        check(21, f"{count} clients {how}, in {rooms} rooms each", longest)
-
-
-@pytest.mark.parametrize("framing", [None, hubbub.Lines(crlf=True)], ids=["own", "other"])
-async def test_21_one_client_with_thousands_of_rooms(framing: Any) -> None:
-    rooms = 2000
-    async with serving(idle, listeners=listening(framing)) as (server, record), AsyncExitStack() as stack:
-        sockets, clients = await crowd(stack, server, record, 1)
-        for number in range(rooms):
-            await clients[0].join(f"{number}")
-        longest = await shortest_of(3, lambda: longest_turn_of_news(server, clients, sockets))
-        how = "as its rooms have it" if framing is None else "in another framing"
-        check(21, f"1 client in {rooms} rooms, {how}", longest)
+        check(21, f"{count} clients {kind}, in {rooms} rooms each", await shortest_of(scaled(3, 2), measure))
 
 
 async def test_21_to_join_and_to_leave_very_many_rooms() -> None:

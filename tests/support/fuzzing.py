@@ -147,7 +147,6 @@ def fuzz_lines(data: bytes) -> None:
 
 @_target(b"\1\2\3\4one\0two\r\nababa", b"\0\0\0\0123456789", b"\0\0\0\x8012345678\r")
 def fuzz_delimited(data: bytes) -> None:
-    """Messages that end at a delimiter."""
     for delimiter in (b"\0", b"\r\n", b"aba"):
         outcome = _check_framing(Delimited(delimiter), data, overhead=2 * len(delimiter))
         assert not any(delimiter in message for message in outcome.messages)
@@ -158,7 +157,6 @@ def fuzz_delimited(data: bytes) -> None:
 
 @_target(b"\1\2\3\4\3abc\0", b"\0\0\0\0\3\0abc", b"\0\0\0\0\0\0\0\3abc\0\0\0\x09")
 def fuzz_length_prefixed(data: bytes) -> None:
-    """Messages that come after their length."""
     for framing in (LengthPrefixed(1), LengthPrefixed(2, "little"), LengthPrefixed(4)):
         outcome = _check_framing(framing, data, overhead=framing.size)
         _check_sent_on(framing, outcome.messages)
@@ -178,7 +176,6 @@ def fuzz_raw(data: bytes) -> None:
 
 @_target(b"\1\2\3\4a\xff\xfd\x1fb\xff\xfb\x01\xff\xff", b"\x40\x80\0\0\xff\xfa\x1f\0\x50\xff\xff\xff\xf0text\xff\xf9")
 def fuzz_telnet(data: bytes) -> None:
-    """The filter of telnet commands."""
 
     def filtered(pieces: list[bytes]) -> tuple[bytes, bytes]:
         telnet = TelnetFilter()
@@ -214,7 +211,6 @@ def fuzz_telnet(data: bytes) -> None:
     b"\1\2\3\4" + SIGNATURE + b"\x20\0\0\0",
 )
 def fuzz_proxy_header(data: bytes) -> None:
-    """The header of the PROXY protocol."""
 
     def read(pieces: list[bytes]) -> tuple[int, bool, Address | None, str]:
         header, all_used = ProxyHeader(), 0
@@ -332,7 +328,6 @@ def fuzz_config(data: bytes) -> None:
     b"tcp://[::]:5000?deny=192.0.2.0/24&deny=198.51.100.0/24",
 )
 def fuzz_listen_url(data: bytes) -> None:
-    """A place to listen."""
     text = data.decode(errors="replace")
     try:
         url = parse(text)

@@ -123,7 +123,7 @@ class FakeTransport(asyncio.Transport):
         self._paused = False
         self._ending = False
         self._closing = False
-        self._lost = False
+        self.gone = False
 
     def connect(self, link: asyncio.Protocol) -> None:
         self._link = link
@@ -142,10 +142,6 @@ class FakeTransport(asyncio.Transport):
         """The connection is gone; with an error if it broke."""
         self.reset = True
         self._lose(error)
-
-    @property
-    def gone(self) -> bool:
-        return self._lost
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.writelines([data])
@@ -191,7 +187,7 @@ class FakeTransport(asyncio.Transport):
         self._loop.call_soon(self._lose, None)
 
     def _pass_on(self) -> None:
-        if self._lost:
+        if self.gone:
             return
         size = int(min(self.credit, len(self._waiting)))
         self.credit -= size
@@ -209,8 +205,8 @@ class FakeTransport(asyncio.Transport):
             self._loop.call_soon(self._lose, None)
 
     def _lose(self, error: Exception | None) -> None:
-        if not self._lost:
-            self._lost = self._closing = True
+        if not self.gone:
+            self.gone = self._closing = True
             self._waiting.clear()
             self._link.connection_lost(error)
 
