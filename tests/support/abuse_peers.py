@@ -7,6 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable
+from math import inf
 from statistics import median
 from typing import Self
 
@@ -155,7 +156,14 @@ class Member:
 
     def speak(self) -> bool:
         """Say what is to be said now; whether there is more that the kernel does not take yet."""
-        while self._unsaid or self._next():
+        while self._unsaid or time.monotonic() >= self.due:
+            if not self._unsaid:
+                self.due = time.monotonic() + self.interval
+                piece = next(self._says, None)
+                if piece is None:
+                    self.due = inf
+                    return False
+                self._unsaid = memoryview(piece)
             try:
                 sent = self.connection.send(self._unsaid)
             except BlockingIOError:
@@ -170,18 +178,6 @@ class Member:
                 # So that one who floods leaves time to the others.
                 return True
         return False
-
-    def _next(self) -> bool:
-        now = time.monotonic()
-        if now < self.due:
-            return False
-        piece = next(self._says, None)
-        if piece is None:
-            self.due = float("inf")
-            return False
-        self.due = now + self.interval
-        self._unsaid = memoryview(piece)
-        return True
 
 
 class PeerCrowd:

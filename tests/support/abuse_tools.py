@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -148,21 +149,14 @@ class StreamSender:
     @contextmanager
     def saying(self) -> Iterator[None]:
         """Say it on and on, meanwhile, in a thread; until the server ends the connection at the latest."""
-
-        def say() -> None:
-            with suppress(OSError):
-                while True:
-                    self.say(MIB)
-
-        thread = threading.Thread(target=say, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            # What it says then fails.
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-            thread.join()
+        with ThreadPoolExecutor() as threads:
+            threads.submit(self.say, 2**62)
+            try:
+                yield
+            finally:
+                # What it says then fails.
+                with suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

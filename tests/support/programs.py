@@ -137,8 +137,8 @@ class Output:
 class Program:
     """A program that runs until it ends itself, or the test is over.
 
-    Of the variables of the tests, it has all but those of hubbub, and those of `env`. It reads what `send` sends and
-    writes into `output`, unless `stdin` and `stdout` say otherwise, and into `errors`.
+    It has its variables from `environment`. It reads what `send` sends and writes into `output`, unless `stdin` and
+    `stdout` say otherwise, and into `errors`.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class Program:
         stdout: int = subprocess.PIPE,
     ) -> None:
         self._process = subprocess.Popen(
-            command, env=_environment(env), cwd=cwd, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE
+            command, env=environment(env), cwd=cwd, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE
         )
         self.output = Output(_detach(self._process.stdout))
         self.errors = Output(_detach(self._process.stderr))
@@ -219,7 +219,7 @@ class TerminalProgram(Program):
     def __init__(self, *command: str, cwd: Path | None = None) -> None:
         self._screen, terminal = pty.openpty()
         # The answers of a real terminal to what a program asks it are not to be awaited.
-        env = _environment({"TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"})
+        env = environment({"TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"})
         streams: Any = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
         self._process = subprocess.Popen(command, env=env, cwd=cwd, start_new_session=True, **streams)
         os.close(terminal)
@@ -373,7 +373,8 @@ def refuses(endpoint: Address) -> bool:
         return True
 
 
-def _environment(variables: Mapping[str, str] | None) -> dict[str, str]:
+def environment(variables: Mapping[str, str] | None) -> dict[str, str]:
+    """These variables, and those of the tests but for those of hubbub."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HUBBUB_")}
     return {**kept, **(variables or {})}
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from support.programs import WAIT_TIME
+from support.programs import WAIT_TIME, environment
 
 PROMPT = "$ "
 
@@ -38,7 +38,9 @@ class Terminal:
         termios.tcsetwinsize(keyboard, (24, 120))
         nowhere: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
         command = ["sh", "-c", _OPEN_SHELL, os.ttyname(keyboard)]
-        env = _environment(directory)
+        # What would change what programs show stays outside.
+        shown = {"LC_ALL": "C.UTF-8", "PROMPT_COMMAND": "", "PS1": PROMPT, "TERM": "dumb"}
+        env = environment({"HOME": str(directory), **shown})
         self._shell = subprocess.Popen(command, cwd=directory, env=env, start_new_session=True, **nowhere)
         # Our own end of it is kept open until the shell has one, for without any it would hang up.
         assert self._wait(lambda: self.unread == PROMPT)
@@ -92,9 +94,3 @@ class Terminal:
             # The terminal puts CR LF for each LF.
             self.unread += self._decode(os.read(self._screen, 65536)).replace("\r", "")
         return True
-
-
-def _environment(directory: Path) -> dict[str, str]:
-    # What would change what programs show, or what hubbub does, stays outside.
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HUBBUB_", "LC_", "PROMPT_"))}
-    return {**kept, "HOME": str(directory), "LC_ALL": "C.UTF-8", "PS1": PROMPT, "TERM": "dumb"}
