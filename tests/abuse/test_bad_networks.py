@@ -36,14 +36,10 @@ NOTICE = re.compile(rb"\[(\d+) messages missed\]")
 
 @dataclass
 class Ear:
-    """What one connection of a reader has heard, from its first line to its end.
-
-    Attributes:
-        heard: each line, or the number of those that it was told it missed.
-        broken: whether the connection broke.
-    """
+    """What one connection of a reader has heard, from its first line to its end, and whether it broke."""
 
     heard: list[bytes | int] = field(default_factory=list)
+    """Each line, or the number of those that it was told it missed."""
     broken: bool = False
 
 

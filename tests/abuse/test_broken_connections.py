@@ -18,6 +18,7 @@ from hubbub.apps.relay import relay
 from support.abuse_tools import (
     LIFTED,
     MIB,
+    UNLIMITED,
     UNMEASURED,
     Crowd,
     StreamSender,
@@ -32,8 +33,6 @@ from support.crowd import LINE_SIZE
 from support.figures import note, scaled
 from support.helpers import dial, eventually, serving
 from support.programs import ServerProgram, hubbub_serve, wait_until
-
-UNLIMITED = {"clients_limit": None, "clients_per_address": None, "clients_per_subnet": None, "connect_rate": None}
 
 
 @contextlib.contextmanager
@@ -57,8 +56,6 @@ def test_6_resets_in_mid_broadcast_leave_nothing_behind() -> None:
         Crowd("read", server.endpoint, readers=1) as reader,
         Crowd("resets", server.endpoint, count=count) as crowd,
     ):
-        reader.told()
-        crowd.told()
         with StreamSender(server.endpoint) as sender:
             memory = []
             for _ in range(rounds):
@@ -91,7 +88,6 @@ def test_16_a_server_that_is_told_to_end_in_mid_broadcast_delivers_what_was_broa
         serving_with({"farewell": None, "drain_time": drain_time, **UNLIMITED}) as server,
         Crowd("read", server.endpoint, readers=readers) as crowd,
     ):
-        crowd.told()
         with StreamSender(server.endpoint) as sender, sender.saying():
             assert min(crowd.ask(size)["positions"]) >= size
             start = time.monotonic()
@@ -123,7 +119,6 @@ def test_18_clients_that_come_and_go_for_long_leave_nothing_behind() -> None:
         server.peer() as first,
         server.peer() as second,
     ):
-        crowd.told()
         memory, clients = [], 0
         for _ in range(rounds):
             clients += sum(crowd.ask()["ways"].values())

@@ -8,7 +8,6 @@ import pytest
 
 from hubbub.framing.telnet import DO, DONT, IAC, SB, SE, WILL, WONT
 
-from support.abuse_peers import inside
 from support.figures import note
 from support.programs import Peer, ServerProgram, hubbub_serve
 
@@ -41,6 +40,7 @@ ALL_BYTES = bytes(range(256))
 HOSTILE = b"\0 \xc3( \xff\xfd\x01 \r \r\n \n \xff\xff"
 
 EACH = pytest.mark.parametrize("piece", [len(LINES) + 1_000, 1], ids=["at once", "byte by byte"])
+IN_LINES = pytest.mark.parametrize(("framing", "end"), [("lines", b"\n"), ("crlf-lines", b"\r\n")])
 
 
 def say(peer: Peer, data: bytes, piece: int) -> None:
@@ -61,35 +61,27 @@ def rest(server: ServerProgram, peer: Peer, farewell: bytes) -> bytes:
 
 
 @EACH
-@pytest.mark.parametrize(("framing", "end"), [("lines", b"\n"), ("crlf-lines", b"\r\n")])
-def test_11_text_lines_are_passed_on_as_the_text_they_are_line_by_line(framing: str, end: bytes, piece: int) -> None:
-    with hubbub_serve("relay", f"--framing={framing}") as server, server.new_peer() as other:
-        with inside(server, server.peer()) as sender:
-            say(sender, LINES, piece)
-            assert sender.rest() == REFUSALS
-        heard = rest(server, other, b"server is closing" + end)
-        note(11, f"relay, {framing}: {len(TEXT_LINES)} hostile lines", f"{len(heard)} bytes, as documented", "")
-        assert heard == b"".join([text.encode() + end for _, text, _ in TEXT_LINES])
-
-
-@EACH
-@pytest.mark.parametrize(("framing", "end"), [("lines", b"\n"), ("crlf-lines", b"\r\n")])
-def test_11_the_chat_shows_each_line_as_one_with_nothing_that_acts_on_a_terminal(
-    framing: str, end: bytes, piece: int
+@IN_LINES
+@pytest.mark.parametrize("app", ["relay", "chat"])
+def test_11_a_line_is_passed_on_as_the_text_it_is_and_the_chat_shows_it_with_nothing_that_acts_on_a_terminal(
+    app: str, framing: str, end: bytes, piece: int
 ) -> None:
-    with hubbub_serve("chat", f"--framing={framing}") as server, server.new_peer() as other:
-        with inside(server, server.peer()) as sender:
+    with hubbub_serve(app, f"--framing={framing}") as server, server.new_peer() as other:
+        with server.new_peer() as sender:
             say(sender, LINES, piece)
             assert sender.rest() == REFUSALS
         name = sender.name.encode()
         heard = rest(server, other, b"server is closing" + end)
-        said = b"".join([name + b" says: " + shown.encode() + end for _, _, shown in TEXT_LINES])
-        note(11, f"chat, {framing}: {len(TEXT_LINES)} hostile lines", f"{len(heard)} bytes, as documented", "")
-        assert heard == name + b" connected." + end + said + name + b" disconnected." + end
+        note(11, f"{app}, {framing}: {len(TEXT_LINES)} hostile lines", f"{len(heard)} bytes, as documented", "")
+        if app == "relay":
+            assert heard == b"".join([text.encode() + end for _, text, _ in TEXT_LINES])
+        else:
+            said = b"".join([name + b" says: " + shown.encode() + end for _, _, shown in TEXT_LINES])
+            assert heard == name + b" connected." + end + said + name + b" disconnected." + end
 
 
 @EACH
-@pytest.mark.parametrize(("framing", "end"), [("lines", b"\n"), ("crlf-lines", b"\r\n")])
+@IN_LINES
 def test_11_the_echo_answers_each_line_once(framing: str, end: bytes, piece: int) -> None:
     with hubbub_serve("echo", f"--framing={framing}") as server, server.new_peer() as sender:
         say(sender, LINES, piece)
@@ -103,50 +95,38 @@ def test_11_the_echo_answers_each_line_once(framing: str, end: bytes, piece: int
 
 
 MESSAGES_OF_BYTES = {
-    # What is sent, and what others hear of it: all of it, but where the stream ends within a message.
-    "byte-lines": (LINES, LINES + b"\n"),
-    "nul": (
-        HOSTILE.replace(b"\0", b"") + b"\0" + ALL_BYTES[1:] + b"\0\0" + b"the last",
-        HOSTILE.replace(b"\0", b"") + b"\0" + ALL_BYTES[1:] + b"\0\0" + b"the last\0",
-    ),
-    "length1": (
-        b"\xff" + ALL_BYTES[:255] + b"\0" + bytes([len(HOSTILE)]) + HOSTILE + b"\xff\xff",
-        b"\xff" + ALL_BYTES[:255] + b"\0" + bytes([len(HOSTILE)]) + HOSTILE,
-    ),
-    "length2": (b"\1\0" + ALL_BYTES + b"\0\0" + b"\0\3\r\n\0" + b"\0", b"\1\0" + ALL_BYTES + b"\0\0" + b"\0\3\r\n\0"),
-    "length2-le": (
-        b"\0\1" + ALL_BYTES + b"\0\0" + b"\3\0\r\n\0" + b"\4",
-        b"\0\1" + ALL_BYTES + b"\0\0" + b"\3\0\r\n\0",
-    ),
-    "length4": (b"\0\0\1\0" + ALL_BYTES + b"\0\0\0\0" + b"\0\0\0\1", b"\0\0\1\0" + ALL_BYTES + b"\0\0\0\0"),
-    "length4-le": (b"\0\1\0\0" + ALL_BYTES + b"\0\0\0\0" + b"\1\0\0\0", b"\0\1\0\0" + ALL_BYTES + b"\0\0\0\0"),
-    "raw": (LINES + ALL_BYTES, LINES + ALL_BYTES),
+    # Whole messages; the part of one within which the stream ends; what others hear of that part.
+    "byte-lines": (LINES, b"", b"\n"),
+    "nul": (HOSTILE.replace(b"\0", b"") + b"\0" + ALL_BYTES[1:] + b"\0\0", b"the last", b"the last\0"),
+    "length1": (b"\xff" + ALL_BYTES[:255] + b"\0" + bytes([len(HOSTILE)]) + HOSTILE, b"\xff\xff", b""),
+    "length2": (b"\1\0" + ALL_BYTES + b"\0\0" + b"\0\3\r\n\0", b"\0", b""),
+    "length2-le": (b"\0\1" + ALL_BYTES + b"\0\0" + b"\3\0\r\n\0", b"\4", b""),
+    "length4": (b"\0\0\1\0" + ALL_BYTES + b"\0\0\0\0", b"\0\0\0\1", b""),
+    "length4-le": (b"\0\1\0\0" + ALL_BYTES + b"\0\0\0\0", b"\1\0\0\0", b""),
+    "raw": (LINES, ALL_BYTES, ALL_BYTES),
 }
 
-FAREWELLS = {
-    "byte-lines": b"server is closing\n",
-    "nul": b"server is closing\0",
-}
+FAREWELLS = {"byte-lines": b"server is closing\n", "nul": b"server is closing\0"}
 """What a server that closes says; to readers of a binary framing nothing."""
 
 
 @EACH
 @pytest.mark.parametrize("framing", MESSAGES_OF_BYTES)
 def test_11_messages_of_bytes_are_passed_on_untouched(framing: str, piece: int) -> None:
-    sent, expected = MESSAGES_OF_BYTES[framing]
+    whole, part, heard_of_part = MESSAGES_OF_BYTES[framing]
     with hubbub_serve("relay", f"--framing={framing}") as server, server.new_peer() as other:
-        with inside(server, server.peer()) as sender:
-            say(sender, sent, piece)
+        with server.new_peer() as sender:
+            say(sender, whole + part, piece)
             assert sender.rest() == b""
         heard = rest(server, other, FAREWELLS.get(framing, b""))
         note(11, f"relay, {framing}: messages of all bytes", f"{len(heard)} bytes, untouched", "")
-        assert heard == expected
+        assert heard == whole + heard_of_part
 
 
 @pytest.mark.parametrize("framing", ["length4", "length4-le"])
 def test_11_a_message_that_is_announced_too_long_is_refused_before_it_comes(framing: str) -> None:
     with hubbub_serve("relay", f"--framing={framing}") as server, server.new_peer() as other:
-        with inside(server, server.peer()) as sender:
+        with server.new_peer() as sender:
             # As text or a telnet client would have it.
             sender.send(b"GET / HTTP/1.1\r\n")
             assert sender.rest() == b""

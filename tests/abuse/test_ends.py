@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from support.abuse_peers import TlsPeer, inside
+from support.abuse_peers import TlsPeer
 from support.abuse_tools import endings
 from support.certificates import make_certificates
 from support.figures import note, scaled
@@ -17,13 +19,6 @@ from support.programs import Peer, ServerProgram, hubbub_serve
 
 ROUNDS = scaled(200, 10)
 """Each end, so often: what races does not always lose."""
-
-NAMES = {
-    "close_notify": "TLS's own end",
-    "close_notify and FIN": "TLS's own end, and TCP's",
-    "FIN": "TCP's end",
-    "reset": "a reset",
-}
 
 
 def end(peer: Peer, way: str) -> None:
@@ -38,54 +33,45 @@ def end(peer: Peer, way: str) -> None:
 
 
 @contextmanager
-def serving(
-    app: str, transport: str, tmp_path: Path, *options: str
-) -> Iterator[tuple[ServerProgram, Callable[[], Peer]]]:
+def serving(app: str, transport: str, folder: Path, *options: str) -> Iterator[tuple[ServerProgram, Any]]:
     """A server, and what makes a peer of it that is in."""
-    certificates = make_certificates(tmp_path)
-    context = certificates.client_context()
-    tls = (f"--tls-cert={certificates.server}", f"--tls-key={certificates.server_key}") if transport == "TLS" else ()
+    certificates = make_certificates(folder)
+    tls = certificates.options if transport == "TLS" else ()
+    dial = partial(TlsPeer, context=certificates.client_context()) if tls else Peer
     with hubbub_serve(app, *options, *tls) as server:
-
-        def dial() -> Peer:
-            return inside(server, TlsPeer(server.endpoint, context) if tls else Peer(server.endpoint))
-
-        yield server, dial
+        yield server, lambda: server.inside(dial(server.endpoint))
 
 
 CLEAN = [("TCP", "FIN"), ("TLS", "close_notify"), ("TLS", "close_notify and FIN")]
 UNCLEAN = [("TCP", "reset"), ("TLS", "FIN"), ("TLS", "reset")]
 
 
+INCOMPLETE = rb" \(incomplete: the stream ended 1 bytes before the end of a message\)"
+
+WITHIN = {
+    # What is sent and what is heard of it; the code of the ending, and what the server tells of it.
+    "byte-lines": (b"one %03d\nlast", b"one %03d\nlast\n", "left", b""),
+    "length1": (b"\3%03d\5part", b"\3%03d", "incomplete", INCOMPLETE),
+}
+
+
+@pytest.mark.parametrize("framing", WITHIN)
 @pytest.mark.parametrize(("transport", "way"), CLEAN)
-def test_12_a_clean_end_within_a_line_delivers_it_and_its_sender_hears_the_end(
-    transport: str, way: str, tmp_path: Path
+def test_12_a_clean_end_delivers_the_line_it_is_in_and_drops_a_counted_message_and_its_sender_hears_the_end(
+    transport: str, way: str, framing: str, tmp_path: Path
 ) -> None:
-    with serving("relay", transport, tmp_path) as (server, dial), dial() as witness:
+    sent, heard, code, told = WITHIN[framing]
+    with serving("relay", transport, tmp_path, f"--framing={framing}") as (server, dial), dial() as witness:
         for number in range(ROUNDS):
             with dial() as sender:
-                sender.send(b"one %d\nlast %d" % (number, number))
+                sender.send(sent % number)
                 end(sender, way)
-                assert witness.line() == b"one %d\n" % number
-                assert witness.line() == b"last %d\n" % number
+                expected = heard % number
+                assert witness.exactly(len(expected)) == expected
                 assert sender.rest() == b""
-            server.output.expect(rb"disconnected\.\n")
-        note(12, f"{transport}, {NAMES[way]} within a line: lines delivered", f"{ROUNDS} of {ROUNDS}", "all")
-        assert endings(server) == {"left": ROUNDS}
-
-
-@pytest.mark.parametrize(("transport", "way"), CLEAN)
-def test_12_a_clean_end_within_a_counted_message_drops_it(transport: str, way: str, tmp_path: Path) -> None:
-    with serving("relay", transport, tmp_path, "--framing=length1") as (server, dial), dial() as witness:
-        for number in range(ROUNDS):
-            with dial() as sender:
-                sender.send(b"\3%03d\5part" % number)
-                end(sender, way)
-                assert witness.exactly(4) == b"\3%03d" % number
-                assert sender.rest() == b""
-            server.output.expect(rb"\(incomplete: the stream ended 1 bytes before the end of a message\)\.\n")
-        note(12, f"{transport}, {NAMES[way]} within a counted message: parts passed on", 0, 0)
-        assert endings(server) == {"incomplete": ROUNDS}
+            server.output.expect(rb"disconnected%s\.\n" % told)
+        note(12, f"{transport}, {way} within a message ({framing}): as documented", f"{ROUNDS} of {ROUNDS}", "all")
+        assert endings(server) == {code: ROUNDS}
 
 
 @pytest.mark.parametrize("framing", ["byte-lines", "length1"])
@@ -107,7 +93,7 @@ def test_12_a_stream_that_is_cut_off_within_a_message_passes_on_none_of_it(
                     with pytest.raises((ssl.SSLEOFError, ConnectionResetError)):
                         sender.rest()
             server.output.expect(rb"disconnected[^\n]*\n")
-        note(12, f"{transport}, {NAMES[way]} within a message ({framing}): parts passed on", 0, 0)
+        note(12, f"{transport}, {way} within a message ({framing}): parts passed on", 0, 0)
         # As one that has left, where it has ended TCP's stream and not TLS's.
         assert endings(server) == {"left" if way == "FIN" else "lost": ROUNDS}
 
@@ -122,4 +108,4 @@ def test_12_who_has_ended_its_stream_still_hears_all_that_it_is_owed(transport: 
                 sender.send(b"".join(lines))
                 end(sender, way)
                 assert sender.rest() == b"".join([b"We got your message: " + line for line in lines])
-        note(12, f"{transport}, {NAMES[way]} behind {len(lines):,} lines: answers heard", "all", "all")
+        note(12, f"{transport}, {way} behind {len(lines):,} lines: answers heard", "all", "all")

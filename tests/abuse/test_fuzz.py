@@ -16,27 +16,21 @@ from hypothesis import strategies as st
 from support import fuzzing
 from support.figures import note, scaled
 from support.fuzzing import TARGETS
+from support.programs import miss
 
 PROGRAM = Path(fuzzing.__file__)
-TESTS = PROGRAM.parents[1]
-TESTS = PROGRAM.parents[1]
-TESTS = PROGRAM.parents[1]
-TESTS = PROGRAM.parents[1]
 TESTS = PROGRAM.parents[1]
 FUZZING_TIME = scaled(60, 2)
 """How long a parser is fuzzed, in seconds."""
 
 END_TIME = 60
-"""How long the fuzzer may take to start and to end beside that."""
+"""How long the fuzzer may take beside that."""
 
 
 def require_atheris() -> None:
-    """Skip the test where atheris is not installed; it fails where HUBBUB_TESTS_REQUIRE_PROGRAMS is set."""
-    if importlib.util.find_spec("atheris") is not None:
-        return
-    if os.environ.get("HUBBUB_TESTS_REQUIRE_PROGRAMS"):
-        pytest.fail("atheris is not installed")
-    pytest.skip("atheris is not installed; there is none for every Python and system")
+    # There is none for every Python and system.
+    if importlib.util.find_spec("atheris") is None:
+        miss("atheris")
 
 
 @st.composite
@@ -61,29 +55,17 @@ def test_19_a_parser_holds_against_any_bytes(target: str, data: st.DataObject) -
 
 @pytest.mark.parametrize(
     ("target", "seed"),
-    [
-        pytest.param(target, seed, id=f"{target}-{number}")
-        for target, (_, seeds) in TARGETS.items()
-        for number, seed in enumerate(seeds)
-    ],
+    [(target, seed) for target, (_, seeds) in TARGETS.items() for seed in seeds],
+    ids=[f"{target}-{number}" for target, (_, seeds) in TARGETS.items() for number in range(len(seeds))],
 )
 def test_19_a_parser_holds_against_what_the_fuzzer_starts_with(target: str, seed: bytes) -> None:
-    fuzz, _ = TARGETS[target]
-    fuzz(seed)
+    TARGETS[target][0](seed)
 
 
 def run_fuzzer(folder: Path, program: Path, *arguments: str) -> tuple[int, str]:
     """Run a program until it ends: its status, and what it has told."""
     # What the fuzzer does to the branches is none of the coverage's business.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-    # It needs what the tests share.
-    environment["PYTHONPATH"] = os.pathsep.join((str(TESTS), environment.get("PYTHONPATH", "")))
-    # It needs what the tests share.
-    environment["PYTHONPATH"] = os.pathsep.join((str(TESTS), environment.get("PYTHONPATH", "")))
-    # It needs what the tests share.
-    environment["PYTHONPATH"] = os.pathsep.join((str(TESTS), environment.get("PYTHONPATH", "")))
-    # It needs what the tests share.
-    environment["PYTHONPATH"] = os.pathsep.join((str(TESTS), environment.get("PYTHONPATH", "")))
     # It needs what the tests share.
     environment["PYTHONPATH"] = os.pathsep.join((str(TESTS), environment.get("PYTHONPATH", "")))
     completed = subprocess.run(

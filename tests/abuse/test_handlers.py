@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from support.abuse_peers import Talk, inside
+from support.abuse_peers import Talk
 from support.abuse_tools import LIFTED, endings
 from support.figures import FULL, note, scaled
-from support.programs import hubbub_serve
+from support.programs import Peer, ServerProgram, hubbub_serve
 
 COUNT = scaled(50, 3)
 """Clients of each kind."""
@@ -66,10 +67,18 @@ async def fail():
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Path:
-    """Where the module `harmful` is, which has the handler `app`."""
+def server(tmp_path: Path) -> Iterator[ServerProgram]:
+    """Runs the handler."""
     (tmp_path / "harmful.py").write_text(APP)
-    return tmp_path
+    with hubbub_serve("harmful:app", f"--drain-time={DRAIN_TIME}", *LIFTED, cwd=tmp_path) as server:
+        yield server
+
+
+def tell(server: ServerProgram, peer: Peer, how: str) -> bytes:
+    """Tell the handler of a peer what to do, and see that it was told; the name of the peer."""
+    peer.send(how.encode() + b"\n")
+    server.output.expect(rb"said: %s\n" % how.encode())
+    return peer.name.encode()
 
 
 @pytest.mark.parametrize(
@@ -80,47 +89,32 @@ def app(tmp_path: Path) -> Path:
         ("cancel", "the handler was cancelled"),
     ],
 )
-def test_17_a_handler_that_raises_ends_its_client_alone(how: str, why: str, app: Path) -> None:
-    with (
-        hubbub_serve("harmful:app", *LIFTED, cwd=app) as server,
-        server.new_peer() as sender,
-        server.new_peer() as listener,
-    ):
+def test_17_a_handler_that_raises_ends_its_client_alone(how: str, why: str, server: ServerProgram) -> None:
+    with server.new_peer() as sender, server.new_peer() as listener:
         with Talk(sender, listener) as talk:
             for _ in range(COUNT):
-                with inside(server, server.peer()) as peer:
+                with server.new_peer() as peer:
                     peer.send(how.encode() + b"\n")
                     # It hears the others until then.
                     peer.rest()
-                    server.output.expect(
-                        rb"%s disconnected \(failed: %s\)\.\n"
-                        % tuple(re.escape(text.encode()) for text in (peer.name, why))
-                    )
+                    server.output.expect(re.escape(f"{peer.name} disconnected (failed: {why}).\n".encode()))
                     if how != "cancel":
-                        server.errors.expect(
-                            rb"the handler of %s raised\n[^\n]*Traceback" % re.escape(peer.name.encode())
-                        )
+                        name = re.escape(peer.name.encode())
+                        server.errors.expect(rb"the handler of %s raised\n[^\n]*Traceback" % name)
         assert endings(server) == {"failed": COUNT}
         note(17, f"{how}: clients that ended", f"{COUNT} of {COUNT}, and no other", "they alone")
         note(17, f"{how}: a line of the others takes", talk.figures, "")
 
 
 @pytest.mark.long
-def test_17_handlers_that_do_not_end_are_named_and_do_not_hold_up_the_server(app: Path) -> None:
-    with (
-        hubbub_serve("harmful:app", f"--drain-time={DRAIN_TIME}", *LIFTED, cwd=app) as server,
-        server.new_peer() as sender,
-        server.new_peer() as listener,
-        ExitStack() as stack,
-    ):
+def test_17_handlers_that_do_not_end_are_named_and_do_not_hold_up_the_server(server: ServerProgram) -> None:
+    with server.new_peer() as sender, server.new_peer() as listener, ExitStack() as stack:
         names: dict[str, list[bytes]] = {"hang": [], "swallow": [], "fail in the end": []}
         with Talk(sender, listener) as talk:
             for how, named in names.items():
                 for _ in range(COUNT):
-                    with inside(server, server.peer()) as peer:
-                        peer.send(how.encode() + b"\n")
-                        server.output.expect(rb"said: %s\n" % how.encode())
-                        named.append(peer.name.encode())
+                    with server.new_peer() as peer:
+                        named.append(tell(server, peer, how))
             # Their clients have left, which may be seen in any order: who reads nothing is only seen to have gone.
             hanging = set(names["hang"])
             while hanging:
@@ -128,10 +122,7 @@ def test_17_handlers_that_do_not_end_are_named_and_do_not_hold_up_the_server(app
                 hanging.discard(found[1])
         # There is one more of each who is still there when the server closes.
         for how in ("hang", "swallow"):
-            peer = inside(server, stack.enter_context(server.peer()))
-            peer.send(how.encode() + b"\n")
-            server.output.expect(rb"said: %s\n" % how.encode())
-            names[how].append(peer.name.encode())
+            names[how].append(tell(server, stack.enter_context(server.new_peer()), how))
         started = time.monotonic()
         server.stop()
         took = time.monotonic() - started

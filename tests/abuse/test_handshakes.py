@@ -5,12 +5,14 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 
 import pytest
 
-from support.abuse_peers import Member, PeerCrowd, Talk, TlsPeer, inside
+from support.abuse_peers import Member, PeerCrowd, Talk, TlsPeer
 from support.abuse_tools import KIB, LIFTED, MIB, UNMEASURED, endings, many_descriptors, resident_memory
 from support.certificates import (
     CLIENT_HELLO,
@@ -50,6 +52,8 @@ def hello_of(size: int) -> bytes:
     return tls_message(CLIENT_HELLO, b"\3\3" + b"x" * 32, size)
 
 
+MOST_OF_LARGEST = b"".join(map(tls_record, [hello_of(LARGEST_HELLO), *[b"x" * 16 * KIB] * 7]))
+
 # What each of the crowd sends before it falls silent.
 STALLED: dict[str, Callable[[], bytes]] = {
     "nothing": lambda: b"",
@@ -64,15 +68,9 @@ GARBAGE: dict[str, Callable[[], bytes]] = {
     "HTTP": lambda: b"GET / HTTP/1.1\r\nHost: " + SERVER_NAME.encode() + b"\r\n\r\n",
     "zeros": lambda: bytes(512),
     "a first message of 128 KiB that does not come": lambda: tls_record(hello_of(LARGEST_HELLO)),
-    "most of a first message of 128 KiB": lambda: b"".join(
-        map(tls_record, [hello_of(LARGEST_HELLO), *[b"x" * 16 * KIB] * 7])
-    ),
-    "most of a second first message of 128 KiB": lambda: b"".join(
-        [hello_without_key(), *map(tls_record, [hello_of(LARGEST_HELLO), *[b"x" * 16 * KIB] * 7])]
-    ),
+    "most of a first message of 128 KiB": lambda: MOST_OF_LARGEST,
+    "most of a second first message of 128 KiB": lambda: hello_without_key() + MOST_OF_LARGEST,
 }
-
-
 KINDS = {**STALLED, **GARBAGE}
 ALL = "handshakes of all kinds"
 
@@ -82,25 +80,21 @@ def test_13_a_handshake_that_gets_nowhere_ends_in_time_costs_little_and_keeps_no
     sent: str, tmp_path: Path
 ) -> None:
     certificates = make_certificates(tmp_path)
-    context = certificates.client_context()
-    options = (f"--tls-cert={certificates.server}", f"--tls-key={certificates.server_key}")
+    options = (f"--handshake-time={HANDSHAKE_TIME}", *certificates.options, *LIFTED)
     says = cycle([(kind, KINDS[kind]()) for kind in ([*KINDS] if sent == ALL else [sent])])
     allowed = MEMORY if sent == ALL else MEMORY_OF_ONE_KIND
-    with (
-        many_descriptors(COUNT + 500),
-        hubbub_serve("relay", f"--handshake-time={HANDSHAKE_TIME}", *options, *LIFTED, env=UNMEASURED) as server,
-        inside(server, TlsPeer(server.endpoint, context)) as sender,
-        inside(server, TlsPeer(server.endpoint, context)) as listener,
-        PeerCrowd(server.endpoint) as crowd,
-    ):
+    with many_descriptors(COUNT + 500), hubbub_serve("relay", *options, env=UNMEASURED) as server, ExitStack() as stack:
+        dial = partial(TlsPeer, server.endpoint, certificates.client_context())
+        sender, listener = (server.inside(stack.enter_context(dial())) for _ in range(2))
+        crowd = stack.enter_context(PeerCrowd(server.endpoint))
         # What the first of them make is made once.
-        with Talk(sender, listener, lambda: TlsPeer(server.endpoint, context)) as talk:
+        with Talk(sender, listener, dial) as talk:
             for _, (_, data) in zip(range(FIRST), says, strict=False):
                 crowd.add([data])
             crowd.run(lambda: len(talk.delays) > 10, "talk")
         before = resident_memory(server.pid)
         members: dict[bool, list[Member]] = {True: [], False: []}
-        with Talk(sender, listener, lambda: TlsPeer(server.endpoint, context)) as talk:
+        with Talk(sender, listener, dial) as talk:
             for _, (kind, data) in zip(range(COUNT), says, strict=False):
                 members[kind in STALLED].append(crowd.add([data]))
             # By then, everyone of the crowd has been accepted and read.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -20,24 +22,21 @@ RETENTION = 16 * MIB
 OVER, UNDER = (1.05, 0.95) if FULL else (1.2, 0.6)
 """What a reader just over the pace takes of it, and one just under. The nearer, the longer it takes to fall behind."""
 
-RECEIVE_BUFFER = 64 * 1024
+
+@contextmanager
+def serving(*options: str) -> Iterator[ServerProgram]:
+    given = (f"--pace={PACE}", f"--retention={RETENTION}", "--patience=600", *LIFTED, *options)
+    with hubbub_serve("relay", "--quiet", *given, env=UNMEASURED) as server:
+        yield server
 
 
-def serve(**options: str) -> Any:
-    given = {"pace": str(PACE), "retention": str(RETENTION), "patience": "600", **options}
-    arguments = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
-    return hubbub_serve("relay", "--quiet", *LIFTED, *arguments, env=UNMEASURED)
+def race(server: ServerProgram, *rates: float, skipped: int = 0, seconds: float) -> tuple[float, dict[str, Any]]:
+    """Let a sender speak to a reader without a rate, and to others at these rates.
 
-
-def race(
-    server: ServerProgram, rates: list[float | None], skipped: int, seconds: float
-) -> tuple[float, dict[str, Any]]:
-    """Let a sender speak to readers at these rates, of which the first has none; the bytes per second that it hears.
-
-    What comes before `skipped` bytes does not count. And what the readers tell at the end.
+    Returns:
+        The bytes per second that the first one hears, not counting those before `skipped`; and what the readers tell.
     """
-    with Crowd("read_at", server.endpoint, rates=rates, receive_buffer=RECEIVE_BUFFER) as crowd:
-        crowd.told()
+    with Crowd("read_at", server.endpoint, rates=[None, *rates]) as crowd:
         with StreamSender(server.endpoint) as sender, sender.saying():
             while (start := crowd.ask())["positions"][0] < skipped:
                 time.sleep(0.01)
@@ -51,8 +50,8 @@ def race(
 def test_3_a_reader_just_over_the_pace_is_never_cut() -> None:
     """Nor is one that is as fast as it can; one that takes nothing is, and holds nobody."""
     seconds = scaled(60, 4)
-    with serve() as server:
-        speed, end = race(server, [None, OVER * PACE, 1.0], 0, seconds)
+    with serving() as server:
+        speed, end = race(server, OVER * PACE, 1.0, seconds=seconds)
         _, over, trickle = end["positions"]
         note(3, f"reader at {OVER:.0%} of the pace, {seconds} s", "ended" if end["ended"][1] else "not cut", "not cut")
         note(3, f"it took, at full speed of {mib(speed)}/s", f"{mib(over / seconds)}/s", f"{mib(OVER * PACE)}/s")
@@ -66,9 +65,9 @@ def test_3_a_reader_just_over_the_pace_is_never_cut() -> None:
 
 def test_3_a_reader_just_under_the_pace_does_not_hold_senders_below_it() -> None:
     seconds = scaled(60, 4)
-    with serve(when_slow="skip", notice="none") as server:
+    with serving("--when-slow=skip", "--notice=none") as server:
         # As much as can be sent before it lags enough to count.
-        speed, _ = race(server, [None, UNDER * PACE, 1.0], RETENTION, seconds)
+        speed, _ = race(server, UNDER * PACE, 1.0, skipped=RETENTION, seconds=seconds)
         note(3, f"senders with a reader at {UNDER:.0%} of the pace", f"{mib(speed)}/s", f">= {mib(PACE)}/s")
         assert speed >= 0.98 * PACE
 
@@ -76,8 +75,8 @@ def test_3_a_reader_just_under_the_pace_does_not_hold_senders_below_it() -> None
 def test_3_a_reader_just_under_the_pace_is_cut_behind_a_whole_message() -> None:
     # What it may lag from when it holds senders, at the rate by which it falls behind.
     seconds = RETENTION / 2 / (PACE - UNDER * PACE)
-    with serve() as server:
-        _, end = race(server, [None, UNDER * PACE], 0, 1.5 * seconds + RETENTION / 2 / PACE)
+    with serving() as server:
+        _, end = race(server, UNDER * PACE, seconds=1.5 * seconds + RETENTION / 2 / PACE)
         assert server.errors.unread.count(b" ended: slow: ") == 1
         assert not end["wrong"][1]
         assert not end["ended"][0]
@@ -88,12 +87,12 @@ def test_3_a_reader_just_under_the_pace_is_cut_behind_a_whole_message() -> None:
 def test_3_a_reader_at_one_byte_a_second_holds_nobody() -> None:
     seconds = scaled(10, 1)
 
-    def speed(rates: list[float | None]) -> float:
-        with serve(when_slow="skip") as server:
+    def speed(*rates: float) -> float:
+        with serving("--when-slow=skip") as server:
             # Until it has taken nothing for as long as it may hold senders.
-            return race(server, rates, 2 * RETENTION, seconds)[0]
+            return race(server, *rates, skipped=2 * RETENTION, seconds=seconds)[0]
 
-    alone, beside = compare(scaled(5, 2), lambda: speed([None]), lambda: speed([None, 1.0]))
+    alone, beside = compare(scaled(5, 2), speed, lambda: speed(1.0))
     best = statistics.median if FULL else max
     share = best(beside) / best(alone)
     note(3, "senders with a reader at 1 byte/s", f"{share:.1%} of {mib(best(alone))}/s", ">= 95 %")

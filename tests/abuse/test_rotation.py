@@ -11,8 +11,8 @@ from shutil import copyfile
 
 from cryptography.x509 import load_pem_x509_certificate
 
-from support.abuse_peers import TlsPeer, inside
-from support.abuse_tools import LIFTED, endings
+from support.abuse_peers import TlsPeer
+from support.abuse_tools import LIFTED, Meanwhile, endings
 from support.certificates import make_certificates
 from support.figures import note, scaled
 from support.programs import WAIT_TIME, hubbub_serve, wait_until
@@ -27,9 +27,7 @@ WINDOW = 20 * BATCH
 class NumberedReader:
     """Reads numbered lines to the end of the stream, in a thread of its own; each must come, once and in order.
 
-    Attributes:
-        count: how many have come.
-        wrong: the first line that was not the one that should come; None as long as there is none.
+    It tells how many have come (`count`), and the first that was `wrong`.
     """
 
     def __init__(self, peer: TlsPeer) -> None:
@@ -61,38 +59,27 @@ class NumberedReader:
             self.count += 1
 
 
-class Feed:
-    """Says numbered lines in a thread of its own until it is stopped, some ahead of the slowest reader.
-
-    Attributes:
-        readers: all who hear.
-        said: how many lines there were.
-    """
+class Feed(Meanwhile):
+    """Says numbered lines, some ahead of the slowest of its readers, who have heard the last when it is left."""
 
     def __init__(self, sender: TlsPeer, readers: list[NumberedReader]) -> None:
+        super().__init__()
         self.readers = readers
         self.said = 0
         self._sender = sender
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
 
-    def stop(self) -> None:
-        """Say no more, and wait until all have heard the last line."""
-        self._over.set()
-        self._thread.join(WAIT_TIME)
-        assert not self._thread.is_alive(), "the sender does not get on"
+    def __exit__(self, *details: object) -> None:
+        super().__exit__(*details)
         wait_until(lambda: self._ahead == 0, "reader that has heard all")
 
     @property
     def _ahead(self) -> int:
         return self.said - min(reader.next for reader in self.readers)
 
-    def _run(self) -> None:
-        while not self._over.is_set():
-            self._sender.send(b"".join([b"%d\n" % number for number in range(self.said, self.said + BATCH)]))
-            self.said += BATCH
-            wait_until(lambda: self._ahead < WINDOW, "reader that keeps up")
+    def step(self) -> None:
+        self._sender.send(b"".join([b"%d\n" % number for number in range(self.said, self.said + BATCH)]))
+        self.said += BATCH
+        wait_until(lambda: self._ahead < WINDOW, "reader that keeps up")
 
 
 def test_14_a_certificate_replaced_under_load_is_shown_to_newcomers_and_costs_nobody_a_line(tmp_path: Path) -> None:
@@ -115,27 +102,25 @@ def test_14_a_certificate_replaced_under_load_is_shown_to_newcomers_and_costs_no
     ):
 
         def come() -> TlsPeer:
-            return inside(server, stack.enter_context(TlsPeer(server.endpoint, context)))
+            return server.inside(stack.enter_context(TlsPeer(server.endpoint, context)))
 
-        sender = come()
-        feed = Feed(sender, [NumberedReader(come()) for _ in range(READERS)])
-        for rotation in range(1, ROTATIONS + 1):
-            before = feed.said
-            put(pairs[rotation % 2])
+        with Feed(come(), [NumberedReader(come()) for _ in range(READERS)]) as feed:
+            for rotation in range(1, ROTATIONS + 1):
+                before = feed.said
+                put(pairs[rotation % 2])
+                server.signal(signal.SIGHUP)
+                server.errors.expect(rb"the certificate of %s has changed\n" % re.escape(str(certificate).encode()))
+                newcomer = come()
+                assert newcomer.serial_number == serial_numbers[rotation % 2]
+                reader = NumberedReader(newcomer)
+                wait_until(lambda: reader.count > 0, "line for a newcomer")  # noqa: B023 (it is called here)
+                feed.readers.append(reader)
+                assert feed.said > before
+            # What is not good changes nothing.
+            certificate.write_bytes(b"no certificate")
             server.signal(signal.SIGHUP)
-            server.errors.expect(rb"the certificate of %s has changed\n" % re.escape(str(certificate).encode()))
-            newcomer = come()
-            assert newcomer.serial_number == serial_numbers[rotation % 2]
-            reader = NumberedReader(newcomer)
-            wait_until(lambda: reader.count > 0, "line for a newcomer")  # noqa: B023 (it is called here)
-            feed.readers.append(reader)
-            assert feed.said > before
-        # What is not good changes nothing.
-        certificate.write_bytes(b"no certificate")
-        server.signal(signal.SIGHUP)
-        server.errors.expect(rb"are not valid: [^\n]*; what was read before holds\n")
-        assert come().serial_number == serial_numbers[ROTATIONS % 2]
-        feed.stop()
+            server.errors.expect(rb"are not valid: [^\n]*; what was read before holds\n")
+            assert come().serial_number == serial_numbers[ROTATIONS % 2]
         assert endings(server) == {}
         server.stop()
         for reader in feed.readers:

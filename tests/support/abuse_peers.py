@@ -2,184 +2,94 @@
 
 from __future__ import annotations
 
-import re
 import selectors
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from math import inf
 from statistics import median
-from typing import Self, TypeVar
+from typing import Self
 
 from hubbub import Address
 
-from support.abuse_tools import KIB
-from support.certificates import SERVER_NAME
-from support.programs import WAIT_TIME, Peer, ServerProgram
-
-HEARD_LIMIT = 64 * KIB
-"""How much a member of a crowd remembers of what it was told."""
-
-SEND_BUFFER = 16 * KIB
-"""What the kernel holds for a member of a crowd: a thousand that flood are not to fill it."""
+from support.abuse_tools import KIB, Meanwhile
+from support.certificates import TlsEnd
+from support.programs import WAIT_TIME, Peer
 
 
-AnyPeer = TypeVar("AnyPeer", bound=Peer)
-
-
-def inside(server: ServerProgram, peer: AnyPeer) -> AnyPeer:
-    """The same peer, once the server has told that it was let in."""
-    server.output.expect(rb"%s connected\.\n" % re.escape(peer.name.encode()))
-    return peer
-
-
-class TlsPeer(Peer):
-    """A peer that speaks TLS, and ends its stream just as it is told to.
-
-    Args:
-        endpoint: the server.
-        context: how it speaks TLS.
-    """
+class TlsPeer(TlsEnd, Peer):
+    """A peer that speaks TLS, and ends its stream just as it is told to."""
 
     def __init__(self, endpoint: Address, context: ssl.SSLContext, *, receive_buffer: int | None = None) -> None:
-        super().__init__(endpoint, receive_buffer=receive_buffer)
-        # The end of the handshake and the first line are two small writes.
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=SERVER_NAME)
-        self._decrypted = bytearray()
-        self._more = True
+        Peer.__init__(self, endpoint, receive_buffer=receive_buffer)
+        TlsEnd.__init__(self, self._socket, context)
         while True:
             try:
-                self._tls.do_handshake()
+                self.tls.do_handshake()
             except ssl.SSLWantReadError:
-                self._flush()
+                self._socket.sendall(self._outgoing.read())
                 self._incoming.write(self._socket.recv(64 * KIB) or b"the server has ended the connection")
             else:
-                self._flush()
+                self._socket.sendall(self._outgoing.read())
                 return
 
     @property
     def serial_number(self) -> int:
         """That of the server's certificate."""
-        certificate = self._tls.getpeercert()
+        certificate = self.tls.getpeercert()
         assert certificate is not None
         return int(str(certificate["serialNumber"]), 16)
-
-    def encrypted(self, data: bytes) -> bytes:
-        """What stands for `data` on the wire."""
-        self._tls.write(data)
-        return self._outgoing.read()
 
     def send(self, data: bytes) -> None:
         self._socket.sendall(self.encrypted(data))
 
     def say_end(self) -> None:
         """Send TLS's own end of the stream (close_notify); what comes is still read."""
-        # OpenSSL wants to read the other end's.
-        with suppress(ssl.SSLWantReadError):
-            self._tls.unwrap()
-        self._flush()
+        self._socket.sendall(self._encrypted_end())
 
     def line(self) -> bytes:
-        while b"\n" not in self._decrypted and self._read():
+        while b"\n" not in self._heard and self._hear():
             pass
-        return self._take(self._decrypted.find(b"\n") + 1 or len(self._decrypted))
+        return self._give_line()
 
     def exactly(self, size: int) -> bytes:
-        while len(self._decrypted) < size and self._read():
+        while len(self._heard) < size and self._hear():
             pass
-        return self._take(size)
+        return self._give(size)
 
     def rest(self) -> bytes:
-        while self._read():
+        while self._hear():
             pass
-        return self._take(len(self._decrypted))
+        return self._give(len(self._heard))
 
-    def _read(self) -> bool:
-        """Read something; whether there may be more.
-
-        Raises:
-            ssl.SSLEOFError: the stream was cut short.
-        """
-        while self._more:
-            try:
-                data = self._tls.read(64 * KIB)
-            except ssl.SSLWantReadError:
-                if data := self._socket.recv(64 * KIB):
-                    self._incoming.write(data)
-                else:
-                    self._incoming.write_eof()
-            except ssl.SSLZeroReturnError:
-                # So it is after an end of our own.
-                self._more = False
-            else:
-                self._decrypted += data
-                self._more = bool(data)
-                return self._more
-        return False
-
-    def _take(self, size: int) -> bytes:
-        taken = bytes(self._decrypted[:size])
-        del self._decrypted[:size]
-        return taken
-
-    def _flush(self) -> None:
-        if data := self._outgoing.read():
-            self._socket.sendall(data)
+    def _hear(self) -> bool:
+        while (more := self._decrypt()) is None:
+            self._arrived(self._socket.recv(64 * KIB))
+        return more
 
 
-class Talk:
+class Talk(Meanwhile):
     """Two who are inside talk on: one says a line, the other hears it, and then comes the next.
 
-    As a context manager it talks from entry to exit, and raises then what was wrong.
-
-    Args:
-        sender: says the lines.
-        listener: hears them, and nothing else.
-        newcomer: is made for each line and hears it too; None: nobody comes.
-
-    Attributes:
-        delays: how long each line took until all had heard it, in seconds; with newcomers, from when they dial.
+    As a context manager it talks from entry to exit, and raises then what was wrong. With `newcomer`, another one
+    dials for each line and hears it too. `delays` are the seconds until all had heard a line, dialling included.
     """
 
     def __init__(self, sender: Peer, listener: Peer, newcomer: Callable[[], Peer] | None = None) -> None:
+        # Many lines a second, and no load of their own.
+        super().__init__(pause=0.01)
         self.delays: list[float] = []
         self._sender = sender
         self._listener = listener
         self._newcomer = newcomer
-        self._error: BaseException | None = None
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        self._over.set()
-        self._thread.join(2 * WAIT_TIME)
-        assert not self._thread.is_alive(), "the talk has come to a stop"
-        if self._error is not None:
-            raise self._error
 
     @property
     def figures(self) -> str:
         """The delays, in words."""
         return f"{median(self.delays) * 1000:.1f} ms, at worst {max(self.delays) * 1000:.0f} ms"
 
-    def _run(self) -> None:
-        try:
-            while not self._over.is_set():
-                self._say()
-                # Many a second, and no load of their own.
-                self._over.wait(0.01)
-        except BaseException as error:
-            self._error = error
-
-    def _say(self) -> None:
+    def step(self) -> None:
         started = time.monotonic()
         line = b"line %d\n" % len(self.delays)
         if self._newcomer is None:
@@ -199,17 +109,11 @@ class Talk:
             assert heard == line, f"heard {heard!r} instead of {line!r}"
 
 
-# Crowds.
-
-
 class Member:
     """One of a crowd.
 
-    Attributes:
-        began: when it dialled, on the monotonic clock.
-        ended: when the server had ended the connection; None as long as it has not.
-        heard: what it was told, the first of it, as it is on the wire.
-        said: how many bytes the kernel has taken.
+    It has `began` when it dialled, and has `ended` once the server has ended the connection. It has `heard` the first
+    of what it was told, as it is on the wire, and has `said` what the kernel has taken, in bytes.
     """
 
     def __init__(self, dial: Callable[[], Peer], says: Iterable[bytes], interval: float) -> None:
@@ -221,7 +125,8 @@ class Member:
         self.peer = dial()
         self.connection = self.peer._socket
         self.connection.setblocking(False)
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        # A thousand that flood are not to fill the kernel.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * KIB)
         self.is_to_say(says)
 
     @property
@@ -245,20 +150,27 @@ class Member:
         except ConnectionError:
             data = b""
         if data:
-            self.heard = (self.heard + data)[:HEARD_LIMIT]
+            self.heard = (self.heard + data)[: 64 * KIB]
         else:
             self.ended = time.monotonic()
 
     def speak(self) -> bool:
         """Say what is to be said now; whether there is more that the kernel does not take yet."""
-        while self._unsaid or self._next():
+        while self._unsaid or time.monotonic() >= self.due:
+            if not self._unsaid:
+                self.due = time.monotonic() + self.interval
+                piece = next(self._says, None)
+                if piece is None:
+                    self.due = inf
+                    return False
+                self._unsaid = memoryview(piece)
             try:
                 sent = self.connection.send(self._unsaid)
             except BlockingIOError:
                 return True
             except ConnectionError:
                 # What the server still has to say is read all the same.
-                self.due, self._unsaid = float("inf"), memoryview(b"")
+                self.is_to_say(())
                 return False
             self.said += sent
             self._unsaid = self._unsaid[sent:]
@@ -266,18 +178,6 @@ class Member:
                 # So that one who floods leaves time to the others.
                 return True
         return False
-
-    def _next(self) -> bool:
-        now = time.monotonic()
-        if now < self.due:
-            return False
-        piece = next(self._says, None)
-        if piece is None:
-            self.due = float("inf")
-            return False
-        self.due = now + self.interval
-        self._unsaid = memoryview(piece)
-        return True
 
 
 class PeerCrowd:
@@ -301,21 +201,10 @@ class PeerCrowd:
         """Whether the server has ended all of them."""
         return all(member.ended is not None for member in self.members)
 
-    @property
-    def said(self) -> int:
-        """How many bytes the kernel has taken of all."""
-        return sum(member.said for member in self.members)
-
     def add(
         self, says: Iterable[bytes] = (), *, interval: float = 0.0, dial: Callable[[Address], Peer] = Peer
     ) -> Member:
-        """Let another one connect.
-
-        Args:
-            says: the pieces that it says, one after the other.
-            interval: the time between two of them, in seconds.
-            dial: makes it, and returns when it is connected.
-        """
+        """Let another one connect by `dial`, and say these pieces, with `interval` seconds between two of them."""
         member = Member(lambda: dial(self._endpoint), says, interval)
         self.members.append(member)
         self._selector.register(member.connection, selectors.EVENT_READ, member)
@@ -328,7 +217,7 @@ class PeerCrowd:
         self._speak(member)
 
     def run(self, until: Callable[[], bool], what: str, *, within: float = WAIT_TIME) -> None:
-        """Let all of them speak and hear until something is so; `what` that is, for the report."""
+        """Let all of them speak and hear until something is so; `what` it is, for the report."""
         deadline = time.monotonic() + within
         while not until():
             assert time.monotonic() < deadline, f"no {what} within {within:g} s"
@@ -339,7 +228,7 @@ class PeerCrowd:
         seen: list[int] = []
 
         def settled() -> bool:
-            seen.append(self.said)
+            seen.append(sum(member.said for member in self.members))
             # A turn in which nothing happens takes 10 ms.
             return len(seen) > 20 and seen[-20] == seen[-1]
 

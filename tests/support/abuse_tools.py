@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -22,7 +23,7 @@ import pytest
 from hubbub import Address
 
 from support.crowd import stream
-from support.programs import Program, ServerProgram, require_program, serving_program
+from support.programs import WAIT_TIME, Program, ServerProgram, require_program, serving_program
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -30,11 +31,13 @@ MIB = 1024 * KIB
 LIFTED = [f"--{name}=none" for name in ("clients-limit", "clients-per-address", "clients-per-subnet", "connect-rate")]
 """Options of `hubbub serve` with which any number of clients may come from one machine."""
 
+UNLIMITED: dict[str, Any] = {option.strip("-").split("=")[0].replace("-", "_"): None for option in LIFTED}
+"""The same, as settings."""
+
 UNMEASURED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
 """Variables by which coverage leaves a program alone: what it notes down costs time and memory too."""
 
-TOLD_TIME = 1200.0
-"""How long a crowd may take for one thing, in seconds: large ones need a while."""
+SUPPORT = Path(__file__).parent
 
 
 class Crowd(Program):
@@ -45,19 +48,23 @@ class Crowd(Program):
         endpoint: the server.
         before: a command that starts it, such as one of another network namespace.
         options: those of the role.
+
+    Attributes:
+        first: what it told when it was there.
     """
 
     def __init__(self, role: str, endpoint: Address, *, before: tuple[str, ...] = (), **options: Any) -> None:
-        script = Path(__file__).with_name("crowd.py")
         text = json.dumps({"endpoint": list(endpoint), **options})
-        super().__init__(*before, sys.executable, str(script), role, text, env=UNMEASURED)
+        super().__init__(*before, sys.executable, str(SUPPORT / "crowd.py"), role, text, env=UNMEASURED)
+        self.first = self.told()
 
     def told(self) -> dict[str, Any]:
         """What it tells next."""
-        deadline = time.monotonic() + TOLD_TIME
+        # Large ones need a while.
+        deadline = time.monotonic() + 1200
         while not (line := self.output.line()):
             assert self.running, self.errors.rest().decode()
-            assert time.monotonic() < deadline, f"the crowd tells nothing within {TOLD_TIME:g} s"
+            assert time.monotonic() < deadline, "the crowd tells nothing"
         told: dict[str, Any] = json.loads(line)
         return told
 
@@ -67,12 +74,57 @@ class Crowd(Program):
         return self.told()
 
 
-class StreamSender:
-    """A client that says the stream of `crowd.py`, as fast as it is let.
+class Meanwhile:
+    """Does one thing again and again in a thread, with `pause` seconds between; leaving raises what went wrong."""
 
-    Attributes:
-        position: how much of it was said.
-    """
+    def __init__(self, *, pause: float = 0.0) -> None:
+        self._pause = pause
+        self._error: BaseException | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._over.set()
+        self._thread.join(2 * WAIT_TIME)
+        assert not self._thread.is_alive(), f"{type(self).__name__} has come to a stop"
+        if self._error is not None:
+            raise self._error
+
+    def step(self) -> None:
+        """Do it."""
+        raise NotImplementedError
+
+    def _run(self) -> None:
+        try:
+            while not self._over.is_set():
+                self.step()
+                self._over.wait(self._pause)
+        except BaseException as error:
+            self._error = error
+
+
+class Watch(Meanwhile):
+    """Looks at a figure four times a second; `peak` is the largest."""
+
+    def __init__(self, look: Callable[[], float]) -> None:
+        super().__init__(pause=0.25)
+        self.peak = look()
+        self._look = look
+
+    def __exit__(self, *details: object) -> None:
+        super().__exit__(*details)
+        self.step()
+
+    def step(self) -> None:
+        self.peak = max(self.peak, self._look())
+
+
+class StreamSender:
+    """A client that says the stream of `crowd.py`, as fast as it is let, up to `position`."""
 
     def __init__(self, endpoint: Address) -> None:
         self._socket = socket.create_connection(endpoint)
@@ -97,34 +149,21 @@ class StreamSender:
     @contextmanager
     def saying(self) -> Iterator[None]:
         """Say it on and on, meanwhile, in a thread; until the server ends the connection at the latest."""
-        stopped = False
-
-        def say() -> None:
-            with suppress(OSError):
-                while not stopped:
-                    self.say(MIB)
-
-        thread = threading.Thread(target=say, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stopped = True
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-            thread.join()
+        with ThreadPoolExecutor() as threads:
+            threads.submit(self.say, 2**62)
+            try:
+                yield
+            finally:
+                # What it says then fails.
+                with suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
 def serving_with(settings: dict[str, Any], *, before: tuple[str, ...] = ()) -> Iterator[ServerProgram]:
-    """A relay with settings that are no options of `hubbub serve`, and with `host`; it is `telling_server.py`.
-
-    Args:
-        settings: their values.
-        before: a command that starts it.
-    """
-    script = Path(__file__).with_name("telling_server.py")
-    with serving_program(*before, sys.executable, str(script), json.dumps(settings), env=UNMEASURED) as server:
+    """A relay with settings that are no options of `hubbub serve`, and with `host`; `before` is in front of it."""
+    command = (*before, sys.executable, str(SUPPORT / "telling_server.py"), json.dumps(settings))
+    with serving_program(*command, env=UNMEASURED) as server:
         yield server
 
 
@@ -133,20 +172,11 @@ def resident_memory(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-def kernel_memory(port: int, peers: set[int] | None = None) -> int:
-    """The bytes that the kernel holds for the connections at a port, those that nobody owns any more too (ss(8)).
-
-    Args:
-        port: the server's.
-        peers: the ports of those that count; without it, all do.
-    """
-    command = [require_program("ss"), "-tmnHO", f"sport = :{port}"]
-    total = 0
-    for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
-        found = re.search(r":(\d+)\s+skmem:\(r(\d+),rb\d+,t(\d+),tb\d+,f(\d+),w(\d+),o(\d+),bl(\d+)", line)
-        if found is not None and (peers is None or int(found[1]) in peers):
-            total += sum(int(size) for size in found.groups()[1:])
-    return total
+def kernel_memory(port: int, peers: set[int]) -> int:
+    """The bytes that the kernel holds for a server's connections to these ports, if nobody owns them too (ss(8))."""
+    shown = subprocess.check_output([require_program("ss"), "-tmnHO", f"sport = :{port}"], text=True)
+    found = re.findall(r":(\d+)\s+skmem:\(r(\d+),rb\d+,t(\d+),tb\d+,f(\d+),w(\d+),o(\d+),bl(\d+)", shown)
+    return sum(sum(map(int, sizes)) for peer, *sizes in found if int(peer) in peers)
 
 
 def forget_peak(server: ServerProgram) -> None:
@@ -173,36 +203,6 @@ def endings(server: ServerProgram) -> dict[str, int]:
     server.signal(signal.SIGUSR1)
     told = server.errors.expect(rb"accepted; ended: ([^;]*);")[1].decode()
     return {} if told == "none" else {code: int(count) for code, count in (one.split() for one in told.split(", "))}
-
-
-class Watch:
-    """Looks at a figure four times a second, in a thread of its own.
-
-    Args:
-        look: gives the figure.
-
-    Attributes:
-        peak: the largest.
-    """
-
-    def __init__(self, look: Callable[[], float]) -> None:
-        self.peak = look()
-        self._look = look
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        self.peak = max(self.peak, self._look())
-
-    def _watch(self) -> None:
-        while not self._stop.wait(0.25):
-            self.peak = max(self.peak, self._look())
 
 
 def cpu_time(pid: int) -> float:

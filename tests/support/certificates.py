@@ -76,15 +76,8 @@ def hello_without_key() -> bytes:
 class Certificates:
     """Files of PEM, all in one directory.
 
-    Attributes:
-        ca: whom clients trust.
-        server: the server's certificate.
-        server_key: its key.
-        other: another one for the server, of the same authority.
-        other_key: its key.
-        client_ca: whose clients the server trusts.
-        client: a client's certificate and its key, in one file.
-        stranger: those of a client whom the server does not trust.
+    Clients trust `ca`, which has issued `server` and `other`; the server trusts `client_ca`, which has issued `client`.
+    The files of clients have the key too.
     """
 
     ca: Path
@@ -95,6 +88,11 @@ class Certificates:
     client_ca: Path
     client: Path
     stranger: Path
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Those of `hubbub serve`."""
+        return (f"--tls-cert={self.server}", f"--tls-key={self.server_key}")
 
     def tls(self, *, mutual: bool = False) -> hubbub.Tls:
         """How the server speaks TLS."""
@@ -120,19 +118,13 @@ class Certificates:
 def _issue() -> dict[str, bytes]:
     """What is in the files: making keys takes time."""
     authority, clients, strangers = trustme.CA(), trustme.CA(), trustme.CA()
-    server, other = authority.issue_cert(SERVER_NAME), authority.issue_cert(SERVER_NAME)
-    client = clients.issue_cert(common_name=CLIENT_NAME)
-    stranger = strangers.issue_cert(common_name=CLIENT_NAME)
-    return {
-        "ca": authority.cert_pem.bytes(),
-        "server": server.cert_chain_pems[0].bytes(),
-        "server_key": server.private_key_pem.bytes(),
-        "other": other.cert_chain_pems[0].bytes(),
-        "other_key": other.private_key_pem.bytes(),
-        "client_ca": clients.cert_pem.bytes(),
-        "client": client.private_key_and_cert_chain_pem.bytes(),
-        "stranger": stranger.private_key_and_cert_chain_pem.bytes(),
-    }
+    blobs = {"ca": authority.cert_pem, "client_ca": clients.cert_pem}
+    for name in ("server", "other"):
+        certificate = authority.issue_cert(SERVER_NAME)
+        blobs |= {name: certificate.cert_chain_pems[0], f"{name}_key": certificate.private_key_pem}
+    for name, issuer in (("client", clients), ("stranger", strangers)):
+        blobs[name] = issuer.issue_cert(common_name=CLIENT_NAME).private_key_and_cert_chain_pem
+    return {name: blob.bytes() for name, blob in blobs.items()}
 
 
 def make_certificates(directory: Path) -> Certificates:
@@ -144,29 +136,72 @@ def make_certificates(directory: Path) -> Certificates:
     return Certificates(**paths)
 
 
-class TlsPeer:
+class TlsEnd:
+    """One end of a TLS connection, but for what goes through its socket."""
+
+    def __init__(self, plain: socket.socket, context: ssl.SSLContext) -> None:
+        # The end of the handshake and what follows are two small writes.
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=SERVER_NAME)
+        self._heard = bytearray()
+
+    def encrypted(self, data: bytes) -> bytes:
+        """What stands for `data` on the wire."""
+        self.tls.write(data)
+        return self._outgoing.read()
+
+    def _encrypted_end(self) -> bytes:
+        # OpenSSL wants to read the other end's.
+        with suppress(ssl.SSLWantReadError):
+            self.tls.unwrap()
+        return self._outgoing.read()
+
+    def _arrived(self, data: bytes) -> None:
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+
+    def _decrypt(self) -> bool | None:
+        """Whether there was more to hear, and not the end; None if something must arrive first.
+
+        Raises:
+            ssl.SSLEOFError: TCP's end came without that of TLS.
+        """
+        try:
+            data = self.tls.read(64 * 1024)
+        except ssl.SSLWantReadError:
+            return None
+        except ssl.SSLZeroReturnError:
+            # So it is after an end of our own.
+            return False
+        self._heard += data
+        return bool(data)
+
+    def _give_line(self) -> bytes:
+        return self._give(self._heard.find(b"\n") + 1 or len(self._heard))
+
+    def _give(self, size: int) -> bytes:
+        given = bytes(self._heard[:size])
+        del self._heard[:size]
+        return given
+
+
+class TlsPeer(TlsEnd):
     """The other end of a TLS connection. What it sends and hears, and when, is up to the test alone.
 
     Args:
         plain: a socket that is connected.
         context: how it speaks TLS.
         piece: how many bytes go through the socket at once, both ways.
-
-    Attributes:
-        plain: the socket.
-        tls: what OpenSSL knows of the connection.
-        name: its address and port, as the server sees them.
     """
 
     def __init__(self, plain: socket.socket, context: ssl.SSLContext, *, piece: int = 64 * 1024) -> None:
+        super().__init__(plain, context)
         self.plain = plain
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._piece = piece
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=SERVER_NAME)
         self.name = "{}:{}".format(*plain.getsockname())
-        self._heard = bytearray()
         self._turnstile = asyncio.Lock()
 
     @classmethod
@@ -181,16 +216,7 @@ class TlsPeer:
         first: bytes = b"",
         fragment: int | None = None,
     ) -> AsyncIterator[Self]:
-        """A peer that has shaken hands.
-
-        Args:
-            server: with which.
-            context: how it speaks TLS.
-            receive_buffer: what its kernel holds for it, in bytes.
-            piece: how many bytes go through its socket at once.
-            first: what it sends in plain before.
-            fragment: how long the records of its first message are at most; None: as OpenSSL makes them.
-        """
+        """A peer that has shaken hands with `server`; `first` is what it sends in plain before."""
         with await dial(server, receive_buffer=receive_buffer) as plain:
             peer = cls(plain, context, piece=piece)
             await peer.send_plain(first)
@@ -198,7 +224,7 @@ class TlsPeer:
             yield peer
 
     async def shake_hands(self, data: bytes = b"", *, fragment: int | None = None) -> None:
-        """Shake hands, the first message in records of `fragment` bytes, and send `data` together with the end."""
+        """Shake hands, and send `data` with the end; the first message in records of `fragment` bytes, if given."""
         async with asyncio.timeout(WAIT_TIME):
             if fragment is not None:
                 with suppress(ssl.SSLWantReadError):
@@ -221,11 +247,6 @@ class TlsPeer:
                 view = view[self.tls.write(view[: 64 * 1024]) :]
                 await self._flush()
 
-    def encrypted(self, data: bytes) -> bytes:
-        """What stands for `data` on the wire."""
-        self.tls.write(data)
-        return self._outgoing.read()
-
     async def send_plain(self, data: bytes) -> None:
         """Send bytes as they are."""
         async with asyncio.timeout(WAIT_TIME), self._turnstile:
@@ -234,9 +255,7 @@ class TlsPeer:
 
     async def end(self) -> None:
         """Say by TLS's own end that nothing more comes; the other direction stays open."""
-        with suppress(ssl.SSLWantReadError):
-            self.tls.unwrap()
-        await self._flush()
+        await self.send_plain(self._encrypted_end())
 
     def cut(self) -> None:
         """End the TCP stream; the other direction stays open."""
@@ -252,7 +271,7 @@ class TlsPeer:
         async with asyncio.timeout(WAIT_TIME):
             while b"\n" not in self._heard and await self._hear():
                 pass
-        return self._give(self._heard.find(b"\n") + 1 or len(self._heard))
+        return self._give_line()
 
     async def exactly(self, size: int) -> bytes:
         async with asyncio.timeout(WAIT_TIME):
@@ -261,11 +280,7 @@ class TlsPeer:
         return self._give(size)
 
     async def rest(self) -> bytes:
-        """All that comes until TLS's own end.
-
-        Raises:
-            ssl.SSLEOFError: TCP's end came without it.
-        """
+        """All that comes until TLS's own end."""
         async with asyncio.timeout(WAIT_TIME):
             while await self._hear():
                 pass
@@ -277,31 +292,15 @@ class TlsPeer:
             while await asyncio.get_running_loop().sock_recv(self.plain, 64 * 1024):
                 pass
 
-    def _give(self, size: int) -> bytes:
-        given = bytes(self._heard[:size])
-        del self._heard[:size]
-        return given
-
     async def _hear(self) -> bool:
         """Hear more; False at the end."""
-        while True:
-            try:
-                data = self.tls.read(64 * 1024)
-            except ssl.SSLWantReadError:
-                await self._take()
-            except ssl.SSLZeroReturnError:
-                return False
-            else:
-                self._heard += data
-                return bool(data)
+        while (more := self._decrypt()) is None:
+            await self._take()
+        return more
 
     async def _take(self) -> None:
         await self._flush()
-        data = await asyncio.get_running_loop().sock_recv(self.plain, self._piece)
-        if data:
-            self._incoming.write(data)
-        else:
-            self._incoming.write_eof()
+        self._arrived(await asyncio.get_running_loop().sock_recv(self.plain, self._piece))
 
     async def _flush(self) -> None:
         if self._outgoing.pending:

@@ -17,7 +17,6 @@ import struct
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from heapq import heappop, heappush
 from math import inf
@@ -34,10 +33,10 @@ RESET = struct.pack("ii", 1, 0)
 Endpoint = tuple[str, int]
 
 
-def stream(size: int = PERIOD) -> bytes:
+def stream() -> bytes:
     """Lines that differ in their number."""
     filler = b"." * (LINE_SIZE - 17)
-    return b"".join([b"%015d %s\n" % (number, filler) for number in range(size // LINE_SIZE)])
+    return b"".join([b"%015d %s\n" % (number, filler) for number in range(PERIOD // LINE_SIZE)])
 
 
 def tell(**told: Any) -> None:
@@ -95,66 +94,57 @@ class StreamReader:
         return size
 
 
-class StreamCrowd:
-    """Readers of the stream, all read at once."""
-
-    def __init__(self, endpoint: Endpoint, count: int) -> None:
-        self.readers = [StreamReader(connect(endpoint)) for _ in range(count)]
-        self._by_descriptor = {reader.connection.fileno(): reader for reader in self.readers}
-        self._events = select.epoll()
-        for descriptor in self._by_descriptor:
-            self._events.register(descriptor, select.EPOLLIN)
-
-    def read_until(self, target: float) -> None:
-        """Read until each has come so far, has ended, or has found something wrong."""
-        waiting = {descriptor for descriptor, reader in self._by_descriptor.items() if not reader.ended}
-        while waiting:
-            for descriptor, _ in self._events.poll():
-                reader = self._by_descriptor[descriptor]
-                reader.read()
-                if reader.ended:
-                    self._events.unregister(descriptor)
-                if reader.ended or reader.wrong or reader.position >= target:
-                    waiting.discard(descriptor)
+def watch(*files: Any) -> select.epoll:
+    """What tells when there is something to read."""
+    events = select.epoll()
+    for file in files:
+        events.register(file, select.EPOLLIN)
+    return events
 
 
-def read(endpoint: Endpoint, *, readers: int, idlers: int = 0, idle_buffer: int = 4096) -> None:
+def read(endpoint: Endpoint, *, readers: int, idlers: int = 0) -> None:
     """Readers of the stream, and idlers that never read.
 
     A word is a size: all readers read so much more, or, if it is `end`, all there is; then it is told how that went.
+    Nobody waits for one that has found something wrong.
     """
-    idle = [connect(endpoint, receive_buffer=idle_buffer) for _ in range(idlers)]
-    crowd = StreamCrowd(endpoint, readers)
+    idle = [connect(endpoint, receive_buffer=4096) for _ in range(idlers)]
+    crowd = {reader.connection.fileno(): reader for reader in (StreamReader(connect(endpoint)) for _ in range(readers))}
+    events = watch(*crowd)
     tell(connected=readers, idle=[connection.getsockname()[1] for connection in idle])
     target = 0.0
     while word := wait_for_word():
         target = inf if word == "end" else target + int(word)
-        crowd.read_until(target)
+        waiting = {descriptor for descriptor, reader in crowd.items() if not reader.ended}
+        while waiting:
+            for descriptor, _ in events.poll():
+                reader = crowd[descriptor]
+                reader.read()
+                if reader.ended:
+                    events.unregister(descriptor)
+                if reader.ended or reader.wrong or reader.position >= target:
+                    waiting.discard(descriptor)
         tell(
             at=time.monotonic(),
-            positions=sorted({reader.position for reader in crowd.readers}),
-            wrong=sum(reader.wrong for reader in crowd.readers),
-            ended=sum(reader.ended for reader in crowd.readers),
+            positions=sorted({reader.position for reader in crowd.values()}),
+            wrong=sum(reader.wrong for reader in crowd.values()),
+            ended=sum(reader.ended for reader in crowd.values()),
         )
 
 
-def read_at(endpoint: Endpoint, *, rates: list[float | None], receive_buffer: int) -> None:
+def read_at(endpoint: Endpoint, *, rates: list[float | None]) -> None:
     """Readers of the stream, each at its rate in bytes per second or as fast as it can; each word asks how they are."""
-    readers = [StreamReader(connect(endpoint, receive_buffer=receive_buffer)) for _ in rates]
+    readers = [StreamReader(connect(endpoint, receive_buffer=64 * 1024)) for _ in rates]
     tell(connected=len(readers))
-    first = select.poll()
-    for reader in readers:
-        first.register(reader.connection, select.POLLIN)
-    first.poll()
+    watch(*(reader.connection for reader in readers)).poll()
     start = time.monotonic()
-    words = select.poll()
-    words.register(sys.stdin, select.POLLIN)
+    words = watch(sys.stdin)
     while True:
         for reader, rate in zip(readers, rates, strict=True):
             allowed = inf if rate is None else rate * (time.monotonic() - start) - reader.position
             while allowed >= 1 and not reader.ended and (size := reader.read(int(min(allowed, PIECE)))):
                 allowed -= size
-        if words.poll(2):
+        if words.poll(0.002):
             if not wait_for_word():
                 return
             tell(
@@ -168,9 +158,7 @@ def read_at(endpoint: Endpoint, *, rates: list[float | None], receive_buffer: in
 def follow(endpoint: Endpoint, *, readers: int) -> None:
     """Readers of lines that tell when they were said, on the monotonic clock in ns; a word asks for the latencies."""
     crowd = {reader.fileno(): reader for reader in (connect(endpoint) for _ in range(readers))}
-    events = select.epoll()
-    for descriptor in (*crowd, sys.stdin.fileno()):
-        events.register(descriptor, select.EPOLLIN)
+    events = watch(*crowd, sys.stdin)
     tell(connected=readers)
     latencies: list[int] = []
     parts = dict.fromkeys(crowd, b"")
@@ -179,18 +167,12 @@ def follow(endpoint: Endpoint, *, readers: int) -> None:
             if descriptor not in crowd:
                 if not wait_for_word():
                     return
-                latencies.sort()
-                tell(lines=len(latencies), p50=_quantile(latencies, 0.5), p99=_quantile(latencies, 0.99))
-                latencies.clear()
+                ordered, latencies = sorted(latencies), []
+                tell(lines=len(ordered), p99=ordered[int(0.99 * (len(ordered) - 1))] / 1e9 if ordered else inf)
                 continue
             *lines, parts[descriptor] = (parts[descriptor] + crowd[descriptor].recv(PIECE)).split(b"\n")
             now = time.monotonic_ns()
             latencies += [now - int(line) for line in lines]
-
-
-def _quantile(ordered: list[int], part: float) -> float:
-    """In seconds."""
-    return ordered[int(part * (len(ordered) - 1))] / 1e9 if ordered else inf
 
 
 def storm(endpoint: Endpoint, *, slots: int, rate: float) -> None:
@@ -199,8 +181,7 @@ def storm(endpoint: Endpoint, *, slots: int, rate: float) -> None:
     It is nice(2): elsewhere, it would not take the time of this machine's processors.
     """
     os.nice(19)
-    events = select.epoll()
-    events.register(sys.stdin, select.EPOLLIN)
+    events = watch(sys.stdin)
     waiting: dict[int, socket.socket] = {}
     words: dict[int, bytes] = {}
     connects = failed = 0
@@ -220,7 +201,7 @@ def storm(endpoint: Endpoint, *, slots: int, rate: float) -> None:
         for descriptor, _ in events.poll(0.001):
             if descriptor == sys.stdin.fileno():
                 seconds = time.monotonic() - start
-                tell(connects=connects, failed=failed, waiting=len(waiting), endings=endings, seconds=seconds)
+                tell(connects=connects, failed=failed, endings=endings, seconds=seconds)
                 return
             try:
                 data = waiting[descriptor].recv(4096)
@@ -249,12 +230,12 @@ def resets(endpoint: Endpoint, *, count: int) -> None:
         tell(reset=count)
 
 
-def churn(endpoint: Endpoint, *, slots: int, seconds: float, seed: int = 1) -> None:
+def churn(endpoint: Endpoint, *, slots: int, seconds: float) -> None:
     """Clients that come, speak or not, read or not, and go in every way there is; tells when each time is over.
 
     A word begins another time. There are so many at a time at most, and each stays a quarter of the time at most.
     """
-    chance = random.Random(seed)
+    chance = random.Random(1)
     tell(started=True)
     while wait_for_word():
         ways: Counter[str] = Counter()
@@ -294,26 +275,37 @@ def sit(endpoint: Endpoint) -> None:
 
 def talk(endpoint: Endpoint, *, interval: float) -> None:
     """A client that says when it says it, on the monotonic clock in ns, again and again until the input ends."""
-    words = select.poll()
-    words.register(sys.stdin, select.POLLIN)
+    words = watch(sys.stdin)
     with connect(endpoint) as connection:
         tell(name="{}:{}".format(*connection.getsockname()))
         due = time.monotonic()
-        while not words.poll(max(0.0, due - time.monotonic()) * 1000):
+        while not words.poll(max(0.0, due - time.monotonic())):
             connection.send(b"%d\n" % time.monotonic_ns())
             due += interval
 
 
-ROLES: dict[str, Callable[..., None]] = {
-    role.__name__: role for role in (read, read_at, follow, storm, resets, churn, sit, talk)
-}
+def converse(endpoint: Endpoint, *, seconds: float, answer: str) -> None:
+    """A client that says lines and hears each behind `answer`, as fast as it can; tells how many a second."""
+    lines = [b"%099d\n" % number for number in range(500)]
+    said, due = b"".join(lines), b"".join([answer.encode() + line for line in lines])
+    tell(started=True)
+    with socket.create_connection(endpoint, timeout=30) as connection, connection.makefile("rb") as answers:
+        start = time.monotonic()
+        count = 0
+        # There is always something for the server to do.
+        connection.sendall(said)
+        while time.monotonic() < start + seconds:
+            connection.sendall(said)
+            assert answers.read(len(due)) == due
+            count += len(lines)
+        tell(speed=count / (time.monotonic() - start))
 
 
 def main() -> None:
     role, options = sys.argv[1], json.loads(sys.argv[2])
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    ROLES[role](tuple(options.pop("endpoint")), **options)
+    globals()[role](tuple(options.pop("endpoint")), **options)
 
 
 if __name__ == "__main__":

@@ -8,27 +8,22 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from hubbub import Address
 
-READ_SIZE = 64 * 1024
+from support.crowd import RESET
 
-RESET = struct.pack("ii", 1, 0)
+READ_SIZE = 64 * 1024
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is done to the bytes of a connection, in each direction.
+    """What is done to the bytes of a connection, in each direction: pieces have any size and latency up to the given.
 
-    Attributes:
-        slice_size: the most that is passed on at once, in bytes; each piece has any size up to it.
-        latency: how long a piece takes, in seconds; each takes any time up to it, and none overtakes another.
-        bandwidth: bytes per second; None: any.
-        reset_after: both connections are reset after so many bytes; None: never.
+    `bandwidth` is in bytes per second. Both connections are reset after `reset_after` bytes.
     """
 
     slice_size: int = READ_SIZE
@@ -38,30 +33,21 @@ class Fault:
 
 
 class FaultProxy:
-    """Passes on connections to a server, through a fault.
+    """Passes on connections to a server, through a fault, and counts those that it resets."""
 
-    Args:
-        endpoint: the server.
-        fault: what is done.
-        seed: of what is left to chance.
-
-    Attributes:
-        resets: how many connections it has reset.
-    """
-
-    def __init__(self, endpoint: Address, fault: Fault, seed: int = 1) -> None:
+    def __init__(self, endpoint: Address, fault: Fault) -> None:
         self.resets = 0
         self._endpoint = endpoint
         self._fault = fault
-        self._chance = random.Random(seed)
+        self._chance = random.Random(1)
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server
 
     @classmethod
     @asynccontextmanager
-    async def to(cls, endpoint: Address, fault: Fault, seed: int = 1) -> AsyncIterator[FaultProxy]:
+    async def to(cls, endpoint: Address, fault: Fault) -> AsyncIterator[FaultProxy]:
         """A proxy that accepts connections until it is left, and then breaks off those that are open."""
-        proxy = cls(endpoint, fault, seed)
+        proxy = cls(endpoint, fault)
         proxy._server = await asyncio.start_server(proxy._serve, "127.0.0.1", 0, limit=READ_SIZE)
         try:
             yield proxy

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from operator import itemgetter
 
 FULL = bool(os.environ.get("HUBBUB_ABUSE_FULL"))
 """Whether the tests are as large and as long as they are meant to be."""
@@ -14,30 +14,15 @@ def scaled(full: int, short: int) -> int:
     return full if FULL else short
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One figure of one test: what was measured, what was seen, and what it must be."""
-
-    number: int
-    what: str
-    seen: str
-    wanted: str
-
-
-_figures: list[Figure] = []
+_figures: list[tuple[int, str]] = []
 
 
 def note(number: int, what: str, seen: object, wanted: object) -> None:
-    """Note a figure of test `number` for the table."""
-    _figures.append(Figure(number, what, str(seen), str(wanted)))
+    """Note a figure of test `number` for the table: what was measured, what was seen, and what it must be."""
+    _figures.append((number, f"| {number} | {what} | {seen} | {wanted} |"))
 
 
 def table() -> list[str]:
     """All figures, as lines of a Markdown table."""
-    if not _figures:
-        return []
-    rows = [
-        f"| {figure.number} | {figure.what} | {figure.seen} | {figure.wanted} |"
-        for figure in sorted(_figures, key=lambda figure: figure.number)
-    ]
-    return ["| # | what | seen | wanted |", "|---:|---|---|---|", *rows]
+    rows = [row for _, row in sorted(_figures, key=itemgetter(0))]
+    return ["| # | what | seen | wanted |", "|---:|---|---|---|", *rows] if rows else []

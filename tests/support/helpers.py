@@ -9,14 +9,16 @@ import struct
 import termios
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import hubbub
 from hubbub.apps.relay import relay
 from hubbub.log.outbox import SPLICE_COST
+
+T = TypeVar("T")
 
 WAIT_TIME = 10.0
 """How long a test waits for something that should happen at once, in seconds."""
@@ -50,27 +52,22 @@ class Record(hubbub.Observer[Any]):
 
     async def wait_for_clients(self, count: int) -> Sequence[hubbub.Client[Any]]:
         """The first `count` clients that have connected, in their order."""
-        async with asyncio.timeout(WAIT_TIME):
-            while len(self.clients) < count:
-                self._changed.clear()
-                await self._changed.wait()
-        return self.clients[:count]
+        return await self._first(count, self.clients)
 
     async def wait_for_endings(self, count: int = 1) -> Sequence[hubbub.Ending]:
         """The endings of the first `count` clients that have ended, in their order."""
-        async with asyncio.timeout(WAIT_TIME):
-            while len(self.ended_clients) < count:
-                self._changed.clear()
-                await self._changed.wait()
-        return [client.ending for client in self.ended_clients[:count] if client.ending is not None]
+        return [client.ending for client in await self._first(count, self.ended_clients) if client.ending is not None]
 
     async def wait_for_refusals(self, count: int = 1) -> Sequence[hubbub.Ending]:
         """Why the first `count` were refused, in their order."""
+        return [ending for _, ending in await self._first(count, self.refusals)]
+
+    async def _first(self, count: int, remembered: list[T]) -> list[T]:
         async with asyncio.timeout(WAIT_TIME):
-            while len(self.refusals) < count:
+            while len(remembered) < count:
                 self._changed.clear()
                 await self._changed.wait()
-        return [ending for _, ending in self.refusals[:count]]
+        return remembered[:count]
 
 
 @asynccontextmanager
@@ -135,7 +132,10 @@ class Peer:
             yield peer
         finally:
             writer.transport.abort()
-            await _closed(writer)
+            # The server, or the test, may have reset it.
+            with suppress(OSError):
+                async with asyncio.timeout(WAIT_TIME):
+                    await writer.wait_closed()
 
     async def send(self, data: bytes) -> None:
         async with asyncio.timeout(WAIT_TIME):
@@ -181,10 +181,7 @@ def at(server: hubbub.Server[Any], index: int) -> Any:
 
 
 async def dial(server: hubbub.Server[Any], *, receive_buffer: int | None = None, at: int = 0) -> socket.socket:
-    """A socket that is connected to `server`, non-blocking; it reads nothing but what the test reads from it.
-
-    With several addresses, to the one that has the index `at`.
-    """
+    """A socket that is connected to the address `at` of `server`, non-blocking; only the test reads from it."""
     host, port = server.addresses[at]
     plain = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     if receive_buffer is not None:
@@ -196,15 +193,6 @@ async def dial(server: hubbub.Server[Any], *, receive_buffer: int | None = None,
         plain.close()
         raise
     return plain
-
-
-async def _closed(writer: asyncio.StreamWriter) -> None:
-    try:
-        async with asyncio.timeout(WAIT_TIME):
-            await writer.wait_closed()
-    except OSError:
-        # The server, or the test, reset it.
-        return
 
 
 def unread(client: hubbub.Client[Any] | hubbub.Arrival[Any]) -> int:

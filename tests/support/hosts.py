@@ -15,19 +15,14 @@ from support.programs import require_program
 
 @dataclass(frozen=True)
 class Host:
-    """One of the machines.
-
-    Attributes:
-        name: of the namespace.
-        address: at its end of the cable.
-        command: what starts a program there, in front of the program.
-    """
+    """One of the machines: the name of its namespace, and the address of its end of the cable."""
 
     name: str
     address: str
 
     @property
     def command(self) -> tuple[str, ...]:
+        """What starts a program there, in front of the program."""
         return ("ip", "netns", "exec", self.name)
 
     def swallow(self, address: str) -> None:

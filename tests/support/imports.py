@@ -10,13 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Import:
-    """One import.
-
-    Attributes:
-        module: what is imported, by its full name.
-        line: where.
-        runs: whether it runs; False if it is for type checkers only.
-    """
+    """One import of a module, by its full name. Those for type checkers only do not run."""
 
     module: str
     line: int
@@ -25,12 +19,7 @@ class Import:
 
 @dataclass(frozen=True)
 class Package:
-    """The source of a package.
-
-    Attributes:
-        root: its folder; the name of the package is that of the folder.
-        modules: the file of each module, by its full name.
-    """
+    """The source of a package in a folder of its name, with the file of each module by its full name."""
 
     root: Path
     modules: dict[str, Path]
@@ -58,12 +47,10 @@ class Package:
                 if node.level:
                     above = package.split(".")[: len(package.split(".")) - node.level + 1]
                     base = ".".join([*above, *([base] if base else [])])
-                for name in dict.fromkeys(self._imported(base, alias.name) for alias in node.names):
-                    found.append(Import(name, node.lineno, runs))
+                names = [f"{base}.{alias.name}" for alias in node.names]
+                imported = dict.fromkeys(name if name in self.modules else base for name in names)
+                found += [Import(name, node.lineno, runs) for name in imported]
         return found
-
-    def _imported(self, base: str, name: str) -> str:
-        return f"{base}.{name}" if f"{base}.{name}" in self.modules else base
 
 
 def _walk(node: ast.AST, *, runs: bool) -> Iterator[tuple[ast.AST, bool]]:

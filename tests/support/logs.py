@@ -64,22 +64,13 @@ def rendering_of(source: Framing[Any], framing: Framing[Any], notice: str | None
 
 
 class Source:
-    """A log, and what a fan-out does with it for a few cursors.
+    """A log, and what a fan-out does with it for a few cursors. Its messages begin with `name`.
 
-    Args:
-        framing: that of the log.
-        retention: that of the log. With 0, each flush stays a chunk of its own, and `drop` drops the oldest.
-        clock: that of the log.
-        name: what its messages begin with.
+    With a retention of 0, each flush stays a chunk of its own, and `drop` drops the oldest.
     """
 
     def __init__(
-        self,
-        *,
-        framing: BytesFraming = FRAMING,
-        retention: int = 0,
-        clock: Clock | None = None,
-        name: bytes = b"",
+        self, *, framing: BytesFraming = FRAMING, retention: int = 0, clock: Clock | None = None, name: bytes = b""
     ) -> None:
         self.clock = clock or Clock()
         self.log = Log(framing, retention, self.clock)
@@ -111,10 +102,9 @@ class Source:
     def drop(self) -> bool:
         """Drop the oldest chunk, if it is not the newest too."""
         chunk = self.log.drop_overdue()
-        if chunk is not None:
-            for cursor in self.cursors:
-                if cursor.at.seq < chunk.end.seq:
-                    cursor.pass_over(chunk)
+        for cursor in self.cursors:
+            if chunk is not None and cursor.at.seq < chunk.end.seq:
+                cursor.pass_over(chunk)
         return chunk is not None
 
     def cursor(

@@ -79,11 +79,8 @@ class Due:
 class Listener:
     """A client, its transport, and its own list.
 
-    Attributes:
-        due: what it is still to hear.
-        whole: whether it is to hear all of that, if it takes it.
-        ended: whether the test has ended it, or broken its connection.
-        policies: those that it was under since the last look.
+    It is still to hear what is `due`: all of that if it is `whole`. The test may have `ended` it or broken its
+    connection. `policies` are those that it was under since the last look.
     """
 
     def __init__(self, client: Client[bytes], transport: FakeTransport) -> None:
@@ -186,11 +183,7 @@ class Watch(Told):
 
 
 class Play:
-    """What is said and done, in the rooms and in the lists of the listeners at once.
-
-    Args:
-        label: the name of a room in its notices.
-    """
+    """What is said and done, in the rooms and in the lists of the listeners at once; notices call a room `label`."""
 
     def __init__(self, label: Callable[[Room[bytes]], str]) -> None:
         self.listeners: list[Listener] = []

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, TypeVar
 
 import pytest
 
@@ -30,11 +30,13 @@ WAIT_TIME = 30.0
 
 HUBBUB = (sys.executable, "-m", "hubbub")
 
+AnyPeer = TypeVar("AnyPeer", bound="Peer")
+T = TypeVar("T")
+
 
 def require_program(name: str) -> str:
-    """The path of a program. Without it the test is skipped; it fails where HUBBUB_TESTS_REQUIRE_PROGRAMS is set."""
-    path = shutil.which(name)
-    return path if path is not None else miss(name)
+    """The path of a program; without it, see `miss`."""
+    return shutil.which(name) or miss(name)
 
 
 def miss(what: str) -> NoReturn:
@@ -63,8 +65,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 class Output:
     """What comes out of a pipe or a terminal, collected as it comes: no program waits because the test does.
 
-    Args:
-        descriptor: the pipe's end, which is closed with it; None for an output that goes elsewhere.
+    The descriptor is closed with it; it is None for an output that goes elsewhere.
     """
 
     def __init__(self, descriptor: int | None) -> None:
@@ -82,19 +83,9 @@ class Output:
         return bytes(self._data[self._read :])
 
     def expect(self, pattern: bytes) -> re.Match[bytes]:
-        """Read up to the end of the first match.
-
-        Raises:
-            AssertionError: there is none in time, or none until the end.
-        """
-        found: re.Match[bytes] | None = None
-
-        def search() -> bool:
-            nonlocal found
-            found = re.compile(pattern, re.DOTALL).search(self._data, self._read)
-            return found is not None
-
-        self._wait(search)
+        """Read up to the end of the first match; it fails without one."""
+        search = re.compile(pattern, re.DOTALL).search
+        found = self._wait(lambda: search(self._data, self._read))
         assert found is not None, f"expected {pattern!r}, but got {self.unread[-2000:]!r}"
         self._read = found.end()
         return found
@@ -125,10 +116,10 @@ class Output:
         self._read = end
         return taken
 
-    def _wait(self, condition: Callable[[], bool]) -> None:
-        # The predicate is also looked at when time is up: who called sees what is missing.
+    def _wait(self, look: Callable[[], T]) -> T:
         with self._changed:
-            self._changed.wait_for(lambda: condition() or self._ended, WAIT_TIME)
+            self._changed.wait_for(lambda: look() or self._ended, WAIT_TIME)
+            return look()
 
     def _collect(self, descriptor: int) -> None:
         # A terminal whose programs are gone fails with EIO.
@@ -146,16 +137,8 @@ class Output:
 class Program:
     """A program that runs until it ends itself, or the test is over.
 
-    Args:
-        command: the program and its arguments.
-        env: variables beside those of the tests, of which those of hubbub are left out.
-        cwd: where it runs.
-        stdin: where it reads, instead of what `send` sends.
-        stdout: where it writes, instead of into `output`.
-
-    Attributes:
-        output: what it writes to standard output.
-        errors: what it writes to standard error.
+    It has its variables from `environment`. It reads what `send` sends and writes into `output`, unless `stdin` and
+    `stdout` say otherwise, and into `errors`.
     """
 
     def __init__(
@@ -167,7 +150,7 @@ class Program:
         stdout: int = subprocess.PIPE,
     ) -> None:
         self._process = subprocess.Popen(
-            command, env=_environment(env), cwd=cwd, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE
+            command, env=environment(env), cwd=cwd, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE
         )
         self.output = Output(_detach(self._process.stdout))
         self.errors = Output(_detach(self._process.stderr))
@@ -212,13 +195,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Finished:
-    """A program that has ended.
-
-    Attributes:
-        status: its exit status.
-        output: what it wrote to standard output.
-        errors: what it wrote to standard error.
-    """
+    """How a program has ended, and what it wrote."""
 
     status: int
     output: str
@@ -242,16 +219,9 @@ class TerminalProgram(Program):
     def __init__(self, *command: str, cwd: Path | None = None) -> None:
         self._screen, terminal = pty.openpty()
         # The answers of a real terminal to what a program asks it are not to be awaited.
-        variables = {"TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
-        self._process = subprocess.Popen(
-            command,
-            env=_environment(variables),
-            cwd=cwd,
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal,
-            start_new_session=True,
-        )
+        env = environment({"TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"})
+        streams: Any = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
+        self._process = subprocess.Popen(command, env=env, cwd=cwd, start_new_session=True, **streams)
         os.close(terminal)
         self.output = Output(os.dup(self._screen))
         self.errors = Output(None)
@@ -278,12 +248,7 @@ class TerminalProgram(Program):
 
 
 class ServerProgram(Program):
-    """A program that says `Server started at: …` and then serves.
-
-    Attributes:
-        started: the line that says so.
-        endpoint: where it listens.
-    """
+    """A program that says `Server started at: …`, which is the line `started`, and then serves at `endpoint`."""
 
     started: bytes
     endpoint: Address
@@ -298,7 +263,10 @@ class ServerProgram(Program):
 
     def new_peer(self, **options: Any) -> Peer:
         """A peer of the server, which has told that it is connected."""
-        peer = self.peer(**options)
+        return self.inside(self.peer(**options))
+
+    def inside(self, peer: AnyPeer) -> AnyPeer:
+        """The same peer, once the server has told that it is connected."""
         self.output.expect(rb"%s connected\.\n" % re.escape(peer.name.encode()))
         return peer
 
@@ -331,15 +299,7 @@ def hubbub_serve(*arguments: str, **options: Any) -> Iterator[ServerProgram]:
 
 
 class Peer:
-    """The other end of a connection: a plain socket that blocks.
-
-    Args:
-        endpoint: the server.
-        receive_buffer: what it receives unread, in bytes; without it, what the system thinks fit.
-
-    Attributes:
-        name: its address and port, as the server sees them.
-    """
+    """The other end of a connection: a plain socket that blocks, and has the name that the server sees."""
 
     def __init__(self, endpoint: Address, *, receive_buffer: int | None = None) -> None:
         self._socket = socket.socket(socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET)
@@ -413,7 +373,8 @@ def refuses(endpoint: Address) -> bool:
         return True
 
 
-def _environment(variables: Mapping[str, str] | None) -> dict[str, str]:
+def environment(variables: Mapping[str, str] | None) -> dict[str, str]:
+    """These variables, and those of the tests but for those of hubbub."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HUBBUB_")}
     return {**kept, **(variables or {})}
 

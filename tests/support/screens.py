@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Final
 
-_TOKEN: Final = re.compile(
+_TOKEN = re.compile(
     r"\x1b\[(?P<parameters>[0-9;?]*)(?P<command>[A-Za-z])|\x1b\][^\x07]*\x07|(?P<control>[\r\n\x08])|(?P<shown>[^\x1b])"
 )
 
@@ -15,57 +14,32 @@ def render(written: bytes) -> list[str]:
 
     It knows what cursors do (ECMA-48, 8.3), and neither width nor height: nothing wraps or scrolls.
     """
-    screen = _Screen()
+    lines: list[list[str]] = [[]]
+    row = column = 0
     for token in _TOKEN.finditer(written.decode(errors="replace")):
-        screen.take(token)
-    lines = ["".join(line).rstrip() for line in screen.lines]
-    while lines and not lines[-1]:
-        lines.pop()
-    return lines
-
-
-class _Screen:
-    def __init__(self) -> None:
-        self.lines: list[list[str]] = [[]]
-        self._row = 0
-        self._column = 0
-
-    def take(self, token: re.Match[str]) -> None:
-        if shown := token["shown"]:
-            line = self.lines[self._row]
-            line += " " * (self._column + 1 - len(line))
-            line[self._column] = shown
-            self._column += 1
-        elif control := token["control"]:
-            self._control(control)
-        elif command := token["command"]:
-            self._command(command, token["parameters"])
-
-    def _control(self, control: str) -> None:
-        if control == "\r":
-            self._column = 0
-        elif control == "\n":
-            self._down(1)
-        else:
-            self._column = max(0, self._column - 1)
-
-    def _command(self, command: str, parameters: str) -> None:
+        parameters = token["parameters"] or ""
         count = int(parameters) if parameters.isdecimal() else 1
-        match command:
+        match token["command"] or token["control"]:
             case "A":
-                self._row = max(0, self._row - count)
-            case "B":
-                self._down(count)
+                row = max(0, row - count)
+            case "B" | "\n":
+                row += count
             case "C":
-                self._column += count
-            case "D":
-                self._column = max(0, self._column - count)
+                column += count
+            case "D" | "\b":
+                column = max(0, column - count)
             case "J":
-                del self.lines[self._row + 1 :]
-                del self.lines[self._row][self._column :]
+                del lines[row + 1 :], lines[row][column:]
             case "K":
-                del self.lines[self._row][self._column :]
-
-    def _down(self, count: int) -> None:
-        self._row += count
-        self.lines += [[] for _ in range(self._row + 1 - len(self.lines))]
+                del lines[row][column:]
+            case "\r":
+                column = 0
+            case None if token["shown"]:
+                lines[row] += " " * (column + 1 - len(lines[row]))
+                lines[row][column] = token["shown"]
+                column += 1
+        lines += [[] for _ in range(row + 1 - len(lines))]
+    shown = ["".join(line).rstrip() for line in lines]
+    while shown and not shown[-1]:
+        shown.pop()
+    return shown

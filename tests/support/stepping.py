@@ -6,12 +6,11 @@ Nothing here waits for a socket or a clock, so that a test says in which turn of
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
-from heapq import heappop, heappush
 from math import inf
+from types import SimpleNamespace
 from typing import Any, Self, TypeVar, cast
 
 from hubbub.framing import Framing
@@ -31,18 +30,22 @@ MOST_TURNS = 100_000
 T = TypeVar("T")
 
 
-class SteppedLoop(asyncio.AbstractEventLoop):
+class SteppedLoop(asyncio.BaseEventLoop):
     """An event loop that does nothing by itself: a test turns it, and moves its clock.
 
-    Entering it makes it the running loop.
+    Entering it makes it the running loop. What a callback raises is raised by the turn.
     """
 
+    _ready: deque[asyncio.Handle]
+    _scheduled: list[asyncio.TimerHandle]
+
     def __init__(self) -> None:
-        self._ready: deque[tuple[asyncio.Handle, Callable[[], object]]] = deque()
-        self._timers: list[tuple[float, int, asyncio.TimerHandle, Callable[[], object]]] = []
-        self._now = 0.0
-        self._count = 0
+        super().__init__()
+        self.set_debug(False)
         self.failures: list[dict[str, Any]] = []
+        self._now = 0.0
+        # No socket is ever ready.
+        self._selector = SimpleNamespace(select=lambda _: [])
 
     def __enter__(self) -> Self:
         asyncio._set_running_loop(self)
@@ -51,18 +54,13 @@ class SteppedLoop(asyncio.AbstractEventLoop):
     def __exit__(self, *_: object) -> None:
         asyncio._set_running_loop(None)
 
-    # What a test does.
+    def __del__(self) -> None:
+        """There is nothing to close."""
 
     def turn(self, times: int = 1) -> None:
         """Do what is due now, but nothing that this makes due."""
         for _ in range(times):
-            while self._timers and self._timers[0][0] <= self._now:
-                _, _, timer, callback = heappop(self._timers)
-                self._ready.append((timer, callback))
-            for _ in range(len(self._ready)):
-                handle, callback = self._ready.popleft()
-                if not handle.cancelled():
-                    callback()
+            self._run_once()  # type: ignore[attr-defined]
 
     def advance(self, seconds: float) -> None:
         """Move the clock."""
@@ -71,20 +69,18 @@ class SteppedLoop(asyncio.AbstractEventLoop):
     def settle(self) -> None:
         """Turn until there is nothing to do, and no timer that could change that."""
         for _ in range(MOST_TURNS):
-            self._timers = [entry for entry in self._timers if not entry[2].cancelled()]
-            if not self._ready and not self._timers:
-                return
             if not self._ready:
-                self._timers.sort()
-                self._now = max(self._now, self._timers[0][0])
+                timers = [timer.when() for timer in self._scheduled if not timer.cancelled()]
+                if not timers:
+                    return
+                self._now = max(self._now, min(timers))
             self.turn()
         raise AssertionError("the loop does not come to rest")
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run a coroutine up to where it first waits; the task that does the rest."""
         task = asyncio.Task(coroutine, loop=self)
-        _, step = self._ready.pop()
-        step()
+        self._ready.pop()._run()
         return task
 
     def do(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -93,59 +89,24 @@ class SteppedLoop(asyncio.AbstractEventLoop):
         assert task.done(), "it waits"
         return task.result()
 
-    # What the rest of asyncio needs of a loop.
-
     def time(self) -> float:
         return self._now
 
-    def get_debug(self) -> bool:
-        return False
-
-    def call_soon(  # type: ignore[override] # without the types that tie arguments to the callback
-        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
-    ) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
-        run = (context or contextvars.copy_context()).run
-        self._ready.append((handle, lambda: run(callback, *args)))
-        return handle
-
-    def call_later(  # type: ignore[override]
-        self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
-    ) -> asyncio.TimerHandle:
-        return self.call_at(self._now + delay, callback, *args, context=context)
-
-    def call_at(  # type: ignore[override]
-        self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
-    ) -> asyncio.TimerHandle:
-        timer = asyncio.TimerHandle(when, callback, args, self, context)
-        run = (context or contextvars.copy_context()).run
-        self._count += 1
-        heappush(self._timers, (when, self._count, timer, lambda: run(callback, *args)))
-        return timer
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """It is dropped where the timers are looked at."""
-
-    def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=self)
-
-    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
-        return asyncio.Task(coro, loop=self, **options)
-
     def call_exception_handler(self, context: dict[str, Any]) -> None:
+        if "handle" in context:
+            raise context["exception"]
         self.failures.append(context)
+
+    def _process_events(self, _: object) -> None:
+        """There are none."""
 
 
 class FakeTransport(asyncio.Transport):
     """A transport whose peer takes as much as a test lets it.
 
-    Attributes:
-        credit: how many bytes the peer still takes at once; what is more waits here, and the link is paused.
-        taken: what the peer has.
-        failure: what the next write raises.
-        at_end: whether the peer has the end of the stream.
-        reset: whether the connection was broken off, so that the last message may be cut.
-        overdone: how often the link was written to while it was to be given no more.
+    The peer has `taken` something, and takes `credit` bytes more; what exceeds them waits here, and the link is paused.
+    It may be `at_end` of the stream; after a `reset`, its last message may be cut. `overdone` counts the writes that
+    came while the link was to give nothing more; the next write raises the `failure`.
     """
 
     def __init__(self, loop: SteppedLoop, credit: float = inf) -> None:
@@ -163,9 +124,7 @@ class FakeTransport(asyncio.Transport):
         self._paused = False
         self._ending = False
         self._closing = False
-        self._lost = False
-
-    # What a test does.
+        self.gone = False
 
     def connect(self, link: asyncio.Protocol) -> None:
         self._link = link
@@ -184,12 +143,6 @@ class FakeTransport(asyncio.Transport):
         """The connection is gone; with an error if it broke."""
         self.reset = True
         self._lose(error)
-
-    @property
-    def gone(self) -> bool:
-        return self._lost
-
-    # What the link needs.
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.writelines([data])
@@ -235,7 +188,7 @@ class FakeTransport(asyncio.Transport):
         self._loop.call_soon(self._lose, None)
 
     def _pass_on(self) -> None:
-        if self._lost:
+        if self.gone:
             return
         size = int(min(self.credit, len(self._waiting)))
         self.credit -= size
@@ -253,8 +206,8 @@ class FakeTransport(asyncio.Transport):
             self._loop.call_soon(self._lose, None)
 
     def _lose(self, error: Exception | None) -> None:
-        if not self._lost:
-            self._lost = self._closing = True
+        if not self.gone:
+            self.gone = self._closing = True
             self._waiting.clear()
             self._link.connection_lost(error)
 
@@ -292,11 +245,7 @@ class Told:
 class FakeHub(Hub[Any]):
     """A hub whose clients have no sockets. The notices of its rooms say which room they are about.
 
-    Args:
-        loop: turned by the test.
-        framing: as in `Hub`.
-        settings: as in `Hub`.
-        older: makes the older end of each room's log.
+    `older` makes the older end of each room's log.
     """
 
     def __init__(
@@ -352,7 +301,7 @@ class FakeHub(Hub[Any]):
 
 def new_loop() -> SteppedLoop:
     """A loop for one test."""
-    return SteppedLoop()  # type: ignore[abstract] # it has what is called
+    return SteppedLoop()
 
 
 def left_over(room: Room[Any]) -> list[Any]:

@@ -7,31 +7,30 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from typing import Any
 
 import hubbub
 from hubbub.apps.relay import relay
 
+tell = partial(print, flush=True)
+
 
 class Teller(hubbub.Observer[Any]):
     def started(self, server: hubbub.Server[Any]) -> None:
-        self._tell(f"Server started at: {server.addresses[0]}")
+        tell(f"Server started at: {server.addresses[0]}")
 
     def connected(self, client: hubbub.Client[Any]) -> None:
-        self._tell(f"{client} connected.")
+        tell(f"{client} connected.")
 
     def ended(self, client: hubbub.Client[Any]) -> None:
-        self._tell(f"{client} disconnected ({client.ending}).")
+        tell(f"{client} disconnected ({client.ending}).")
 
     def closing(self, server: hubbub.Server[Any]) -> None:
-        self._tell(f"closing at {server.root.head.seq}")
+        tell(f"closing at {server.root.head.seq}")
 
     def closed(self, server: hubbub.Server[Any]) -> None:
-        self._tell(f"closed at {server.root.head.seq}")
-
-    def _tell(self, line: str) -> None:
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
+        tell(f"closed at {server.root.head.seq}")
 
 
 if __name__ == "__main__":

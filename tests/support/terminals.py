@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import codecs
-import fcntl
 import os
 import select
-import struct
 import subprocess
 import termios
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self
 
-from support.programs import WAIT_TIME
+from support.programs import WAIT_TIME, environment
 
 PROMPT = "$ "
 
 # Opening the terminal makes it the one that Ctrl-C and Ctrl-Z on it work in.
 _OPEN_SHELL = 'exec bash --norc --noprofile --noediting -i <"$0" >"$0" 2>&1'
-
-T = TypeVar("T")
 
 
 def character_of(key: str) -> str:
@@ -32,43 +26,30 @@ def character_of(key: str) -> str:
 
 
 class Terminal:
-    """A pseudo-terminal and its shell; closing it is closing the window.
+    """A pseudo-terminal and its shell, which starts in `directory`; leaving it is closing the window.
 
-    Args:
-        directory: where the shell starts.
-
-    Attributes:
-        unread: what has been shown and not been read yet, with LF at the line ends.
+    What has been shown and not been read yet is `unread`, with LF at the line ends.
     """
 
     def __init__(self, directory: Path) -> None:
         self.unread = ""
         self._decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
         self._screen, keyboard = os.openpty()
-        fcntl.ioctl(keyboard, termios.TIOCSWINSZ, struct.pack("4H", 24, 120, 0, 0))
-        self._shell = subprocess.Popen(
-            ["sh", "-c", _OPEN_SHELL, os.ttyname(keyboard)],
-            cwd=directory,
-            env=_environment(directory),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        termios.tcsetwinsize(keyboard, (24, 120))
+        nowhere: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        command = ["sh", "-c", _OPEN_SHELL, os.ttyname(keyboard)]
+        # What would change what programs show stays outside.
+        shown = {"LC_ALL": "C.UTF-8", "PROMPT_COMMAND": "", "PS1": PROMPT, "TERM": "dumb"}
+        env = environment({"HOME": str(directory), **shown})
+        self._shell = subprocess.Popen(command, cwd=directory, env=env, start_new_session=True, **nowhere)
         # Our own end of it is kept open until the shell has one, for without any it would hang up.
-        self._wait(lambda: self.unread == PROMPT or None)
+        assert self._wait(lambda: self.unread == PROMPT)
         os.close(keyboard)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Hang up: whatever runs in the terminal ends."""
+    def __exit__(self, *details: object) -> None:
         os.close(self._screen)
         try:
             self._shell.wait(WAIT_TIME)
@@ -86,8 +67,7 @@ class Terminal:
 
     def take(self, text: str) -> bool:
         """Read `text`; or nothing, and return False, if something else is shown or nothing in time."""
-        with suppress(TimeoutError):
-            self._wait(lambda: self.unread.startswith(text) or not text.startswith(self.unread) or None)
+        self._wait(lambda: self.unread.startswith(text) or not text.startswith(self.unread))
         found = self.unread.startswith(text)
         if found:
             self.unread = self.unread[len(text) :]
@@ -95,30 +75,22 @@ class Terminal:
 
     def read_line(self) -> str:
         """The next line that is shown, without its end; if none is complete in time, what there is."""
-        with suppress(TimeoutError):
-            self._wait(lambda: "\n" in self.unread or None)
+        self._wait(lambda: "\n" in self.unread)
         line, _, self.unread = self.unread.partition("\n")
         return line
 
     def read_until_prompt(self) -> list[str]:
         """The lines up to the next prompt, which is left unread; if none comes in time, the lines there are."""
-        with suppress(TimeoutError):
-            self._wait(lambda: f"\n{self.unread}".endswith(f"\n{PROMPT}") or None)
+        self._wait(lambda: f"\n{self.unread}".endswith(f"\n{PROMPT}"))
         *lines, self.unread = self.unread.split("\n")
         return lines
 
-    def _wait(self, look: Callable[[], T | None]) -> T:
+    def _wait(self, condition: Callable[[], bool]) -> bool:
         deadline = time.monotonic() + WAIT_TIME
-        while (found := look()) is None:
+        while not condition():
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self._screen], [], [], left)[0]:
-                raise TimeoutError
+                return False
             # The terminal puts CR LF for each LF.
             self.unread += self._decode(os.read(self._screen, 65536)).replace("\r", "")
-        return found
-
-
-def _environment(directory: Path) -> dict[str, str]:
-    # What would change what programs show, or what hubbub does, stays outside.
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HUBBUB_", "LC_", "PROMPT_"))}
-    return {**kept, "HOME": str(directory), "LC_ALL": "C.UTF-8", "PS1": PROMPT, "TERM": "dumb"}
+        return True

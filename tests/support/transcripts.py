@@ -33,17 +33,11 @@ from support.terminals import PROMPT, Terminal, character_of
 SERVER = "server"
 """The terminal in which servers are started: nobody dials before they listen."""
 
-DEFAULT_PORT = "5000"
-
-ASK_INTERVAL = 0.05
-"""How long states have to change before ss is asked again, in seconds: what changes them needs the processor, too."""
-
 _PROMPTS = (PROMPT, "telnet> ")
 _ENTER = " ⏎"
 _KEY = re.compile(r"\^([A-Z\]])")
 _FENCE = re.compile(r"```(?P<kind>\w*) ?(?P<argument>.*)")
 _VARYING = re.compile(r"(?<=:)\d{5}\b|(?<=pid=)\d+|(?<=kill -KILL )\d+")
-_PORT_SETTING = re.compile(r"(?:PORT=|--port )(\d+)")
 
 
 class Mismatch(AssertionError):
@@ -52,39 +46,29 @@ class Mismatch(AssertionError):
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block of a page.
-
-    Attributes:
-        kind: what it is.
-        argument: the terminal or the file.
-        number: the line of the page on which it begins.
-        lines: its lines.
-    """
+    """A fenced block of a page."""
 
     kind: str
     argument: str
+    """The terminal or the file."""
     number: int
+    """The line of the page on which it begins."""
     lines: list[str]
 
 
 def parse(text: str) -> list[Block]:
-    """The fenced blocks of a page.
-
-    Raises:
-        ValueError: a fence has no end.
-    """
+    """The fenced blocks of a page; it is a ValueError if a fence has no end."""
     blocks = []
-    lines = iter(enumerate(text.splitlines(), start=1))
-    for number, line in lines:
-        if fence := _FENCE.fullmatch(line):
-            content = []
-            for _, inner in lines:
-                if inner == "```":
-                    break
-                content.append(inner)
-            else:
-                raise ValueError(f"the block in line {number} has no end")
-            blocks.append(Block(fence["kind"], fence["argument"], number + 1, content))
+    lines = text.splitlines()
+    at = 0
+    while at < len(lines):
+        at += 1
+        if fence := _FENCE.fullmatch(lines[at - 1]):
+            if "```" not in lines[at:]:
+                raise ValueError(f"the block in line {at} has no end")
+            end = lines.index("```", at)
+            blocks.append(Block(fence["kind"], fence["argument"], at + 1, lines[at:end]))
+            at = end + 1
     return blocks
 
 
@@ -104,16 +88,14 @@ class Numbers:
 
     def match(self, expected: str, shown: str) -> bool:
         """Whether they are the same; if so, numbers that are new are remembered."""
-        names = _VARYING.findall(expected)
         literals = [re.escape(literal) for literal in _VARYING.split(expected)]
         found = re.fullmatch(r"(\d+)".join(literals), shown)
         if found is None:
             return False
-        known = dict(self._in_run)
-        for name, number in zip(names, found.groups(), strict=True):
-            if known.setdefault(name, number) != number:
-                return False
-        if len(set(known.values())) < len(known):
+        pairs = {*self._in_run.items(), *zip(_VARYING.findall(expected), found.groups(), strict=True)}
+        known = dict(pairs)
+        # Each has one other, on either side.
+        if not len(pairs) == len(known) == len(set(known.values())):
             return False
         self._in_run = known
         return True
@@ -125,26 +107,14 @@ class Numbers:
         # Whether there is a space in the header is a matter of its version.
         if "".join(expected[0].split()) != "".join(shown[0].split()):
             return False
-        rows = [_normalise_row(row) for row in expected[1:]]
-        return any(
-            self.match("\n".join(rows), "\n".join(order)) for order in permutations(map(_normalise_row, shown[1:]))
+        page, run = (
+            [re.sub(r"\bfd=\d+", "fd=N", " ".join(row.split())) for row in table[1:]] for table in (expected, shown)
         )
-
-
-def _normalise_row(row: str) -> str:
-    return re.sub(r"\bfd=\d+", "fd=N", " ".join(row.split()))
+        return any(self.match("\n".join(page), "\n".join(order)) for order in permutations(run))
 
 
 def replay(blocks: list[Block], directory: Path) -> None:
-    """Do what the transcripts do, and see what they show.
-
-    Args:
-        blocks: those of a page.
-        directory: where the shells start.
-
-    Raises:
-        Mismatch: something else is seen.
-    """
+    """Do what the transcripts in `blocks` do in shells that start in `directory`, and see what they show."""
     with ExitStack() as stack:
         terminals: dict[str, Terminal] = {}
         numbers = Numbers()
@@ -225,11 +195,12 @@ class _Replay:
                 return
             if time.monotonic() > deadline:
                 self._fail(number, self._numbers.translate("\n".join(expected)), "\n".join(shown))
-            time.sleep(ASK_INTERVAL)
+            # What changes the states needs the processor, too.
+            time.sleep(0.05)
 
     def _wait_until_listening(self, number: int, command: str) -> None:
-        setting = _PORT_SETTING.search(command)
-        port = setting[1] if setting else DEFAULT_PORT
+        setting = re.search(r"(?:PORT=|--port )(\d+)", command)
+        port = setting[1] if setting else 5000
         ask = ["ss", "-Hltn", f"sport = :{port}"]
         self._wait_until(number, lambda: bool(subprocess.check_output(ask)), f"a server that listens on port {port}")
 

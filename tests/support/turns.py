@@ -13,10 +13,7 @@ class Turns:
     """Measures the longest turn of the loop meanwhile.
 
     A turn is measured in the time of the processor that it takes, because other programs share the machine, and
-    without the collector of cycles, whose pauses grow with the objects of the whole process.
-
-    Attributes:
-        longest: how long the longest turn took, in seconds.
+    without the collector of cycles, whose pauses grow with the objects of the whole process. `longest` is in seconds.
     """
 
     def __init__(self) -> None:
