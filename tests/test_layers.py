@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -117,20 +117,10 @@ def size_of_core(package: Package) -> int:
     return sum(lines_of(package.modules[f"{package.root.name}.{module}"]) for module in CORE)
 
 
-def test_every_file_is_in_a_layer() -> None:
-    assert not unplaced(PACKAGE)
-
-
-def test_no_import_points_upwards_or_sideways() -> None:
-    assert not wrong_imports(PACKAGE)
-
-
-def test_no_imports_go_in_a_circle() -> None:
-    assert not circles(PACKAGE)
-
-
-def test_no_file_is_long() -> None:
-    assert not long_files(PACKAGE)
+@pytest.mark.parametrize("find", [unplaced, wrong_imports, circles, long_files])
+def test_the_package_has_no_such_fault(find: Callable[[Package], list[str]]) -> None:
+    """No file in no layer, no import that points upwards or sideways, no imports in a circle, and no long file."""
+    assert not find(PACKAGE)
 
 
 def test_the_core_is_small() -> None:

@@ -132,20 +132,15 @@ async def test_what_is_no_message_raises() -> None:
         assert await peer.line() == b"pardon?\n"
 
 
-async def test_telnet_negotiation_is_refused_here_too() -> None:
+async def test_telnet_negotiation_is_refused_unless_the_server_reads_no_answer() -> None:
     async with dialled() as (connection, peer):
-        await peer.send(bytes([IAC, DO, 24]) + b"hello\n")
+        request, refusal = bytes([IAC, DO, 24]), bytes([IAC, WONT, 24])
+        await peer.send(request + b"hello\n")
         assert await connection.receive() == "hello"
-        assert await peer.exactly(3) == bytes([IAC, WONT, 24])
-
-
-async def test_a_server_that_asks_on_and_reads_no_answer_is_owed_none() -> None:
-    async with dialled() as (connection, peer):
+        assert await peer.exactly(3) == refusal
         await _fill(connection, peer)
-        await peer.send(bytes([IAC, DO, 24]) + b"hello\n")
-        assert await connection.receive() == "hello"
         written = connection._connected.link.transport.get_write_buffer_size()
-        await peer.send(bytes([IAC, DO, 24]) + b"hello\n")
+        await peer.send(request + b"hello\n")
         assert await connection.receive() == "hello"
         assert connection._connected.link.transport.get_write_buffer_size() == written
 

@@ -115,17 +115,6 @@ def test_a_block_without_an_end_is_an_error() -> None:
         parse("Text.\n```sh\nmake serve\n")
 
 
-def test_a_number_stands_for_one_number() -> None:
-    numbers = Numbers()
-    assert numbers.match("127.0.0.1:54052 connected.", "127.0.0.1:40001 connected.")
-    assert numbers.match("127.0.0.1:54052 said: Hey", "127.0.0.1:40001 said: Hey")
-    assert numbers.translate("ss 'sport = :54052'") == "ss 'sport = :40001'"
-    assert not numbers.match("127.0.0.1:54052 said: Ho", "127.0.0.1:40003 said: Ho")
-    assert not numbers.match("127.0.0.1:54054 said: Ho", "127.0.0.1:40001 said: Ho")
-    assert not numbers.match("127.0.0.1:5000", "127.0.0.1:5001")
-    assert numbers.unknown(":54052 :54054") == ["54054"]
-
-
 def test_tables_are_compared_without_the_order_of_rows_and_the_width_of_columns() -> None:
     page = ["State  Peer Address:Port Process", "ESTAB  0 127.0.0.1:54052", "ESTAB 26 127.0.0.1:54054"]
     run = ["State Peer Address:PortProcess", "ESTAB    26   127.0.0.1:40003", "ESTAB    0    127.0.0.1:40001"]

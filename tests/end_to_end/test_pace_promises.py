@@ -131,23 +131,6 @@ async def test_a_reader_that_takes_at_least_the_pace_is_never_cut() -> None:
         await have_all(record, sender.count, good, slow)
 
 
-async def test_a_reader_that_takes_less_than_the_pace_cannot_hold_senders_below_it() -> None:
-    async with (
-        serving(settings=replace(SETTINGS, when_slow="skip")) as (server, record),
-        Reader.of(server) as good,
-        Careless.of(server) as slow,
-        reading(good),
-        reading(slow, rate=PACE / 4),
-    ):
-        await record.wait_for_clients(2)
-        sender = Sender(server)
-        # As much as can be sent before the slow one lags enough to count.
-        await sender.send(SETTINGS.retention // 2 + KERNEL)
-        sent = await sender.send_for(1.5)
-        assert 0.8 * PACE < sent / 1.5 < 1.5 * PACE
-        await have_all(record, sender.count, good)
-
-
 async def test_a_reader_that_takes_nothing_cannot_hold_senders_at_all() -> None:
     async with (
         serving(settings=replace(SETTINGS, pace=64 * KIB)) as (server, record),
@@ -164,21 +147,6 @@ async def test_a_reader_that_takes_nothing_cannot_hold_senders_at_all() -> None:
         assert loop.time() - start < WAIT_TIME
         await have_all(record, sender.count, good)
         assert code_of(record, stalled) is hubbub.EndingCode.SLOW
-
-
-async def test_without_a_pace_nobody_holds_senders_and_who_is_too_slow_is_ended() -> None:
-    async with (
-        serving(settings=replace(SETTINGS, pace=None)) as (server, record),
-        Reader.of(server) as slow,
-        reading(slow, rate=PACE / 4),
-    ):
-        await record.wait_for_clients(1)
-        sender = Sender(server)
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-        await sender.send(8 * MIB)
-        assert loop.time() - start < WAIT_TIME / 2
-        assert code_of(record, slow) is hubbub.EndingCode.SLOW
 
 
 async def test_with_a_pace_of_0_nothing_is_lost_even_across_a_pause() -> None:
@@ -238,7 +206,7 @@ async def test_a_handler_whose_client_sends_too_fast_stops_reading_from_it() -> 
 
 
 @pytest.mark.parametrize("senders", [1, 2, 50])
-async def test_many_senders_together_are_not_held_below_the_pace(senders: int) -> None:
+async def test_a_reader_that_takes_less_than_the_pace_holds_senders_to_it_and_not_below(senders: int) -> None:
     sent = 0
 
     async def send_lines(server: hubbub.Server[str]) -> None:
@@ -259,7 +227,7 @@ async def test_many_senders_together_are_not_held_below_the_pace(senders: int) -
             await eventually(lambda: sent > SETTINGS.retention // 2 + KERNEL)
             before = sent
             await asyncio.sleep(1.5)
-            assert (sent - before) / 1.5 > 0.8 * PACE
+            assert 0.8 * PACE < (sent - before) / 1.5 < 1.5 * PACE
             # What the pace allows is sent in one go: one message for each turn of a busy loop would be less.
             # A machine that is slow for a moment sends less than that, and is then not held.
             async with asyncio.timeout(WAIT_TIME):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -168,33 +167,3 @@ def tell_telnet(program: TerminalProgram, command: str) -> None:
     program.output.expect(rb"telnet> ")
     program.send(command.encode() + b"\n")
     program.output.expect(command.encode() + rb"\r\n")
-
-
-@pytest.mark.parametrize("command", PIPES)
-def test_a_reader_that_is_stopped_holds_nobody_up_and_is_ended(
-    command: Callable[[Address], list[str]], tmp_path: Path
-) -> None:
-    # Twice what a room retains.
-    data = b"".join(b"%07d %s\n" % (number, b"x" * 111) for number in range(280_000))
-    path = tmp_path / "data"
-    path.write_bytes(data)
-    with (
-        hubbub_serve("relay") as server,
-        connected(server, command) as stopped,
-        connected(server, nc) as reader,
-        connected(server, socat) as other,
-    ):
-        stopped.program.signal(signal.SIGSTOP)
-        with connected(server, ncat, path) as sender:
-            assert reader.program.output.exactly(len(data)) == data
-            assert other.program.output.exactly(len(data)) == data
-            server.output.expect(rb"%s disconnected \(slow: " % stopped.name.encode())
-            server.output.expect(rb"%s disconnected\.\n" % sender.name.encode())
-        stopped.program.signal(signal.SIGCONT)
-        # Some of them end with their input only.
-        stopped.program.end()
-        got = stopped.program.output.rest()
-        # It has whole lines from the beginning on, and then the end.
-        assert len(got) < len(data)
-        assert data.startswith(got)
-        assert got.endswith(b"\n")

@@ -58,34 +58,28 @@ async def test_to_close_twice_is_no_error_and_both_wait_for_the_end() -> None:
     assert watch.heard == [("started", 0), ("closing", 1), ("closed", 0)]
 
 
-async def close(server: hubbub.Hub[Any]) -> None:
-    await server.close()
-
-
-async def close_in_a_task(server: hubbub.Hub[Any]) -> None:
-    await asyncio.create_task(server.close())
-
-
 async def close_in_a_group(server: hubbub.Hub[Any]) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(server.close())
 
 
-async def close_for_a_while(server: hubbub.Hub[Any]) -> None:
-    await asyncio.wait_for(server.close(), 60)
-
-
-async def close_and_time_out(server: hubbub.Hub[Any]) -> None:
-    await asyncio.wait_for(server.close(), 0.01)
-
-
-@pytest.mark.parametrize("how", [close, close_in_a_task, close_in_a_group, close_for_a_while, close_and_time_out])
-async def test_a_handler_may_close_its_server_itself_or_from_another_task(how: Any) -> None:
+@pytest.mark.parametrize(
+    ("close", "goes_on"),
+    [
+        (lambda server: server.close(), True),
+        (lambda server: asyncio.create_task(server.close()), False),
+        (close_in_a_group, False),
+        (lambda server: asyncio.wait_for(server.close(), 60), False),
+        (lambda server: asyncio.wait_for(server.close(), 0.01), False),
+    ],
+    ids=["itself", "task", "group", "for a while", "time-out"],
+)
+async def test_a_handler_may_close_its_server_itself_or_from_another_task(close: Any, goes_on: bool) -> None:
     went_on = []
 
     async def handler(client: hubbub.Client) -> None:
         await client.receive()
-        await how(client.server)
+        await close(client.server)
         went_on.append(client)
 
     watch = Watch()
@@ -105,7 +99,7 @@ async def test_a_handler_may_close_its_server_itself_or_from_another_task(how: A
         assert watch.heard[-1] == ("closed", 0)
         assert {client.ending for client in watch.clients} == {SHUTDOWN}
         # The one that waits for it in its own task is not cancelled.
-        await eventually(lambda: bool(went_on) == (how is close))
+        await eventually(lambda: bool(went_on) == goes_on)
 
 
 # A close that is cancelled.
@@ -126,29 +120,15 @@ async def test_a_close_that_is_cancelled_at_whatever_time_ends_everybody(turns: 
             assert client.ending is not None
 
 
-@pytest.mark.parametrize("turns", range(5))
-async def test_a_close_that_is_cancelled_leaves_none_behind_that_was_on_the_way_in(turns: int) -> None:
-    for more in range(1, 6):
-        async with serving(settings=hubbub.Settings(linger_time=0.05)) as (server, record):
-            with socket.create_connection(server.addresses[0]) as plain:
-                await turn(turns)
-                closing = asyncio.create_task(server.close())
-                await turn(more)
-                closing.cancel()
-                await asyncio.wait([closing])
-                await server.close()
-                plain.setblocking(False)
-                with suppress(ConnectionResetError):
-                    async with asyncio.timeout(WAIT_TIME):
-                        while await asyncio.get_running_loop().sock_recv(plain, 1000):
-                            pass
-            await eventually(lambda: not (server._sessions.arrivals.tasks or server._sessions._readers))
-            assert all(client.ending is not None for client in record.clients)
-
-
-@pytest.mark.parametrize("asked", ["nothing", "header", "secret"])
+@pytest.mark.parametrize(
+    ("asked", "cancelled"), [("header", 0), ("secret", 0), *(("nothing", after) for after in range(6))]
+)
 @pytest.mark.parametrize("turns", range(6))
-async def test_a_server_that_closes_leaves_none_behind_that_was_on_the_way_in(turns: int, asked: str) -> None:
+async def test_a_server_that_closes_leaves_none_behind_that_was_on_the_way_in(
+    turns: int, asked: str, cancelled: int
+) -> None:
+    """Whatever is asked of it, and even if the first close is cancelled after so many turns."""
+
     async def receive(client: hubbub.Client[Any]) -> bool:
         return bool(await client.receive())
 
@@ -159,10 +139,23 @@ async def test_a_server_that_closes_leaves_none_behind_that_was_on_the_way_in(tu
     )
     async with serving(listeners=[listener], settings=hubbub.Settings(linger_time=0.05)) as (server, record):
         # The kernel makes the connection; the event loop learns of it some turns later.
-        with socket.create_connection(server.addresses[0]):
+        with socket.create_connection(server.addresses[0]) as plain:
             await turn(turns)
+            if cancelled:
+                closing = asyncio.create_task(server.close())
+                await turn(cancelled)
+                closing.cancel()
+                await asyncio.wait([closing])
             async with asyncio.timeout(5):
                 await server.close()
+            if cancelled:
+                # The rest goes on by itself.
+                plain.setblocking(False)
+                with suppress(ConnectionResetError):
+                    async with asyncio.timeout(WAIT_TIME):
+                        while await asyncio.get_running_loop().sock_recv(plain, 1000):
+                            pass
+                await eventually(lambda: not (server._sessions.arrivals.tasks or server._sessions._readers))
         assert all(client.ending is not None for client in record.clients)
         assert server.statistics().clients == 0
         assert not server._sessions.arrivals.tasks

@@ -119,22 +119,6 @@ async def test_what_is_no_message_ends_its_sender_and_what_came_before_counts() 
         assert await record.wait_for_endings() == [hubbub.Ending(hubbub.EndingCode.MALFORMED, "no shouting")]
 
 
-async def test_a_closed_client_is_heard_no_more() -> None:
-    heard = []
-
-    async def listen(client: hubbub.Client) -> None:
-        async for message in client:
-            heard.append(message)
-            if message == "quit":
-                await client.close()
-
-    async with serving(listen) as (server, record), Peer.of(server) as peer:
-        await peer.send(b"a\nquit\nb\nc\n")
-        await record.wait_for_endings()
-        assert await peer.rest() == b""
-    assert heard == ["a", "quit"]
-
-
 class Raising(Record):
     """An observer that is broken."""
 

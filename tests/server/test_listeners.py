@@ -39,26 +39,6 @@ async def test_framings_of_bytes_may_be_mixed() -> None:
         assert await prefixed.exactly(26) == b"\3one\3two\4four\x08five\nsix\3end"
 
 
-@pytest.mark.parametrize("own", [False, True])
-async def test_lines_with_and_without_their_ends_may_be_mixed(own: bool) -> None:
-    framings = [hubbub.ByteLines(keepends=keeps) for keeps in (own, not own)]
-    async with (
-        serving(framing=framings[0], listeners=[listening(), listening(framing=framings[1])]) as (server, record),
-        Peer.of(server) as one,
-        Peer.of(at(server, 1)) as two,
-        Peer.of(at(server, 1)) as three,
-    ):
-        await record.wait_for_clients(3)
-        keeps = {one: own, two: not own, three: not own}
-        for sender in (one, two):
-            await sender.send(b"Hey\r\nHo\n")
-            for reader in keeps.keys() - {sender}:
-                kept = own and keeps[sender] and keeps[reader]
-                assert await reader.line() == (b"Hey\r\n" if kept else b"Hey\n")
-                assert await reader.line() == b"Ho\n"
-        assert len(server.clients) == 3
-
-
 async def test_private_messages_history_and_the_farewell_are_in_the_framing_of_the_listener() -> None:
     async def handler(client: hubbub.Client) -> None:
         await client.send("private")
@@ -80,69 +60,6 @@ async def test_private_messages_history_and_the_farewell_are_in_the_framing_of_t
             assert await telnet.rest() == b"server is closing\r\n"
             telnet.end()
             await closing
-
-
-# What a listener's framing cannot do harms those who read there, and nobody else.
-
-
-class Fragile(hubbub.TextFraming):
-    """Lines, but for one that it fails at, and not as the contract says."""
-
-    def decoder(self, limit: int) -> hubbub.Decoder[str]:
-        return hubbub.Lines().decoder(limit)
-
-    def encode(self, messages: Any) -> bytes:
-        if "fail" in messages:
-            raise KeyError("fail")
-        return hubbub.Lines().encode(messages)
-
-
-@pytest.mark.parametrize("together", [False, True])
-async def test_a_framing_that_raises_costs_its_readers_that_message_and_no_others_anything(together: bool) -> None:
-    async with (
-        serving(listeners=[listening(), listening(framing=Fragile())]) as (server, record),
-        Peer.of(server) as plain,
-        Peer.of(at(server, 1)) as fragile,
-        Peer.of(at(server, 1)) as excluded,
-    ):
-        clients = {client.name: client for client in await record.wait_for_clients(3)}
-        if together:
-            await server.broadcast_many(["one", "fail", "two"])
-        else:
-            for message in ("one", "fail", "two"):
-                await server.broadcast(message)
-                await asyncio.sleep(0)
-        await server.broadcast("excluded", exclude=clients[excluded.name])
-        await server.broadcast("after")
-        lines = [b"one\n", b"fail\n", b"two\n", b"excluded\n", b"after\n"]
-        told = [line if line != b"fail\n" else b"[1 messages missed]\n" for line in lines]
-        assert [await plain.line() for _ in lines] == lines
-        assert [await fragile.line() for _ in lines] == told
-        assert [await excluded.line() for _ in lines[1:]] == told[:3] + told[4:]
-        assert all(client.ending is None for client in clients.values())
-        # What is said to one client alone raises where it is said.
-        with pytest.raises(KeyError):
-            await clients[fragile.name].send("fail")
-
-
-async def test_a_reader_that_cannot_be_told_what_it_misses_is_ended_and_no_other() -> None:
-    listeners = [listening(), listening(framing=hubbub.LengthPrefixed(size=1))]
-    async with (
-        serving(framing=hubbub.ByteLines(), listeners=listeners) as (server, record),
-        Peer.of(server) as lines,
-        Peer.of(at(server, 1)) as prefixed,
-    ):
-        await record.wait_for_clients(2)
-        await server.broadcast(b"one")
-        assert await prefixed.exactly(4) == b"\3one"
-        await server.broadcast(b"x" * 256)
-        (ending,) = await record.wait_for_endings()
-        assert ending.code is hubbub.EndingCode.UNDELIVERABLE
-        assert ending.reason.startswith("1 messages are missing, and the framing LengthPrefixed(size=1")
-        assert record.ended_clients[0].name == prefixed.name
-        assert await prefixed.rest() == b""
-        await server.broadcast(b"two")
-        assert [await lines.line() for _ in range(3)] == [b"one\n", b"x" * 256 + b"\n", b"two\n"]
 
 
 # The server's own words are for people: in a binary framing they are not said.
