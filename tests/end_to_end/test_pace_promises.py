@@ -131,9 +131,20 @@ async def test_a_reader_that_takes_at_least_the_pace_is_never_cut() -> None:
         await have_all(record, sender.count, good, slow)
 
 
-async def test_a_reader_that_takes_nothing_cannot_hold_senders_at_all() -> None:
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [
+        (replace(SETTINGS, pace=64 * KIB), hubbub.EndingCode.SLOW),
+        # It is held to a standstill until patience is over.
+        (replace(SETTINGS, pace=0, patience=0.4), hubbub.EndingCode.STALLED),
+    ],
+    ids=["pace", "patience"],
+)
+async def test_a_reader_that_takes_nothing_is_ended_and_the_senders_go_on(
+    settings: hubbub.Settings, code: hubbub.EndingCode
+) -> None:
     async with (
-        serving(settings=replace(SETTINGS, pace=64 * KIB)) as (server, record),
+        serving(settings=settings) as (server, record),
         Reader.of(server) as good,
         Reader.of(server) as stalled,
         reading(good),
@@ -146,7 +157,7 @@ async def test_a_reader_that_takes_nothing_cannot_hold_senders_at_all() -> None:
         # At the pace it would take a minute.
         assert loop.time() - start < WAIT_TIME
         await have_all(record, sender.count, good)
-        assert code_of(record, stalled) is hubbub.EndingCode.SLOW
+        assert code_of(record, stalled) is code
 
 
 async def test_with_a_pace_of_0_nothing_is_lost_even_across_a_pause() -> None:
@@ -169,20 +180,6 @@ async def test_with_a_pace_of_0_nothing_is_lost_even_across_a_pause() -> None:
         async with reading(pausing):
             await sending
             await have_all(record, sender.count, good, pausing)
-
-
-async def test_with_a_pace_of_0_patience_ends_who_takes_nothing_and_the_senders_go_on() -> None:
-    async with (
-        serving(settings=replace(SETTINGS, pace=0, patience=0.4)) as (server, record),
-        Reader.of(server) as good,
-        Reader.of(server) as stalled,
-        reading(good),
-    ):
-        await record.wait_for_clients(2)
-        sender = Sender(server)
-        await sender.send(4 * MIB)
-        await have_all(record, sender.count, good)
-        assert code_of(record, stalled) is hubbub.EndingCode.STALLED
 
 
 async def test_a_handler_whose_client_sends_too_fast_stops_reading_from_it() -> None:

@@ -70,7 +70,7 @@ async def close_in_a_group(server: hubbub.Hub[Any]) -> None:
         (lambda server: asyncio.create_task(server.close()), False),
         (close_in_a_group, False),
         (lambda server: asyncio.wait_for(server.close(), 60), False),
-        (lambda server: asyncio.wait_for(server.close(), 0.01), False),
+        (lambda server: asyncio.wait_for(server.close(), 0.1), False),
     ],
     ids=["itself", "task", "group", "for a while", "time-out"],
 )

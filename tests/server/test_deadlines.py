@@ -64,23 +64,45 @@ async def test_a_client_that_lags_a_while_is_not_ended_as_long_as_it_takes_somet
             assert client.ending is None
 
 
-async def test_a_message_that_is_not_complete_in_time_ends_its_client_however_often_a_byte_comes() -> None:
-    settings = hubbub.Settings(message_time=0.5)
+@pytest.mark.parametrize(
+    ("settings", "late", "good", "least", "ending"),
+    [
+        # However often a byte comes, and whole messages are welcome at any pace.
+        (
+            hubbub.Settings(message_time=0.5),
+            b"x",
+            b"whole\n",
+            0.5,
+            hubbub.Ending(hubbub.EndingCode.UNFINISHED, "message not complete within 0.5 s"),
+        ),
+        # To hear is not to speak, and a part of a message will do.
+        (
+            hubbub.Settings(idle_time=0.4),
+            b"",
+            b"x",
+            0.35,
+            hubbub.Ending(hubbub.EndingCode.IDLE, "nothing said for 0.4 s"),
+        ),
+    ],
+    ids=["unfinished", "idle"],
+)
+async def test_a_client_whose_message_or_word_does_not_come_in_time_is_ended_and_told_and_no_other(
+    settings: hubbub.Settings, late: bytes, good: bytes, least: float, ending: hubbub.Ending
+) -> None:
     loop = asyncio.get_running_loop()
     async with serving(settings=settings) as (server, record), Peer.of(server) as slow, Peer.of(server) as other:
         await record.wait_for_clients(2)
         start = loop.time()
         while not record.ended_clients:
             assert loop.time() - start < 5
-            await slow.send(b"x")
-            # Whole messages are welcome at any pace.
-            await other.send(b"whole\n")
+            await slow.send(late)
+            await other.send(good)
+            await server.broadcast("tick")
             await asyncio.sleep(0.05)
-        assert 0.5 <= loop.time() - start < 1.5
+        assert least <= loop.time() - start < 1.5
         assert record.ended_clients[0].name == slow.name
-        ending = hubbub.Ending(hubbub.EndingCode.UNFINISHED, "message not complete within 0.5 s")
         assert await record.wait_for_endings() == [ending]
-        assert (await slow.rest()).endswith(b"\nmessage not complete within 0.5 s\n")
+        assert (await slow.rest()).endswith(f"\n{ending.reason}\n".encode())
         assert server.statistics().clients == 1
 
 
@@ -125,24 +147,6 @@ async def test_one_that_has_ended_its_stream_within_a_line_may_listen_on() -> No
         assert client.ending is None
         await server.broadcast("and on")
         assert await peer.line() == b"and on\n"
-
-
-async def test_who_says_nothing_is_ended_when_idle_time_is_over_and_who_speaks_is_not() -> None:
-    settings = hubbub.Settings(idle_time=0.4)
-    loop = asyncio.get_running_loop()
-    async with serving(settings=settings) as (server, record), Peer.of(server) as mute, Peer.of(server) as other:
-        await record.wait_for_clients(2)
-        start = loop.time()
-        while not record.ended_clients:
-            assert loop.time() - start < 5
-            await other.send(b"x")
-            await server.broadcast("to hear is not to speak")
-            await asyncio.sleep(0.05)
-        assert loop.time() - start >= 0.35
-        assert record.ended_clients[0].name == mute.name
-        assert await record.wait_for_endings() == [hubbub.Ending(hubbub.EndingCode.IDLE, "nothing said for 0.4 s")]
-        assert (await mute.rest()).endswith(b"nothing said for 0.4 s\n")
-        assert server.statistics().clients == 1
 
 
 async def test_idle_time_is_not_for_what_the_server_holds_back() -> None:

@@ -86,15 +86,6 @@ async def test_a_client_that_closes_its_connection_has_left(handler: Any, caplog
     assert not [entry for entry in caplog.records if entry.name == "hubbub"]
 
 
-async def test_a_client_that_resets_its_connection_is_lost() -> None:
-    async with serving() as (server, record), Peer.of(server) as peer:
-        await record.wait_for_clients(1)
-        peer.reset()
-        (ending,) = await record.wait_for_endings()
-        assert ending.code is hubbub.EndingCode.LOST
-        assert "reset" in ending.reason.lower()
-
-
 class Picky(hubbub.BytesFraming, hubbub.Decoder[bytes]):
     textual = True
 

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import signal
-import socket
 import sys
 from pathlib import Path
 
 import pytest
-
-import hubbub
-from hubbub import Address
-from hubbub.apps.echo import echo
 
 from support.programs import HUBBUB, finish, refuses, serving_program, wait_until
 
@@ -95,13 +90,6 @@ def test_it_runs_on_uvloop_where_that_is_installed(preparation: str, loop: str, 
     path.write_text(PROGRAM % preparation)
     with serving_program(sys.executable, str(path)) as server:
         assert server.output.line().decode().startswith(loop)
-
-
-def test_where_it_cannot_listen_it_raises() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        address = Address.of(listening.getsockname())
-        with pytest.raises(hubbub.ListenError, match=f"cannot listen on {address}: Address already in use"):
-            hubbub.run(echo, port=address.port)
 
 
 def test_python_m_hubbub_is_hubbub() -> None:
