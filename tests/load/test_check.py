@@ -134,6 +134,13 @@ def test_lines_that_a_server_mixes_are_torn_or_lost() -> None:
     assert check.heard == 4
 
 
+@pytest.mark.parametrize("line", [TAG, TAG + b" 0009 000000000000 x", TAG + b" 0000 0000"])
+def test_what_is_not_legible_is_none_of_a_sender(line: bytes) -> None:
+    check = Check(TAG, speeches())
+    assert not check.feed(line + b"\n")
+    assert (check.next, check.heard) == ([0, 0, 0], 0)
+
+
 def test_another_run_is_none_of_this_one() -> None:
     check = Check(TAG, speeches())
     check.feed(speeches(new_tag(2))[0].line(0))
