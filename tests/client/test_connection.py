@@ -12,6 +12,7 @@ import pytest
 
 import hubbub
 from hubbub.apps.echo import echo
+from hubbub.apps.relay import relay
 from hubbub.framing.telnet import DO, IAC, WONT
 
 from support.helpers import Peer, Record, eventually, serving
@@ -22,37 +23,26 @@ KIB = 1024
 BRIEF = hubbub.Settings(linger_time=0.05)
 
 
-async def idle(client: hubbub.Client) -> None:
-    async for _ in client:
-        pass
-
-
 def to(server: hubbub.Server[str], settings: hubbub.Settings | None = None) -> hubbub.Connection[str]:
     return hubbub.connect(*server.addresses[0], settings=settings)
 
 
 @contextlib.asynccontextmanager
-async def listening() -> AsyncIterator[tuple[tuple[str, int], asyncio.Queue[Peer]]]:
-    """A plain server, which knows nothing of hubbub: its address, and the peers that have dialled it."""
+async def dialled(settings: hubbub.Settings = BRIEF) -> AsyncIterator[tuple[hubbub.Connection[str], Peer]]:
+    """A connection to a plain server, which knows nothing of hubbub, and the server's end of it."""
     peers: asyncio.Queue[Peer] = asyncio.Queue()
-    writers: list[asyncio.StreamWriter] = []
-
-    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
-        peers.put_nowait(Peer(reader, writer))
-
     listening = socket.create_server(("127.0.0.1", 0))
     # Those it accepts inherit that: a peer that stalls is to be full soon.
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * KIB)
-    server = await asyncio.start_server(connected, sock=listening)
-    try:
-        yield listening.getsockname(), peers
-    finally:
-        server.close()
-        for writer in writers:
-            writer.transport.abort()
+    server = await asyncio.start_server(lambda *streams: peers.put_nowait(Peer(*streams)), sock=listening)
+    async with server, hubbub.connect(*listening.getsockname(), settings=settings) as connection:
+        peer = await peers.get()
+        try:
+            yield connection, peer
+        finally:
+            peer.writer.transport.abort()
             with contextlib.suppress(OSError):
-                await writer.wait_closed()
+                await peer.writer.wait_closed()
 
 
 async def test_a_conversation() -> None:
@@ -97,8 +87,7 @@ async def test_both_sides_speak_the_framing_they_are_given() -> None:
 
 
 async def test_a_lost_connection_is_no_clean_end() -> None:
-    async with listening() as (address, peers), hubbub.connect(*address, settings=BRIEF) as connection:
-        peer = await peers.get()
+    async with dialled() as (connection, peer):
         await peer.send(b"one\npart")
         assert await connection.receive() == "one"
         peer.reset()
@@ -114,8 +103,7 @@ async def test_a_lost_connection_is_no_clean_end() -> None:
 
 
 async def test_a_loss_after_the_clean_end_does_not_spoil_it() -> None:
-    async with listening() as (address, peers), hubbub.connect(*address, settings=BRIEF) as connection:
-        peer = await peers.get()
+    async with dialled() as (connection, peer):
         await peer.send(b"one\n")
         peer.end()
         await eventually(lambda: connection._connected.link.at_end)
@@ -131,11 +119,7 @@ async def test_a_loss_after_the_clean_end_does_not_spoil_it() -> None:
 
 
 async def test_what_is_no_message_raises() -> None:
-    async with (
-        listening() as (address, peers),
-        hubbub.connect(*address, settings=replace(BRIEF, message_limit=10)) as connection,
-    ):
-        peer = await peers.get()
+    async with dialled(replace(BRIEF, message_limit=10)) as (connection, peer):
         await peer.send(b"one\n" + b"x" * 11)
         assert await connection.receive() == "one"
         for _ in range(2):
@@ -148,25 +132,17 @@ async def test_what_is_no_message_raises() -> None:
         assert await peer.line() == b"pardon?\n"
 
 
-async def test_telnet_negotiation_is_refused_here_too() -> None:
-    async with listening() as (address, peers), hubbub.connect(*address, settings=BRIEF) as connection:
-        peer = await peers.get()
-        await peer.send(bytes([IAC, DO, 24]) + b"hello\n")
+async def test_telnet_negotiation_is_refused_unless_the_server_reads_no_answer() -> None:
+    async with dialled() as (connection, peer):
+        request, refusal = bytes([IAC, DO, 24]), bytes([IAC, WONT, 24])
+        await peer.send(request + b"hello\n")
         assert await connection.receive() == "hello"
-        assert await peer.exactly(3) == bytes([IAC, WONT, 24])
-
-
-async def test_a_server_that_asks_on_and_reads_no_answer_is_owed_none() -> None:
-    async with listening() as (address, peers), hubbub.connect(*address, settings=BRIEF) as connection:
-        peer = await peers.get()
+        assert await peer.exactly(3) == refusal
         await _fill(connection, peer)
-        await peer.send(bytes([IAC, DO, 24]) + b"hello\n")
-        assert await connection.receive() == "hello"
         written = connection._connected.link.transport.get_write_buffer_size()
-        await peer.send(bytes([IAC, DO, 24]) + b"hello\n")
+        await peer.send(request + b"hello\n")
         assert await connection.receive() == "hello"
         assert connection._connected.link.transport.get_write_buffer_size() == written
-        peer.writer.transport.abort()
 
 
 async def _fill(connection: hubbub.Connection[str], peer: Peer) -> int:
@@ -183,8 +159,7 @@ async def _fill(connection: hubbub.Connection[str], peer: Peer) -> int:
 
 
 async def test_a_send_waits_for_a_server_that_takes_nothing_and_goes_on() -> None:
-    async with listening() as (address, peers), hubbub.connect(*address, settings=BRIEF) as connection:
-        peer = await peers.get()
+    async with dialled() as (connection, peer):
         count = await _fill(connection, peer)
         sending = asyncio.create_task(connection.send("last"))
         cancelled = asyncio.create_task(connection.send("never"))
@@ -201,8 +176,7 @@ async def test_a_send_waits_for_a_server_that_takes_nothing_and_goes_on() -> Non
 
 
 async def test_a_send_that_waits_is_told_when_the_connection_ends() -> None:
-    async with listening() as (address, peers), hubbub.connect(*address, settings=BRIEF) as connection:
-        peer = await peers.get()
+    async with dialled() as (connection, peer):
         await _fill(connection, peer)
         sending = asyncio.create_task(connection.send("never"))
         await asyncio.sleep(0)
@@ -212,8 +186,7 @@ async def test_a_send_that_waits_is_told_when_the_connection_ends() -> None:
 
 
 async def test_close_tells_those_who_send_and_those_who_receive() -> None:
-    async with listening() as (address, peers), hubbub.connect(*address, settings=BRIEF) as connection:
-        peer = await peers.get()
+    async with dialled() as (connection, peer):
         count = await _fill(connection, peer)
         sending = asyncio.create_task(connection.send("never"))
 
@@ -233,53 +206,28 @@ async def test_close_tells_those_who_send_and_those_who_receive() -> None:
         await closing
         with pytest.raises(hubbub.ConnectionClosed, match="closed on this side"):
             await connection.send("too late")
-        # To close twice is no error.
-        await connection.close()
+        # To close twice is no error, and is done here when the connection is left.
 
 
-async def test_a_cancelled_receive_loses_nothing() -> None:
-    async with listening() as (address, peers), hubbub.connect(*address, settings=BRIEF) as connection:
-        peer = await peers.get()
-        receiving = asyncio.create_task(connection.receive())
-        await asyncio.sleep(0)
-        await peer.send(b"one\ntwo\n")
-        receiving.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await receiving
-        assert await connection.receive() == "one"
-        first = asyncio.create_task(connection.receive())
-        assert await first == "two"
-        waiting = asyncio.create_task(connection.receive())
-        await asyncio.sleep(0)
-        with pytest.raises(RuntimeError, match="two tasks receive"):
-            await connection.receive()
-        waiting.cancel()
-
-
-async def test_close_gives_a_server_that_does_not_end_its_side_a_while() -> None:
-    settings = hubbub.Settings(linger_time=0.2)
-    async with listening() as (address, peers), hubbub.connect(*address, settings=settings) as connection:
-        peer = await peers.get()
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-        await connection.close()
-        assert 0.15 <= loop.time() - start < 2
-        assert await peer.rest() == b""
-
-
-async def test_close_does_not_wait_for_ever_for_a_server_that_takes_nothing() -> None:
-    settings = hubbub.Settings(linger_time=0.05, patience=0.3)
-    async with listening() as (address, peers), hubbub.connect(*address, settings=settings) as connection:
-        await _fill(connection, await peers.get())
+@pytest.mark.parametrize(
+    ("settings", "full"),
+    [(hubbub.Settings(linger_time=0.3), False), (hubbub.Settings(linger_time=0.05, patience=0.3), True)],
+    ids=["does not end its side", "takes nothing"],
+)
+async def test_close_gives_a_server_a_while_and_no_more(settings: hubbub.Settings, full: bool) -> None:
+    async with dialled(settings) as (connection, peer):
+        if full:
+            await _fill(connection, peer)
         loop = asyncio.get_running_loop()
         start = loop.time()
         await connection.close()
         assert 0.25 <= loop.time() - start < 2
+        if not full:
+            assert await peer.rest() == b""
 
 
 async def test_a_cancelled_close_ends_the_connection_at_once() -> None:
-    async with listening() as (address, peers), hubbub.connect(*address, settings=BRIEF) as connection:
-        peer = await peers.get()
+    async with dialled() as (connection, peer):
         await _fill(connection, peer)
         closing = asyncio.create_task(connection.close())
         await asyncio.sleep(0)
@@ -319,7 +267,7 @@ async def test_a_server_and_a_connection_find_each_other_by_default() -> None:
     """On one port of this machine."""
     record = Record()
     try:
-        server = hubbub.Server(idle, observer=record)
+        server = hubbub.Server(relay, observer=record)
         await server.start()
     except hubbub.ListenError:
         pytest.skip("something else listens on the default port")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import re
 import socket
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from support.programs import WAIT_TIME, require_program
+from support.programs import require_program, wait_until
 from support.transcripts import Mismatch, Numbers, parse, replay
 
 ROOT = Path(__file__).parents[2]
@@ -29,24 +29,20 @@ def desk(tmp_path: Path, default_port: None) -> Path:
     for program in ("bash", "ss", "telnet", "od"):
         require_program(program)
     for port in PORTS:
-        _wait_until_free(port)
+        wait_until(functools.partial(_is_free, port), f"free port {port}: the pages use it, so stop what listens there")
     (tmp_path / ".venv").symlink_to(sys.prefix)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     return tmp_path
 
 
-def _wait_until_free(port: int) -> None:
-    deadline = time.monotonic() + WAIT_TIME
-    while True:
-        try:
-            socket.create_server(("127.0.0.1", port)).close()
-            return
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            if time.monotonic() > deadline:
-                pytest.fail(f"the pages use port {port}, and another program listens there; stop it")
-            time.sleep(0.1)
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        return False
+    return True
 
 
 def _read(name: str) -> str:
@@ -117,17 +113,6 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_a_block_without_an_end_is_an_error() -> None:
     with pytest.raises(ValueError, match="line 2"):
         parse("Text.\n```sh\nmake serve\n")
-
-
-def test_a_number_stands_for_one_number() -> None:
-    numbers = Numbers()
-    assert numbers.match("127.0.0.1:54052 connected.", "127.0.0.1:40001 connected.")
-    assert numbers.match("127.0.0.1:54052 said: Hey", "127.0.0.1:40001 said: Hey")
-    assert numbers.translate("ss 'sport = :54052'") == "ss 'sport = :40001'"
-    assert not numbers.match("127.0.0.1:54052 said: Ho", "127.0.0.1:40003 said: Ho")
-    assert not numbers.match("127.0.0.1:54054 said: Ho", "127.0.0.1:40001 said: Ho")
-    assert not numbers.match("127.0.0.1:5000", "127.0.0.1:5001")
-    assert numbers.unknown(":54052 :54054") == ["54054"]
 
 
 def test_tables_are_compared_without_the_order_of_rows_and_the_width_of_columns() -> None:

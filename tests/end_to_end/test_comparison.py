@@ -91,42 +91,36 @@ def test_a_server_that_is_not_installed_is_left_out_with_a_line_that_says_so(tmp
 
 
 @pytest.mark.parametrize(
-    ("scenario", "fault"),
+    ("scenario", "app"),
     [
-        *(("broadcast", fault) for fault in ("losing", "repeating", "swapping", "tearing")),
+        ("broadcast", "relay"),
+        ("chat", "relay"),
+        *(("broadcast", f"broken_relays:{fault}") for fault in ("losing", "repeating", "swapping", "tearing")),
         # There, each client waits until its line is heard.
-        *(("chat", fault) for fault in ("repeating", "tearing")),
+        *(("chat", f"broken_relays:{fault}") for fault in ("repeating", "tearing")),
+        ("tls", "relay"),
+        ("tls", "broken_relays:losing"),
     ],
 )
-def test_the_load_ends_with_one_line_when_a_server_is(scenario: str, fault: str, load: str) -> None:
-    command = (*HUBBUB, "serve", f"broken_relays:{fault}", "--framing", "byte-lines", "--port", "0", "--quiet")
+def test_the_load_passes_an_honest_server_and_ends_with_one_line_where_it_is_not(
+    scenario: str, app: str, load: str, tmp_path: Path
+) -> None:
+    command = [*HUBBUB, "serve", app, "--framing", "byte-lines", "--port", "0", "--quiet"]
+    words = ["broadcast" if scenario == "tls" else scenario, "--readers", "20"]
+    if scenario == "tls":
+        certificates = make_certificates(tmp_path)
+        command += ["--tls-cert", str(certificates.server), "--tls-key", str(certificates.server_key)]
+        words += ["--tls", "1"]
     with serving_program(*command, cwd=ROOT / "tests" / "support") as server:
-        finished = finish(load, scenario, "--port", str(server.endpoint.port), "--readers", "20", "--seconds", "5")
-    assert finished.status == 1
-    assert len(finished.errors.splitlines()) == 1
-    assert FOUND_OUT.search(finished.errors)
-
-
-def test_the_load_passes_an_honest_server(load: str) -> None:
-    command = (*HUBBUB, "serve", "relay", "--port", "0", "--quiet")
-    with serving_program(*command) as server:
-        for scenario in ("broadcast", "chat"):
-            words = (scenario, "--port", str(server.endpoint.port), "--server-pid", str(server.pid), "--readers", "20")
-            finished = finish(load, *words, "--seconds", "0.3")
-            assert finished.status == 0, finished.errors
-            assert json.loads(finished.output)["deliveries_per_s"] > 0
-
-
-def test_the_load_checks_what_comes_in_tls_too(load: str, tmp_path: Path) -> None:
-    certificates = make_certificates(tmp_path)
-    tls = ("--tls-cert", str(certificates.server), "--tls-key", str(certificates.server_key))
-    for app, status in (("relay", 0), ("broken_relays:losing", 1)):
-        command = (*HUBBUB, "serve", app, "--framing", "byte-lines", "--port", "0", "--quiet", *tls)
-        with serving_program(*command, cwd=ROOT / "tests" / "support") as server:
-            words = ("--port", str(server.endpoint.port), "--readers", "20", "--seconds", "1", "--tls", "1")
-            finished = finish(load, "broadcast", *words)
-        assert finished.status == status, finished.errors
-        assert bool(FOUND_OUT.search(finished.errors)) == bool(status)
+        words += ["--port", str(server.endpoint.port), "--server-pid", str(server.pid)]
+        finished = finish(load, *words, "--seconds", "0.5" if app == "relay" else "5")
+    if app == "relay":
+        assert finished.status == 0, finished.errors
+        assert json.loads(finished.output)["deliveries_per_s"] > 0
+    else:
+        assert finished.status == 1
+        assert len(finished.errors.splitlines()) == 1
+        assert FOUND_OUT.search(finished.errors)
 
 
 @pytest.mark.parametrize("name", [peer.name for peer in build_catalogue(Path()) if "tls" in peer.commands])

@@ -11,19 +11,15 @@ import struct
 import sys
 import termios
 import tracemalloc
+from collections.abc import Callable
 
 import pytest
 
 import hubbub
 
-from support.helpers import Peer, dial, eventually, fall_behind, history_of, serving, transport_of
+from support.helpers import Peer, dial, eventually, history_of, serving, transport_of
 
 KIB = 1024
-
-
-async def idle(client: hubbub.Client) -> None:
-    async for _ in client:
-        pass
 
 
 async def shout(client: hubbub.Client) -> None:
@@ -47,92 +43,10 @@ async def test_g1_order_is_one_for_all_senders_and_readers() -> None:
             assert own == [f"{name}{number}\n".encode() for number in range(100)]
 
 
-@pytest.mark.parametrize("behind", [False, True], ids=["caught up", "behind"])
-async def test_g1_order_holds_for_private_messages_and_exclusions(behind: bool) -> None:
-    """For a client that is caught up, and for one whose transport is full."""
-    async with (
-        serving(idle, settings=hubbub.Settings(unsent_limit=4 * KIB)) as (server, record),
-        Peer.of(server, receive_buffer=4 * KIB) as peer,
-    ):
-        (client,) = await record.wait_for_clients(1)
-        room = server.root
-        filler = 0
-        if behind:
-            peer.stall()
-            filler = await fall_behind(client, room, "x" * 8 * KIB)
-        for number in range(50):
-            await room.broadcast(f"a{number}")
-            await client.send(f"b{number}")
-            await room.broadcast(f"c{number}", exclude=client)
-            await client.send(f"d{number}")
-            await room.broadcast(f"e{number}")
-            if number % 7 == 0:
-                await asyncio.sleep(0)
-        if behind:
-            peer.resume()
-        expected = [f"{letter}{number}\n".encode() for number in range(50) for letter in "abde"]
-        for _ in range(filler):
-            assert await peer.line() == b"x" * 8 * KIB + b"\n"
-        assert [await peer.line() for _ in expected] == expected
-
-
-async def test_g1_order_is_kept_by_a_client_that_leaves_and_comes_back_while_it_lags() -> None:
-    async with (
-        serving(idle, settings=hubbub.Settings(unsent_limit=4 * KIB, retention=64 * KIB * 8)) as (server, record),
-        Peer.of(server, receive_buffer=4 * KIB) as peer,
-    ):
-        (client,) = await record.wait_for_clients(1)
-        peer.stall()
-        room = server.room("news")
-        await client.join(room)
-        numbers = itertools.count()
-        while client.lag.bytes < 256 * KIB:
-            await room.broadcast(f"{next(numbers):08d}{'x' * 4 * KIB}")
-            await asyncio.sleep(0)
-        await client.leave(room)
-        missed = next(numbers)
-        await room.broadcast(f"{missed:08d}")
-        await client.join(room)
-        last = next(numbers)
-        await room.broadcast(f"{last:08d}")
-        peer.resume()
-        heard: list[int] = []
-        while not heard or heard[-1] < last:
-            heard.append(int((await peer.line())[:8]))
-        assert heard == [number for number in range(last + 1) if number != missed]
-
-
-async def test_g2_no_silent_gap_for_those_who_come_and_go() -> None:
-    """Each hears everything from its join on exactly once, however busy the room is."""
-    async with serving(idle) as (server, record):
-        going = True
-
-        async def broadcast() -> None:
-            for number in itertools.count():
-                if not going:
-                    return
-                await server.broadcast(str(number))
-                if number % 5 == 0:
-                    await asyncio.sleep(0)
-
-        async def listen() -> None:
-            async with Peer.of(server) as peer:
-                lines = [int(await peer.line()) for _ in range(300)]
-                assert lines == list(range(lines[0], lines[0] + 300))
-
-        async with asyncio.TaskGroup() as group:
-            sender = group.create_task(broadcast())
-            for _ in range(3):
-                await asyncio.gather(*[listen() for _ in range(5)])
-            going = False
-        assert sender.done()
-        await record.wait_for_endings(15)
-
-
 async def test_g2_no_silent_gap_a_client_too_far_behind_is_told_what_it_missed_or_ended() -> None:
     settings = hubbub.Settings(retention=128 * KIB, unsent_limit=4 * KIB, pace=None)
     async with (
-        serving(idle, settings=settings) as (server, record),
+        serving(settings=settings) as (server, record),
         Peer.of(server, receive_buffer=4 * KIB) as skipper,
         Peer.of(server, receive_buffer=4 * KIB) as ended,
     ):
@@ -165,7 +79,7 @@ async def test_g2_no_silent_gap_a_client_too_far_behind_is_told_what_it_missed_o
 async def test_g3_isolation_a_client_that_does_not_read_delays_nobody_and_costs_only_its_buffers() -> None:
     settings = hubbub.Settings(retention=1024 * KIB, unsent_limit=16 * KIB)
     async with contextlib.AsyncExitStack() as stack:
-        server, record = await stack.enter_async_context(serving(idle, settings=settings))
+        server, record = await stack.enter_async_context(serving(settings=settings))
         good = await stack.enter_async_context(Peer.of(server))
         for _ in range(5):
             stack.enter_context(await dial(server, receive_buffer=4 * KIB))
@@ -208,30 +122,26 @@ async def test_g4_whole_messages_of_two_senders_never_interleave() -> None:
             assert own == list(itertools.chain(*expected))
 
 
-async def test_g4_whole_messages_a_last_line_without_its_end_is_delivered_at_a_clean_end() -> None:
+@pytest.mark.parametrize(
+    ("go", "heard"), [(Peer.end, b"first\nlast\nnext\n"), (Peer.reset, b"first\nnext\n")], ids=["clean end", "loss"]
+)
+async def test_g4_whole_messages_a_last_line_without_its_end_counts_at_a_clean_end_only(
+    go: Callable[[Peer], None], heard: bytes
+) -> None:
     async with serving() as (server, record), Peer.of(server) as alice, Peer.of(server) as bob:
         await record.wait_for_clients(2)
         await alice.send(b"first\nlast")
-        alice.end()
         assert await bob.line() == b"first\n"
-        assert await bob.line() == b"last\n"
-
-
-async def test_g4_whole_messages_part_of_one_is_never_broadcast_when_its_sender_is_lost() -> None:
-    async with serving() as (server, record), Peer.of(server) as alice, Peer.of(server) as bob:
-        await record.wait_for_clients(2)
-        await alice.send(b"whole\npart")
-        assert await bob.line() == b"whole\n"
-        alice.reset()
+        go(alice)
         await record.wait_for_endings()
         await server.broadcast("next")
-        assert await bob.line() == b"next\n"
+        assert b"first\n" + await bob.exactly(len(heard) - 6) == heard
 
 
 async def test_g5_bounded_memory_nothing_grows_with_the_backlog() -> None:
     settings = hubbub.Settings(retention=256 * KIB, unsent_limit=16 * KIB, when_slow="skip")
     async with contextlib.AsyncExitStack() as stack:
-        server, record = await stack.enter_async_context(serving(idle, settings=settings))
+        server, record = await stack.enter_async_context(serving(settings=settings))
         for _ in range(5):
             stack.enter_context(await dial(server, receive_buffer=4 * KIB))
         clients = await record.wait_for_clients(5)
@@ -257,7 +167,7 @@ async def test_g5_bounded_memory_nothing_grows_with_the_backlog() -> None:
 async def test_g6_clean_end_delivers_what_was_broadcast_before() -> None:
     settings = hubbub.Settings(unsent_limit=4 * KIB)
     async with (
-        serving(idle, settings=settings) as (server, record),
+        serving(settings=settings) as (server, record),
         Peer.of(server, receive_buffer=4 * KIB) as slow,
         Peer.of(server) as good,
     ):
@@ -278,19 +188,6 @@ async def test_g6_clean_end_delivers_what_was_broadcast_before() -> None:
         assert not server.clients
         with pytest.raises(ConnectionRefusedError):
             await dial(server)
-
-
-async def test_g6_clean_end_takes_no_longer_than_the_drain_time() -> None:
-    async with serving(idle, settings=hubbub.Settings(drain_time=0.2, unsent_limit=4 * KIB)) as (server, record):
-        with await dial(server, receive_buffer=4 * KIB):
-            (client,) = await record.wait_for_clients(1)
-            await fall_behind(client, server.root, "x" * 8 * KIB)
-            loop = asyncio.get_running_loop()
-            start = loop.time()
-            await server.close()
-            assert 0.15 <= loop.time() - start < 2
-            assert client.ending is not None
-            assert client.ending.code is hubbub.EndingCode.SHUTDOWN
 
 
 async def test_g7_containment_of_all_that_can_go_wrong_with_one_client(caplog: pytest.LogCaptureFixture) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,9 +16,6 @@ from support.programs import Program, ServerProgram, TerminalProgram, hubbub_ser
 pytestmark = pytest.mark.real
 
 TESTS = Path(__file__).parents[1]
-
-AIS = (TESTS / "data" / "ais.nmea").read_bytes()
-"""What a receiver of ships' signals hands out; each line ends with CR LF, and the last one with nothing."""
 
 
 def telnet(endpoint: Address) -> list[str]:
@@ -141,16 +137,7 @@ def test_every_byte_goes_through_a_relay_as_it_is(command: Callable[[Address], l
         for reader in readers:
             reader.program.end()
             assert reader.program.output.rest() == b"server is closing\n"
-
-
-@pytest.mark.parametrize("command", PIPES)
-def test_a_relay_takes_its_leave_and_ends_its_stream_when_it_stops(command: Callable[[Address], list[str]]) -> None:
-    with hubbub_serve("relay") as server, connected(server, command) as client:
-        server.stop()
-        # Some of them end with their input only.
-        client.program.end()
-        assert client.program.output.rest() == b"server is closing\n"
-        assert client.program.wait() == 0
+            assert reader.program.wait() == 0
 
 
 def test_what_telnet_negotiates_is_refused_and_is_no_text() -> None:
@@ -180,52 +167,3 @@ def tell_telnet(program: TerminalProgram, command: str) -> None:
     program.output.expect(rb"telnet> ")
     program.send(command.encode() + b"\n")
     program.output.expect(command.encode() + rb"\r\n")
-
-
-@pytest.mark.parametrize("command", PIPES)
-def test_a_reader_that_is_stopped_holds_nobody_up_and_is_ended(
-    command: Callable[[Address], list[str]], tmp_path: Path
-) -> None:
-    # Twice what a room retains.
-    data = b"".join(b"%07d %s\n" % (number, b"x" * 111) for number in range(280_000))
-    path = tmp_path / "data"
-    path.write_bytes(data)
-    with (
-        hubbub_serve("relay") as server,
-        connected(server, command) as stopped,
-        connected(server, nc) as reader,
-        connected(server, socat) as other,
-    ):
-        stopped.program.signal(signal.SIGSTOP)
-        with connected(server, ncat, path) as sender:
-            assert reader.program.output.exactly(len(data)) == data
-            assert other.program.output.exactly(len(data)) == data
-            server.output.expect(rb"%s disconnected \(slow: " % stopped.name.encode())
-            server.output.expect(rb"%s disconnected\.\n" % sender.name.encode())
-        stopped.program.signal(signal.SIGCONT)
-        # Some of them end with their input only.
-        stopped.program.end()
-        got = stopped.program.output.rest()
-        # It has whole lines from the beginning on, and then the end.
-        assert len(got) < len(data)
-        assert data.startswith(got)
-        assert got.endswith(b"\n")
-
-
-@pytest.mark.parametrize("command", [nc, socat])
-def test_a_receivers_recording_reaches_every_plotter_byte_for_byte(
-    command: Callable[[Address], list[str]], tmp_path: Path
-) -> None:
-    # More than the sockets of a reader that is stopped hold, and less than what it may lag.
-    data = b"\r\n".join([AIS] * 150)
-    path = tmp_path / "recording"
-    path.write_bytes(data)
-    with hubbub_serve("relay") as server, ExitStack() as stack:
-        slow, *others = [stack.enter_context(connected(server, reader)) for reader in (node, *PIPES)]
-        slow.program.signal(signal.SIGSTOP)
-        with connected(server, command, path) as sender:
-            for reader in others:
-                assert reader.program.output.exactly(len(data) + 1) == data + b"\n"
-            server.output.expect(rb"%s disconnected\.\n" % sender.name.encode())
-        slow.program.signal(signal.SIGCONT)
-        assert slow.program.output.exactly(len(data) + 1) == data + b"\n"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+import itertools
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
-from typing import cast
+from math import inf
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from hubbub.load.check import Faults
 from hubbub.load.load import Load, LoadFailure
 from hubbub.load.plan import Plan
 
-from support.helpers import eventually, serving
+from support.helpers import serving, transport_of
 
 Change = Callable[[int, bytes], Sequence[bytes]]
 """What a server makes of a line, by its number from 0; probes are passed on without."""
@@ -28,64 +29,37 @@ PACED = Plan(readers=2, rate=1_000, time=0.05, patience=0.3)
 
 FAST = Plan(readers=3, time=0.05)
 
-
-class Broadcaster:
-    """A server that may do what it should not.
-
-    Args:
-        change: what it makes of a line.
-    """
-
-    def __init__(self, change: Change) -> None:
-        self._change = change
-        self._count = 0
-        self.transports: list[asyncio.Transport] = []
-
-    @asynccontextmanager
-    async def serve(self) -> AsyncIterator[hubbub.Address]:
-        server = await asyncio.get_running_loop().create_server(lambda: Side(self), "127.0.0.1", 0)
-        try:
-            yield hubbub.Address.of(server.sockets[0].getsockname())
-        finally:
-            server.close()
-            for transport in self.transports:
-                transport.abort()
-            await eventually(lambda: not self.transports)
-
-    def pass_on(self, speaker: asyncio.Transport, line: bytes) -> None:
-        lines: Sequence[bytes] = [line]
-        if not line.endswith(b"probe\n"):
-            lines = self._change(self._count, line)
-            self._count += 1
-        for transport in self.transports:
-            if transport is not speaker:
-                transport.writelines(lines)
+KEEPENDS = hubbub.ByteLines(keepends=True)
 
 
-class Side(asyncio.Protocol):
-    """The server's side of a connection."""
+def relaying(change: Change, until: float = inf) -> Callable[[hubbub.Client[bytes]], Coroutine[Any, Any, None]]:
+    """The handler of a server that makes this of its lines, and ends the sender of a line of that number."""
+    numbers = itertools.count()
 
-    def __init__(self, server: Broadcaster) -> None:
-        self._server = server
-        self._rest = b""
+    async def handler(client: hubbub.Client[bytes]) -> None:
+        number = -1
+        while number < until and (lines := await client.receive_many()):
+            said: list[bytes] = []
+            for line in lines:
+                if line.endswith(b"probe\n"):
+                    said.append(line)
+                else:
+                    number = next(numbers)
+                    said += change(number, line)
+            await client.server.broadcast_many(said, exclude=client)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._server.transports.append(self._transport)
-
-    def data_received(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._server.pass_on(self._transport, line + b"\n")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._server.transports.remove(self._transport)
+    return handler
 
 
-async def run(change: Change, plan: Plan = PACED) -> Load:
-    """A run against a server that makes this of its lines."""
-    async with Broadcaster(change).serve() as endpoint:
-        load = Load(endpoint, plan)
+def unchanged(number: int, line: bytes) -> Sequence[bytes]:
+    return [line]
+
+
+async def run(handler: Any, plan: Plan = PACED, framing: Any = KEEPENDS, **settings: Any) -> Load:
+    """A run against a server with this handler."""
+    async with serving(handler, framing=framing, settings=hubbub.Settings(**settings)) as (server, _):
+        load = Load(server.addresses[0], plan)
+        assert load.elapsed is None
         await load.run()
     return load
 
@@ -112,45 +86,33 @@ def assert_all_is_well(load: Load) -> None:
         replace(PACED, senders=3, rate=2_000),
         # The second sender has nothing to say.
         replace(PACED, senders=2, rate=10),
+        replace(PACED, readers=150, patience=10.0),
     ],
-    ids=["fast", "senders", "large", "paced", "paced senders", "silent sender"],
+    ids=["fast", "senders", "large", "paced", "paced senders", "silent sender", "many"],
 )
 async def test_a_relay_delivers_all_lines_and_adds_nothing(plan: Plan) -> None:
-    settings = hubbub.Settings(message_limit=100_000)
-    async with serving(relay, framing=hubbub.ByteLines(keepends=True), settings=settings) as (server, _):
-        load = Load(server.addresses[0], plan)
-        assert load.elapsed is None
-        await load.run()
-        assert_all_is_well(load)
-        assert load.elapsed is not None
-        figures = load.figures
-        if plan.rate is None:
-            assert load.elapsed >= figures.seconds
-        else:
-            # The last line's share of the time may be still to come.
-            assert load.elapsed >= plan.due(figures.messages - 1)
-            assert figures.seconds >= figures.messages / plan.rate
-            assert figures.messages == max(1, round(plan.rate * plan.time))
-            assert figures.latencies is not None
-            assert len(figures.latencies) == figures.messages
-        assert figures.cpu_time == load.figures.cpu_time > 0
+    load = await run(relay, plan, message_limit=100_000)
+    assert_all_is_well(load)
+    figures = load.figures
+    assert load.elapsed is not None
+    if plan.rate is None:
+        assert load.elapsed >= figures.seconds
+    else:
+        # The last line's share of the time may be still to come.
+        assert load.elapsed >= plan.due(figures.messages - 1)
+        assert figures.seconds >= figures.messages / plan.rate
+        assert figures.messages == max(1, round(plan.rate * plan.time))
+        assert figures.latencies is not None
+        assert len(figures.latencies) == figures.messages
+    assert figures.cpu_time == load.figures.cpu_time > 0
 
 
 @pytest.mark.parametrize("framing", [hubbub.Lines(), hubbub.Lines(crlf=True)], ids=["lf", "crlf"])
 async def test_a_chat_may_name_the_speaker_and_tell_who_joins(framing: hubbub.Lines) -> None:
-    async with serving(chat, framing=framing) as (server, _):
-        load = Load(server.addresses[0], replace(FAST, senders=2))
-        await load.run()
-        assert_all_is_well(load)
-        assert load.figures.foreign > 0
-        assert load.figures.received > load.figures.deliveries * load.plan.size
-
-
-async def test_many_connections_are_made() -> None:
-    async with serving(relay) as (server, _):
-        load = Load(server.addresses[0], replace(PACED, readers=150, patience=10.0))
-        await load.run()
-        assert_all_is_well(load)
+    load = await run(chat, replace(FAST, senders=2), framing)
+    assert_all_is_well(load)
+    assert load.figures.foreign > 0
+    assert load.figures.received > load.figures.deliveries * load.plan.size
 
 
 async def test_two_runs_at_once_do_not_mix() -> None:
@@ -164,36 +126,25 @@ async def test_two_runs_at_once_do_not_mix() -> None:
 
 
 async def test_a_server_may_end_a_sender_that_has_said_all() -> None:
-    server = Broadcaster(lambda number, line: [line])
-
-    def end_sender(number: int, line: bytes) -> Sequence[bytes]:
-        if number == 49:
-            server.transports[speaker].close()
-        return [line]
-
-    # In the order in which they were dialled.
-    speaker = PACED.readers
-    server._change = end_sender
-    async with server.serve() as endpoint:
-        load = Load(endpoint, PACED)
-        await load.run()
-    assert_all_is_well(load)
+    assert_all_is_well(await run(relaying(unchanged, until=49)))
 
 
 # Servers that do it badly.
 
 
-async def test_a_lost_line_is_found() -> None:
-    load = await run(lambda number, line: [] if number == 7 else [line])
-    assert load.figures.faults == Faults(lost=2)
+def lose(number: int, line: bytes) -> Sequence[bytes]:
+    return [] if number == 7 else [line]
 
 
-async def test_a_repeated_line_is_found() -> None:
-    load = await run(lambda number, line: [line, line] if number == 7 else [line])
-    assert load.figures.faults == Faults(repeated=2)
+def repeat(number: int, line: bytes) -> Sequence[bytes]:
+    return [line, line] if number == 7 else [line]
 
 
-async def test_swapped_lines_are_found() -> None:
+def tear(number: int, line: bytes) -> Sequence[bytes]:
+    return [line[:50] + line[51:] if number == 7 else line]
+
+
+def swapping() -> Change:
     held: list[bytes] = []
 
     def swap(number: int, line: bytes) -> Sequence[bytes]:
@@ -202,69 +153,68 @@ async def test_swapped_lines_are_found() -> None:
             return []
         return [line, *held] if number == 8 else [line]
 
-    load = await run(swap)
-    assert load.figures.faults == Faults(reordered=2)
+    return swap
 
 
-async def test_a_torn_line_is_found() -> None:
-    load = await run(lambda number, line: [line[:50], line[51:]] if number == 7 else [line])
-    assert load.figures.faults == Faults(torn=2)
+@pytest.mark.parametrize(
+    ("change", "faults"),
+    [
+        (lose, Faults(lost=2)),
+        (repeat, Faults(repeated=2)),
+        (swapping(), Faults(reordered=2)),
+        (tear, Faults(torn=2)),
+    ],
+)
+async def test_a_line_that_is_not_passed_on_as_it_was_said_is_found(change: Change, faults: Faults) -> None:
+    load = await run(relaying(change))
+    assert load.figures.faults == faults
 
 
-@pytest.mark.parametrize("plan", [PACED, replace(FAST, time=30.0, patience=0.3)], ids=["paced", "fast"])
-async def test_a_server_that_stalls_is_told_from_one_that_is_slow(plan: Plan) -> None:
-    stopped = rf"the server stopped delivering: reader 1 of {plan.readers} has 10 of [\d,]+ messages"
+@pytest.mark.parametrize(
+    ("plan", "heard"),
+    [
+        (PACED, "10 of 50"),
+        (replace(FAST, size=10_000, time=30.0, patience=0.3), r"10 of [\d,]+"),
+        # Even of the last line.
+        (PACED, "49 of 50"),
+    ],
+)
+async def test_a_server_that_stalls_is_told_from_one_that_is_slow(plan: Plan, heard: str) -> None:
+    stopped = rf"the server stopped delivering: reader 1 of {plan.readers} has {heard} messages"
     with pytest.raises(LoadFailure, match=stopped):
-        await run(lambda number, line: [line] if number < 10 else [], plan)
-
-
-async def test_a_server_that_loses_the_last_line_has_not_delivered_it() -> None:
-    with pytest.raises(LoadFailure, match="the server stopped delivering: reader 1 of 2 has 49 of 50 messages"):
-        await run(lambda number, line: [] if number == 49 else [line])
+        await run(relaying(lambda number, line: [line] if number < int(heard[:2]) else []), plan)
 
 
 async def listen(client: hubbub.Client) -> None:
     """Say nothing."""
-    async for _ in client:
-        pass
+    await client.wait_closed()
 
 
-async def test_a_server_that_never_answers_is_no_broadcaster() -> None:
-    async with serving(listen) as (server, _):
-        load = Load(server.addresses[0], PACED)
-        message = f"reader 1 of 2 heard nothing within 0.3 s: is {server.addresses[0]} a line broadcaster?"
-        with pytest.raises(LoadFailure) as failure:
-            await load.run()
-        assert str(failure.value) == message
-
-
-async def test_a_server_that_answers_only_the_speaker_is_no_broadcaster() -> None:
-    async with serving(echo) as (server, _):
-        with pytest.raises(LoadFailure, match=r"reader 1 of 2 heard nothing within 0\.3 s"):
-            await Load(server.addresses[0], PACED).run()
+@pytest.mark.parametrize("handler", [listen, echo])
+async def test_a_server_that_answers_nobody_or_only_the_speaker_is_no_broadcaster(handler: Any) -> None:
+    message = r"^reader 1 of 2 heard nothing within 0\.3 s: is 127\.0\.0\.1:\d+ a line broadcaster\?$"
+    with pytest.raises(LoadFailure, match=message):
+        await run(handler, framing=None)
 
 
 @pytest.mark.parametrize(
     ("index", "who"), [(0, r"reader 1 of 2 has \d+ of \d+ messages"), (2, "sender 1 of 1")], ids=["reader", "sender"]
 )
 async def test_a_server_that_ends_a_connection_is_told(index: int, who: str) -> None:
-    server = Broadcaster(lambda number, line: [line])
-
     def end_one(number: int, line: bytes) -> Sequence[bytes]:
         if number == 7:
-            server.transports[index].abort()
+            # They are in the order in which they were dialled.
+            transport_of(record.clients[index]).abort()
         return [line]
 
-    server._change = end_one
-    async with server.serve() as endpoint:
-        with pytest.raises(LoadFailure, match=rf"^{who}: the connection to {endpoint} has ended \("):
-            await Load(endpoint, replace(PACED, time=0.5)).run()
+    async with serving(relaying(end_one), framing=KEEPENDS) as (server, record):
+        with pytest.raises(LoadFailure, match=rf"^{who}: the connection to {server.addresses[0]} has ended \("):
+            await Load(server.addresses[0], replace(PACED, time=0.5)).run()
 
 
 async def test_a_rate_that_the_server_does_not_take_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its senders stop, and what they could not say is counted."""
     monkeypatch.setattr("hubbub.load.load.CATCH_UP_TIME", 0.05)
-    settings = hubbub.Settings(inbox_limit=1_000)
 
     async def sleepy(client: hubbub.Client[bytes]) -> None:
         async for line in client:
@@ -272,10 +222,6 @@ async def test_a_rate_that_the_server_does_not_take_is_not_hidden(monkeypatch: p
             if b"probe" not in line:
                 await asyncio.sleep(0.005)
 
-    plan = Plan(readers=1, size=64_000, rate=1_000, time=0.5)
-    async with serving(sleepy, framing=hubbub.ByteLines(keepends=True), settings=settings) as (server, _):
-        load = Load(server.addresses[0], plan)
-        await load.run()
-        figures = load.figures
-        assert not figures.faults
-        assert figures.unsaid == 500 - figures.messages > 0
+    load = await run(sleepy, Plan(readers=1, size=64_000, rate=1_000, time=0.5), inbox_limit=1_000)
+    assert not load.figures.faults
+    assert load.figures.unsaid == 500 - load.figures.messages > 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import Any
 
 import hubbub
 from hubbub.server.summary import SLOWEST, describe
@@ -14,13 +13,8 @@ from support.helpers import Peer, dial, fall_behind, serving
 KIB = 1024
 
 
-async def idle(client: hubbub.Client[Any]) -> None:
-    async for _ in client:
-        pass
-
-
 async def test_nobody_is_there() -> None:
-    async with serving(idle) as (server, _):
+    async with serving() as (server, _):
         figures, room = describe(server)
         assert figures == "0 clients in 1 rooms; 0 accepted; ended: none; held to their rate 0 times"
         assert room.startswith("room <Room 'root': 0 clients, head ")
@@ -28,7 +22,7 @@ async def test_nobody_is_there() -> None:
 
 
 async def test_figures_and_rooms() -> None:
-    async with serving(idle) as (server, record), Peer.of(server) as one, Peer.of(server) as two, Peer.of(server):
+    async with serving() as (server, record), Peer.of(server) as one, Peer.of(server) as two, Peer.of(server):
         clients = {client.name: client for client in await record.wait_for_clients(3)}
         news = server.room("news")
         await clients[two.name].join(news)
@@ -50,7 +44,7 @@ async def test_figures_and_rooms() -> None:
 
 async def test_those_who_lag_most_come_first_and_the_others_are_left_out() -> None:
     settings = hubbub.Settings(unsent_limit=4 * KIB)
-    async with serving(idle, settings=settings) as (server, record), AsyncExitStack() as stack:
+    async with serving(settings=settings) as (server, record), AsyncExitStack() as stack:
         for _ in range(SLOWEST + 2):
             await stack.enter_async_context(Peer.of(server))
         with await dial(server, receive_buffer=4 * KIB) as stalled:

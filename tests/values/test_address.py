@@ -21,34 +21,22 @@ def test_an_address_is_written_as_in_urls_and_read_back(endpoint: tuple[object, 
     assert Address.parse(text) == address
 
 
-def test_an_ipv4_client_of_a_dual_stack_listener_is_shown_as_such() -> None:
-    assert Address.of(("::ffff:192.0.2.7", 4711, 0, 0)) == Address("192.0.2.7", 4711)
-
-
-def test_an_ipv6_address_that_only_starts_alike_is_left_alone() -> None:
-    assert Address.of(("::ffff:0:1", 4711, 0, 0)) == ("::ffff:0:1", 4711)
-
-
-def test_an_address_is_a_pair() -> None:
-    host, port = Address("localhost", 5000)
-    assert (host, port) == ("localhost", 5000)
-
-
-def test_the_address_of_a_unix_socket_is_its_path() -> None:
-    address = Address("/run/x.sock", 0)
-    assert str(address) == "/run/x.sock"
-    # As `getsockname` gives it, which knows no port.
-    assert Address.of("/run/x.sock") == address
-
-
-def test_a_unix_path_may_look_like_an_address() -> None:
-    assert str(Address.of("/run/[::1]:5000")) == "/run/[::1]:5000"
-    assert Address.of("::ffff:192.0.2.7") == ("::ffff:192.0.2.7", 0)
-
-
-def test_a_host_that_only_has_a_slash_in_it_is_no_path() -> None:
-    assert str(Address("a/b", 5000)) == "a/b:5000"
-
-
-def test_an_abstract_unix_socket_is_written_with_an_at_sign() -> None:
-    assert str(Address.of(b"\0hubbub")) == "@hubbub"
+@pytest.mark.parametrize(
+    ("endpoint", "address", "text"),
+    [
+        # An IPv4 client of a dual-stack listener is shown as such, and an IPv6 one that only starts alike is not.
+        (("::ffff:192.0.2.7", 4711, 0, 0), ("192.0.2.7", 4711), "192.0.2.7:4711"),
+        (("::ffff:0:1", 4711, 0, 0), ("::ffff:0:1", 4711), "[::ffff:0:1]:4711"),
+        # A Unix socket has a path, which may look like an address, and no port.
+        ("/run/x.sock", ("/run/x.sock", 0), "/run/x.sock"),
+        ("/run/[::1]:5000", ("/run/[::1]:5000", 0), "/run/[::1]:5000"),
+        ("::ffff:192.0.2.7", ("::ffff:192.0.2.7", 0), "[::ffff:192.0.2.7]:0"),
+        # An abstract one.
+        (b"\0hubbub", ("@hubbub", 0), "@hubbub"),
+        # A host that only has a slash in it is no path.
+        (("a/b", 5000), ("a/b", 5000), "a/b:5000"),
+    ],
+)
+def test_an_address_is_that_of_the_socket(endpoint: object, address: tuple[str, int], text: str) -> None:
+    assert Address.of(endpoint) == address
+    assert str(Address.of(endpoint)) == text

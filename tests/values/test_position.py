@@ -80,15 +80,10 @@ def test_what_is_refused_cannot_act_on_a_terminal() -> None:
     assert str(raised.value).isprintable()
 
 
-def test_terms_differ_and_have_64_bits() -> None:
-    terms = {new_term() for _ in range(100)}
-    assert len(terms) == 100
+def test_terms_and_tokens_differ_and_have_64_bits() -> None:
+    terms, tokens = {new_term() for _ in range(100)}, {new_token() for _ in range(100)}
+    assert len(terms) == len(tokens) == 100
     assert all(re.fullmatch("[0-9a-f]{16}", term) for term in terms)
-
-
-def test_tokens_differ_and_have_64_bits() -> None:
-    tokens = {new_token() for _ in range(100)}
-    assert len(tokens) == 100
     assert all(0 < token < 2**64 for token in tokens)
     assert any(token >= 2**60 for token in tokens)
 
