@@ -71,6 +71,15 @@ async def test_one_too_many_is_refused_and_told_why(
         assert len(record.clients) == 2
 
 
+async def test_who_has_left_makes_room_for_another() -> None:
+    async with serving(settings=hubbub.Settings(clients_limit=1)) as (server, record):
+        for count in range(1, 4):
+            async with Peer.of(server):
+                await record.wait_for_clients(count)
+                assert await answer(server) == b"the server is full: it has its 1 clients\n"
+            await eventually(lambda: not server._sessions._readers)
+
+
 async def test_an_address_that_is_not_admitted_is_told_so_in_the_framing_of_its_listener() -> None:
     async with serving(listeners=[denying(framing=hubbub.Lines(crlf=True))]) as (server, record):
         assert await answer(server) == b"127.0.0.1 may not connect here\r\n"
