@@ -1,7 +1,8 @@
-"""A shared secret, said over real connections as the first message."""
+"""A shared secret: which first messages are it, where it does not get to, and its file."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from contextlib import AbstractAsyncContextManager
@@ -16,7 +17,29 @@ from hubbub.apps.relay import relay
 from support.helpers import Peer, Record, serving
 
 SECRET = b"open sesame"
-REFUSED = b"not authenticated\n"
+
+
+class Says:
+    """A stranger that says one thing, or leaves without a word."""
+
+    def __init__(self, message: str | bytes | None) -> None:
+        self._message = message
+
+    async def receive(self) -> str | bytes:
+        if self._message is None:
+            raise hubbub.ConnectionClosed("127.0.0.1:1", None)
+        return self._message
+
+
+def lets_in(secret: hubbub.SharedSecret, message: str | bytes | None) -> bool:
+    """Whether somebody whose first message is this comes in."""
+    stranger: Any = Says(message)
+    return asyncio.run(secret(stranger))
+
+
+def written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
 
 
 def guarded(path: Path, handler: Any = relay, **options: Any) -> AbstractAsyncContextManager[tuple[Any, Record]]:
@@ -25,122 +48,55 @@ def guarded(path: Path, handler: Any = relay, **options: Any) -> AbstractAsyncCo
     return serving(handler, listeners=[listener], **options)
 
 
-async def is_let_in(server: hubbub.Server[Any], record: Record, *pieces: bytes) -> bool:
-    """Whether somebody who says this comes in; whoever does not must be told so."""
-    before, refused = len(record.clients), len(record.refusals)
-    async with Peer.of(server) as peer:
-        for piece in pieces:
-            await peer.send(piece)
-        peer.end()
-        said = await peer.rest()
-    if len(record.clients) > before:
-        assert said == b""
-        return True
-    assert said == REFUSED
-    (*_, ending) = await record.wait_for_refusals(refused + 1)
-    assert ending == hubbub.Ending(hubbub.EndingCode.UNAUTHENTICATED, "not authenticated")
-    return False
-
-
-def put(path: Path, content: bytes | None) -> None:
-    """Write a file; None: there is to be none."""
-    if content is None:
-        path.unlink()
-    else:
-        path.write_bytes(content)
-
-
-def reload(server: hubbub.Server[Any]) -> str | None:
-    """Have the server read its secrets again, and no other file."""
-    (listener,) = server.listeners
-    secret: Any = listener.authenticate
-    return secret.reload()  # type: ignore[no-any-return]
-
-
 # Who comes in.
 
 
-async def test_who_says_the_secret_comes_in_and_is_a_client_like_any_other(secret_file: Path) -> None:
-    async with guarded(secret_file) as (server, record), Peer.of(server) as alice, Peer.of(server) as bob:
-        for peer in (alice, bob):
-            await peer.send(SECRET + b"\n")
-        await record.wait_for_clients(2)
-        await alice.send(b"hello\n")
-        assert await bob.line() == b"hello\n"
-
-
-@pytest.mark.parametrize("end", [[b"\n"], [b"\r\n"], [b"\r\r\n"], [b"\r"], [b""], [b"\r", b"\n"]])
-async def test_a_secret_may_end_in_any_way_in_which_a_line_does_and_come_in_pieces(
-    secret_file: Path, end: list[bytes]
-) -> None:
-    async with guarded(secret_file) as (server, record):
-        assert await is_let_in(server, record, SECRET[:4], SECRET[4:], *end)
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\r\r\n", "\r"])
+def test_a_secret_may_end_in_any_way_in_which_a_line_does(secret_file: Path, end: str) -> None:
+    secret = hubbub.SharedSecret(secret_file)
+    assert lets_in(secret, SECRET.decode() + end)
+    assert lets_in(secret, SECRET + end.encode())
 
 
 @pytest.mark.parametrize(
     "said",
     [
-        b"\n",
-        b"\r\n",
-        b"wrong\n",
-        SECRET.upper() + b"\n",
-        SECRET[:-1] + b"\n",
-        SECRET + b"!\n",
-        b" " + SECRET + b"\n",
-        SECRET + b" \n",
-        b"\n" + SECRET + b"\n",
-        b"wrong\n" + SECRET + b"\n",
-        b"\xff\xfe" + SECRET + b"\n",
-        b"\x00\n",
-        "\udcff".encode(errors="surrogatepass") + b"\n",
-        "é".encode() + b"\n",
+        *("", "\n", "wrong", "OPEN SESAME", "open sesam", "open sesame!", " open sesame", "open sesame ", "\0", "é"),
+        *("\nopen sesame", "wrong\nopen sesame", "\ufffdopen sesame", "\udcffopen sesame"),
     ],
 )
-async def test_who_says_anything_else_first_does_not_come_in(secret_file: Path, said: bytes) -> None:
-    async with guarded(secret_file) as (server, record):
-        assert not await is_let_in(server, record, said)
-        assert not record.clients
+def test_who_says_anything_else_first_does_not_come_in(secret_file: Path, said: str) -> None:
+    secret = hubbub.SharedSecret(secret_file)
+    assert not lets_in(secret, said)
+    assert not lets_in(secret, said.encode(errors="surrogateescape"))
 
 
-async def test_who_leaves_without_a_word_does_not_come_in(secret_file: Path) -> None:
-    async with guarded(secret_file) as (server, record):
-        assert not await is_let_in(server, record)
-        async with Peer.of(server) as peer:
-            await peer.send(SECRET[:4])
-            peer.reset()
-            (ending,) = await record.wait_for_refusals()
-        assert ending.code in {hubbub.EndingCode.LOST, hubbub.EndingCode.LEFT, hubbub.EndingCode.UNAUTHENTICATED}
-        assert not record.clients
+def test_who_leaves_without_a_word_does_not_come_in(secret_file: Path) -> None:
+    with pytest.raises(hubbub.ConnectionClosed):
+        lets_in(hubbub.SharedSecret(secret_file), None)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-async def test_each_of_several_secrets_will_do(secret_file: Path, end: str) -> None:
-    put(secret_file, end.join(["", "first", "", "sécond", "third"]).encode())
-    async with guarded(secret_file) as (server, record):
-        for secret in ("first", "sécond", "third"):
-            assert await is_let_in(server, record, secret.encode() + b"\r\n")
-        for wrong in ("", "firstsécond", "firs", "fourth"):
-            assert not await is_let_in(server, record, wrong.encode() + b"\n")
+def test_each_of_several_secrets_will_do(secret_file: Path, end: str) -> None:
+    secret_file.write_bytes(end.join(["", "first", "", "sécond", "third"]).encode())
+    secret = hubbub.SharedSecret(secret_file)
+    assert all(lets_in(secret, said) for said in ("first", "sécond", "third"))
+    assert not any(lets_in(secret, said) for said in ("", "firstsécond", "firs", "fourth"))
 
 
-@pytest.mark.parametrize(
-    "framing",
-    [hubbub.ByteLines(), hubbub.ByteLines(keepends=True), hubbub.Delimited(b"\0"), hubbub.LengthPrefixed(2)],
-    ids=str,
-)
-@pytest.mark.parametrize("secret", [SECRET, b"\xff\xfe"])
+@pytest.mark.parametrize("said", [SECRET, b"\xff\xfe"])
+@pytest.mark.parametrize("framing", [hubbub.ByteLines(keepends=True), hubbub.LengthPrefixed(2)], ids=str)
 async def test_a_secret_may_be_bytes_in_any_framing(
-    secret_file: Path, framing: hubbub.Framing[bytes], secret: bytes
+    secret_file: Path, framing: hubbub.Framing[bytes], said: bytes
 ) -> None:
-    put(secret_file, secret + b"\n")
     async with (
-        guarded(secret_file, framing=framing) as (server, record),
+        guarded(written(secret_file, said + b"\n"), framing=framing) as (server, record),
         Peer.of(server) as peer,
         Peer.of(server) as other,
     ):
-        await peer.send(framing.encode([secret]))
+        await peer.send(framing.encode([said]))
         await record.wait_for_clients(1)
-        await other.send(framing.encode([secret + b"?"]))
+        await other.send(framing.encode([said + b"?"]))
         assert await other.rest() == framing.encode_text("not authenticated")
         assert len(record.clients) == 1
 
@@ -158,10 +114,16 @@ async def test_a_secret_reaches_neither_observer_nor_handler_nor_any_log(
         heard.extend([message async for message in client])
 
     async with guarded(secret_file, listen) as (server, record):
-        assert await is_let_in(server, record, SECRET + b"\nhello\n")
-        assert not await is_let_in(server, record, b"a wrong secret\n" + SECRET + b"\n")
+        async with Peer.of(server) as peer:
+            await peer.send(SECRET + b"\nhello\n")
+            peer.end()
+            assert await peer.rest() == b""
+        async with Peer.of(server) as peer:
+            await peer.send(b"a wrong secret\n" + SECRET + b"\n")
+            assert await peer.rest() == b"not authenticated\n"
         # The connections are forgotten, and all of them was told.
         await record.wait_for_endings(1)
+        await record.wait_for_refusals(1)
     assert heard == ["hello"]
     assert list(record.received_from.values()) == [["hello"]]
     assert caplog.records
@@ -199,24 +161,26 @@ def test_a_file_that_is_missing_is_named_even_if_it_is_given_as_text(secret_file
         hubbub.SharedSecret(os.fspath(secret_file))
 
 
-async def test_after_a_reload_the_new_secret_counts_and_the_old_one_does_not(secret_file: Path) -> None:
-    async with guarded(secret_file) as (server, record):
-        put(secret_file, b"another\n")
-        assert await is_let_in(server, record, SECRET)
-        assert not await is_let_in(server, record, b"another")
-        assert reload(server) == f"the secrets of {secret_file} have changed"
-        assert reload(server) is None
-        assert not await is_let_in(server, record, SECRET)
-        assert await is_let_in(server, record, b"another")
+def test_after_a_reload_the_new_secret_counts_and_the_old_one_does_not(secret_file: Path) -> None:
+    secret = hubbub.SharedSecret(secret_file)
+    secret_file.write_text("another\n")
+    assert lets_in(secret, SECRET)
+    assert not lets_in(secret, "another")
+    assert secret.reload() == f"the secrets of {secret_file} have changed"
+    assert secret.reload() is None
+    assert not lets_in(secret, SECRET)
+    assert lets_in(secret, "another")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\n"])
-async def test_after_a_reload_that_failed_the_old_secret_holds(secret_file: Path, content: bytes | None) -> None:
-    async with guarded(secret_file) as (server, record):
-        put(secret_file, content)
-        with pytest.raises((OSError, ValueError), match=str(secret_file)):
-            reload(server)
-        assert await is_let_in(server, record, SECRET)
-        assert not await is_let_in(server, record, b"")
-        put(secret_file, b"another\n")
-        assert reload(server) is not None
+def test_after_a_reload_that_failed_the_old_secret_holds(secret_file: Path, content: bytes | None) -> None:
+    secret = hubbub.SharedSecret(secret_file)
+    secret_file.unlink()
+    if content is not None:
+        secret_file.write_bytes(content)
+    with pytest.raises((OSError, ValueError), match=str(secret_file)):
+        secret.reload()
+    assert lets_in(secret, SECRET)
+    assert not lets_in(secret, "")
+    secret_file.write_text("another\n")
+    assert secret.reload() is not None
