@@ -175,6 +175,18 @@ async def test_an_authentication_may_close_the_connection_itself(plain: Way) -> 
         assert await record.wait_for_refusals() == [hubbub.Ending(hubbub.EndingCode.CLOSED, "closed today")]
 
 
+async def test_a_server_that_closes_does_not_wait_for_an_answer(plain: Way) -> None:
+    loop = asyncio.get_running_loop()
+    async with serving(listeners=[plain.listener(authenticate=riddle)]) as (server, record), Peer.of(server) as peer:
+        assert await peer.line() == b"21?\n"
+        start = loop.time()
+        await server.close()
+        assert loop.time() - start < 3
+        assert not record.clients
+        assert not record.ended_clients
+        assert server.statistics().clients == 0
+
+
 # Clients that read slowly.
 
 

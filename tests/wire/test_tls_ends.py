@@ -116,28 +116,22 @@ async def test_g5_what_comes_behind_tls_s_own_end_is_dropped(tls: Tls) -> None:
 # Connections that break.
 
 
-async def test_an_end_without_that_of_tls_may_be_a_cut_so_that_only_whole_messages_count(tls: Tls) -> None:
-    async with tls.talk(clients=2) as at:
-        await at.peer.send(b"whole\npart")
-        at.peer.cut()
-        (ending,) = await at.record.wait_for_endings()
-        assert ending.code is hubbub.EndingCode.LEFT
-        await at.server.broadcast("end")
-        assert await at.other.line() == b"whole\n"
-        assert await at.other.line() == b"end\n"
-
-
 @all_versions
-async def test_g7_garbage_after_the_handshake_ends_the_client_and_whole_messages_count(
-    tls: Tls, version: ssl.TLSVersion
+@pytest.mark.parametrize("garbage", [False, True])
+async def test_g7_only_whole_messages_count_at_an_end_without_that_of_tls_and_before_garbage(
+    tls: Tls, version: ssl.TLSVersion, garbage: bool
 ) -> None:
+    """Either may be an attacker's, who has cut the stream."""
     async with tls.talk(clients=2, first={"context": tls.certificates.client_context(version=version)}) as at:
         await at.peer.send(b"whole\npart")
-        await at.peer.send_plain(GARBAGE)
-        with pytest.raises((ssl.SSLError, ConnectionResetError)):
-            await at.peer.rest()
+        if garbage:
+            await at.peer.send_plain(GARBAGE)
+            with pytest.raises((ssl.SSLError, ConnectionResetError)):
+                await at.peer.rest()
+        else:
+            at.peer.cut()
         (ending,) = await at.record.wait_for_endings()
-        assert ending.code is hubbub.EndingCode.LOST
+        assert ending.code is (hubbub.EndingCode.LOST if garbage else hubbub.EndingCode.LEFT)
         await at.server.broadcast("end")
         assert await at.other.line() == b"whole\n"
         assert await at.other.line() == b"end\n"
