@@ -8,7 +8,6 @@ import logging
 import os
 import resource
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,17 +19,15 @@ import hubbub
 from hubbub.door.acceptor import Reserve
 from hubbub.values.settings import SHED_SLICE
 
-from support.certificates import make_certificates
-from support.helpers import Peer, Record, eventually, serving
-from support.programs import Peer as BlockingPeer
-from support.programs import serving_program, wait_until
+from support.certificates import Certificates
+from support.helpers import Peer, eventually, serving
 
 ANYWHERE = hubbub.Address("127.0.0.1", 0)
 
 
-async def idle(client: hubbub.Client[Any]) -> None:
-    async for _ in client:
-        pass
+def denying(**options: Any) -> hubbub.Listener[str]:
+    """A listener that admits nobody."""
+    return hubbub.Listener(endpoint=ANYWHERE, access=hubbub.Access(deny=["127.0.0.0/8"]), **options)
 
 
 async def answer(server: hubbub.Server[Any]) -> bytes:
@@ -58,9 +55,8 @@ async def answer(server: hubbub.Server[Any]) -> bytes:
 async def test_one_too_many_is_refused_and_told_why(
     settings: hubbub.Settings, code: hubbub.EndingCode, words: str
 ) -> None:
-    record = Record()
     async with (
-        serving(settings=settings, observer=record) as (server, _),
+        serving(settings=settings) as (server, record),
         Peer.of(server) as one,
         Peer.of(server) as two,
     ):
@@ -76,36 +72,30 @@ async def test_one_too_many_is_refused_and_told_why(
 
 
 async def test_who_has_left_makes_room_for_another() -> None:
-    async with serving(idle, settings=hubbub.Settings(clients_limit=1)) as (server, record):
+    async with serving(settings=hubbub.Settings(clients_limit=1)) as (server, record):
         for count in range(1, 4):
-            async with Peer.of(server) as peer:
+            async with Peer.of(server):
                 await record.wait_for_clients(count)
                 assert await answer(server) == b"the server is full: it has its 1 clients\n"
-                peer.end()
-                assert await peer.rest() == b""
             await eventually(lambda: not server._sessions._readers)
 
 
 async def test_an_address_that_is_not_admitted_is_told_so_in_the_framing_of_its_listener() -> None:
-    access = hubbub.Access(deny=["127.0.0.0/8"])
-    listener: hubbub.Listener[str] = hubbub.Listener(endpoint=ANYWHERE, access=access, framing=hubbub.Lines(crlf=True))
-    async with serving(idle, listeners=[listener]) as (server, record):
+    async with serving(listeners=[denying(framing=hubbub.Lines(crlf=True))]) as (server, record):
         assert await answer(server) == b"127.0.0.1 may not connect here\r\n"
         assert server.statistics().endings == {hubbub.EndingCode.DENIED: 1}
         assert not record.clients
 
 
-async def test_who_speaks_tls_is_refused_without_words(tmp_path: Path) -> None:
+async def test_who_speaks_tls_is_refused_without_words(certificates: Certificates) -> None:
     """They would be garbage to it."""
-    listener = make_certificates(tmp_path).listener(access=hubbub.Access(deny=["127.0.0.1"]))
-    async with serving(idle, listeners=[listener]) as (server, _):
+    async with serving(listeners=[denying(tls=certificates.tls())]) as (server, _):
         assert await answer(server) == b""
 
 
 async def test_what_a_refused_client_has_said_does_not_cost_it_the_words() -> None:
     """Closing a socket with unread data resets the connection, and what was said last is lost (RFC 1122, 4.2.2.13)."""
-    access = hubbub.Access(deny=["127.0.0.1"])
-    async with serving(idle, listeners=[hubbub.Listener(endpoint=ANYWHERE, access=access)]) as (server, _):
+    async with serving(listeners=[denying()]) as (server, _):
         with socket.create_connection(server.addresses[0]) as plain:
             plain.sendall(b"x" * 10_000)
             await eventually(lambda: server.statistics().endings == {hubbub.EndingCode.DENIED: 1})
@@ -116,12 +106,7 @@ async def test_what_a_refused_client_has_said_does_not_cost_it_the_words() -> No
 
 
 async def test_a_refused_client_that_has_gone_is_no_failure() -> None:
-    access = hubbub.Access(deny=["127.0.0.1"])
-    record = Record()
-    async with serving(idle, listeners=[hubbub.Listener(endpoint=ANYWHERE, access=access)], observer=record) as (
-        server,
-        _,
-    ):
+    async with serving(listeners=[denying()]) as (server, record):
         with socket.create_connection(server.addresses[0]) as plain:
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         (refusal,) = await record.wait_for_refusals()
@@ -133,7 +118,7 @@ async def test_a_refused_client_that_has_gone_is_no_failure() -> None:
 
 async def test_in_a_storm_only_so_many_are_accepted_in_one_turn_of_the_loop() -> None:
     count, limit = 40, 3
-    async with serving(idle, settings=hubbub.Settings(accept_slice=limit)) as (server, record):
+    async with serving(settings=hubbub.Settings(accept_slice=limit)) as (server, record):
         with ExitStack() as stack:
             # The kernel makes the connections.
             for _ in range(count):
@@ -162,12 +147,12 @@ class Aborting(socket.socket):
 async def test_connections_that_are_gone_before_they_are_accepted_do_not_hold_up_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with serving(idle) as (server, record):
+    async with serving() as (server, record):
         (acceptor,) = server._acceptors
         acceptor.listening = Aborting(fileno=acceptor.listening.detach())
         async with Peer.of(server):
             await record.wait_for_clients(1)
-    assert not [entry for entry in caplog.records if entry.name == "hubbub" and entry.levelno >= logging.WARNING]
+    assert not warnings_in(caplog)
 
 
 async def test_whatever_keeps_connections_from_being_accepted_is_logged_once_and_costs_no_time(
@@ -175,18 +160,22 @@ async def test_whatever_keeps_connections_from_being_accepted_is_logged_once_and
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listener: hubbub.Listener[str] = hubbub.Listener(endpoint=os.dup(listening.fileno()))
-        async with serving(idle, listeners=[listener], settings=hubbub.Settings(shed_time=0.05)) as (server, _):
+        async with serving(listeners=[listener], settings=hubbub.Settings(shed_time=0.05)) as (server, _):
             # As another process can do that has the same socket.
             listening.shutdown(socket.SHUT_RDWR)
             (acceptor,) = server._acceptors
             for _ in range(3):
                 await eventually(lambda: acceptor._pause is not None)
                 await eventually(lambda: acceptor._pause is None)
-    (error,) = [entry for entry in caplog.records if entry.name == "hubbub" and entry.levelno >= logging.WARNING]
+    (error,) = warnings_in(caplog)
     assert error.getMessage() == "no connection can be accepted: Invalid argument"
 
 
 # No descriptor left.
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [entry for entry in caplog.records if entry.name == "hubbub" and entry.levelno >= logging.WARNING]
 
 
 @contextmanager
@@ -207,9 +196,8 @@ OVERLOADED = b"the server has no descriptor left for a connection\n"
 
 async def test_without_a_descriptor_who_comes_is_told_so_and_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
     loop = asyncio.get_running_loop()
-    record = Record()
     async with (
-        serving(observer=record, settings=hubbub.Settings(shed_time=0.05)) as (server, _),
+        serving(settings=hubbub.Settings(shed_time=0.05)) as (server, record),
         Peer.of(server) as one,
         Peer.of(server) as two,
     ):
@@ -235,14 +223,14 @@ async def test_without_a_descriptor_who_comes_is_told_so_and_others_go_on(caplog
         # And when there are descriptors again, it accepts.
         async with Peer.of(server):
             await record.wait_for_clients(3)
-    (error,) = [entry for entry in caplog.records if entry.name == "hubbub" and entry.levelno >= logging.WARNING]
+    (error,) = warnings_in(caplog)
     assert error.getMessage().startswith(
         "no connection can be accepted: Too many open files; raise the limit (ulimit -n"
     )
 
 
 async def test_a_server_closes_while_it_accepts_nothing() -> None:
-    async with serving(idle, settings=hubbub.Settings(shed_time=60)) as (server, _):
+    async with serving(settings=hubbub.Settings(shed_time=60)) as (server, _):
         with socket.create_connection(server.addresses[0]) as plain:
             plain.setblocking(False)
             with no_descriptor_left():
@@ -270,54 +258,13 @@ async def test_a_reserve_that_cannot_be_had_is_done_without() -> None:
         os.fstat(kept)
 
 
-LIMITED = """
-import logging, resource, sys
-import hubbub
-from hubbub.apps.relay import relay
-
-class Say(hubbub.Observer):
-    def started(self, server):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
-        print("Server started at:", *server.addresses, flush=True)
-
-logging.basicConfig()
-hubbub.run(relay, port=0, framing=hubbub.ByteLines(), observer=Say(), settings=hubbub.Settings(shed_time=0.05))
-"""
-
-
-def test_a_server_with_few_descriptors_outlives_a_crowd() -> None:
-    with serving_program(sys.executable, "-c", LIMITED) as server, ExitStack() as stack:
-        one, two = (stack.enter_context(server.peer()) for _ in range(2))
-        crowd = [stack.enter_context(server.peer()) for _ in range(100)]
-        # Those who came last are turned away.
-        for peer in crowd[-50:]:
-            assert peer.rest() == OVERLOADED
-        one.send(b"Hey\n")
-        assert two.line() == b"Hey\n"
-        for peer in crowd:
-            peer.close()
-
-        def is_heard() -> bool:
-            with BlockingPeer(server.endpoint) as peer:
-                peer.send(b"Ho\n")
-                peer.end()
-                return peer.rest() == b""
-
-        wait_until(is_heard, "connection that is accepted")
-        assert two.line() == b"Ho\n"
-        server.stop()
-        errors = server.errors.rest()
-        assert errors.count(b"no connection can be accepted: Too many open files") == 1
-        assert b"Traceback" not in errors
-
-
 # The file of a Unix socket.
 
 
 @pytest.mark.parametrize("meanwhile", ["nothing", "gone", "replaced"])
 async def test_a_unix_socket_takes_its_own_file_with_it_and_no_other(tmp_path: Path, meanwhile: str) -> None:
     path = tmp_path / "hub.sock"
-    async with serving(idle, listeners=[hubbub.Listener(endpoint=path)]):
+    async with serving(listeners=[hubbub.Listener(endpoint=path)]):
         if meanwhile == "gone":
             path.unlink()
         elif meanwhile == "replaced":

@@ -62,54 +62,45 @@ def test_an_address_has_a_subnet_and_one_of_ipv6_pays_with_its_64(
     assert found.payer == payer
 
 
-@pytest.mark.parametrize("host", ["unix", ""])
-def test_what_is_no_ip_address_has_no_source(host: str) -> None:
-    assert Source.of(host) is None
+def test_what_is_no_ip_address_has_no_source() -> None:
+    assert Source.of("unix") is Source.of("") is None
 
 
 # Limits.
 
 
 def test_a_server_is_full_once_it_has_its_clients() -> None:
-    counted = admission(clients_limit=2)
-    assert counted.refusal_to_all() is None
-    counted.total = 1
-    assert counted.refusal_to_all() is None
-    counted.total = 2
-    assert counted.refusal_to_all() == Ending(EndingCode.FULL, "the server is full: it has its 2 clients")
-    counted.total = 3
-    assert counted.refusal_to_all() is not None
-
-
-def test_without_a_limit_a_server_is_never_full() -> None:
-    counted = admission(clients_limit=None)
-    counted.total = 10**9
-    assert counted.refusal_to_all() is None
-
-
-def test_one_address_has_so_many_clients_and_no_more() -> None:
-    counted = admission(clients_per_address=2)
-    assert codes(counted, "192.0.2.1", 3) == [None, None, EndingCode.CROWDED]
-    assert counted.refusal(source("192.0.2.1"), 0.0) == Ending(EndingCode.CROWDED, "192.0.2.1 has its 2 clients")
-    assert codes(counted, "192.0.2.2", 1) == [None]
+    counted, unlimited = admission(clients_limit=2), admission(clients_limit=None)
+    full = Ending(EndingCode.FULL, "the server is full: it has its 2 clients")
+    for total, wanted in ((0, None), (1, None), (2, full), (3, full)):
+        counted.total = total
+        assert counted.refusal_to_all() == wanted
+    unlimited.total = 10**9
+    assert unlimited.refusal_to_all() is None
 
 
 @pytest.mark.parametrize(
-    ("hosts", "other", "subnet"), [(V4_HOSTS, "192.0.3.1", "192.0.2.0/24"), (V6_HOSTS, "::1", "2001:db8::/64")]
+    ("limits", "host", "ending"),
+    [
+        ({"clients_per_address": 1}, V4_HOSTS[0], Ending(EndingCode.CROWDED, "192.0.2.1 has its 1 clients")),
+        ({"clients_per_subnet": 1}, V4_HOSTS[1], Ending(EndingCode.CROWDED, "192.0.2.0/24 has its 1 clients")),
+        ({"clients_per_subnet": 1}, V6_HOSTS[1], Ending(EndingCode.CROWDED, "2001:db8::/64 has its 1 clients")),
+        (
+            {"connect_rate": 0.5, "connect_burst": 1},
+            V4_HOSTS[0],
+            Ending(EndingCode.HASTY, "192.0.2.1 connects more than 0.5 times a second"),
+        ),
+        (
+            {"connect_rate": 0.5, "connect_burst": 1},
+            V6_HOSTS[1],
+            Ending(EndingCode.HASTY, "2001:db8::/64 connects more than 0.5 times a second"),
+        ),
+    ],
 )
-def test_one_subnet_has_so_many_clients_and_no_more(hosts: list[str], other: str, subnet: str) -> None:
-    counted = admission(clients_per_subnet=2)
-    assert codes(counted, hosts[0], 1) + codes(counted, hosts[1], 2) == [None, None, EndingCode.CROWDED]
-    assert counted.refusal(source(hosts[0]), 0.0) == Ending(EndingCode.CROWDED, f"{subnet} has its 2 clients")
-    assert codes(counted, other, 1) == [None]
-
-
-def test_a_connection_that_ends_makes_room_for_another() -> None:
-    counted = admission(clients_per_address=1, clients_per_subnet=1)
-    assert codes(counted, "192.0.2.1", 2) == [None, EndingCode.CROWDED]
-    counted.release(source("192.0.2.1"))
-    assert codes(counted, "192.0.2.2", 1) == [None]
-    assert codes(counted, "192.0.2.1", 1) == [EndingCode.CROWDED]
+def test_one_too_many_is_named_with_its_limit(limits: dict[str, Any], host: str, ending: Ending) -> None:
+    counted = admission(**limits)
+    assert [*codes(counted, V4_HOSTS[0], 1), *codes(counted, V6_HOSTS[0], 1)] == [None, None]
+    assert counted.refusal(source(host), 0.0) == ending
 
 
 def test_what_is_refused_for_its_number_costs_nothing_of_the_rate() -> None:
@@ -139,28 +130,6 @@ def test_after_a_burst_connections_come_at_the_rate() -> None:
     assert codes(counted, "192.0.2.1", 3, now=8.75) == [None, None, EndingCode.HASTY]
     # And a day is no more than the burst.
     assert codes(counted, "192.0.2.1", 3, now=86400.0) == [None, None, EndingCode.HASTY]
-
-
-def test_who_connects_too_often_is_named_with_the_rate() -> None:
-    counted = admission(connect_rate=0.5, connect_burst=1)
-    for host, payer in (("192.0.2.1", "192.0.2.1"), ("2001:db8::1", "2001:db8::/64")):
-        assert codes(counted, host, 1) == [None]
-        assert counted.refusal(source(host), 0.0) == Ending(
-            EndingCode.HASTY, f"{payer} connects more than 0.5 times a second"
-        )
-
-
-def test_the_addresses_of_one_64_share_its_rate_and_those_of_ipv4_have_their_own() -> None:
-    counted = admission(connect_rate=1.0, connect_burst=1)
-    assert [*codes(counted, V6_HOSTS[0], 1), *codes(counted, V6_HOSTS[1], 1)] == [None, EndingCode.HASTY]
-    assert codes(counted, V6_HOSTS[2], 1) == [None]
-    assert [*codes(counted, V4_HOSTS[0], 1), *codes(counted, V4_HOSTS[1], 1)] == [None, None]
-
-
-def test_a_refused_connection_does_not_put_off_the_next_one() -> None:
-    counted = admission(connect_rate=1.0, connect_burst=1)
-    assert codes(counted, "192.0.2.1", 100) == [None, *[EndingCode.HASTY] * 99]
-    assert codes(counted, "192.0.2.1", 1, now=1.0) == [None]
 
 
 # All of it, against a model that counts everything anew each time.

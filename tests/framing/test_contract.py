@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain, pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import pytest
@@ -59,39 +59,18 @@ def partials(framing: Framing[Any], *pieces: bytes) -> list[bool]:
 
 
 @all_framings
-def test_before_anything_has_come_no_message_has_begun(framing: Framing[Any]) -> None:
-    assert not framing.decoder(AMPLE).partial
-    assert partials(framing, b"") == [False]
-
-
-@delimiting_framings
-@given(words=words)
+@given(words=words, cuts=st.lists(st.integers(0, 100), max_size=8))
 @settings(max_examples=50, deadline=None)
-def test_a_message_is_partial_exactly_from_its_first_byte_to_its_last(framing: Framing[Any], words: list[str]) -> None:
+def test_a_message_is_partial_exactly_from_its_first_byte_to_its_last_whatever_the_pieces(
+    framing: Framing[Any], words: list[str], cuts: list[int]
+) -> None:
     wires = [framing.encode([framing.from_text(word)]) for word in words]
     ends = {0, *accumulate(map(len, wires))}
     stream = b"".join(wires)
-    for at in range(len(stream) + 1):
-        assert partials(framing, stream[:at]) == [at not in ends]
-    singly = partials(framing, *(stream[at : at + 1] for at in range(len(stream))))
-    assert singly == [at not in ends for at in range(1, len(stream) + 1)]
-
-
-@delimiting_framings
-@given(words=words, cuts=st.lists(st.integers(0, 100), max_size=8))
-@settings(max_examples=50, deadline=None)
-def test_whether_a_message_is_partial_does_not_depend_on_the_pieces(
-    framing: Framing[Any], words: list[str], cuts: list[int]
-) -> None:
-    stream = framing.encode([framing.from_text(word) for word in words])
-    places = sorted({min(cut, len(stream)) for cut in cuts} | {len(stream)})
-    pieces = [stream[start:end] for start, end in pairwise([0, *places])]
-    assert partials(framing, *pieces) == list(chain(*(partials(framing, stream[:place]) for place in places)))
-
-
-@given(st.lists(st.binary(max_size=5), max_size=5))
-def test_what_arrives_raw_is_never_partial(pieces: list[bytes]) -> None:
-    assert not any(partials(Raw(), *pieces))
+    some = sorted({min(cut, len(stream)) for cut in cuts})
+    for places in (range(len(stream) + 1), some, *([at] for at in range(len(stream)))):
+        pieces = [stream[start:end] for start, end in pairwise([0, *places])]
+        assert partials(framing, *pieces) == [framing.self_delimiting and at not in ends for at in places]
 
 
 @pytest.mark.parametrize("command", [bytes([IAC]), bytes([IAC, DO]), bytes([IAC, SB, 1, 2])])
@@ -99,9 +78,7 @@ def test_a_telnet_command_that_has_begun_is_no_message(command: bytes) -> None:
     assert partials(Lines(), command) == [False]
     assert partials(Lines(), b"a\n" + command) == [False]
     assert partials(Lines(), b"a" + command) == [True]
-
-
-def test_a_message_goes_on_through_a_telnet_command() -> None:
+    # It goes on through a command that ends.
     command = bytes([IAC, SB, 1, 2, IAC, SE])
     assert partials(Lines(), b"a", command, b"b", b"\n", command) == [True, True, True, False, False]
 
@@ -137,13 +114,28 @@ class _WordDecoder(Decoder[str]):
         return data.decode().split()
 
 
-def test_a_decoder_that_does_not_know_says_that_no_message_has_begun() -> None:
+def test_a_framing_that_defines_no_more_than_it_must_splits_and_counts_and_says_that_no_message_has_begun() -> None:
     assert partials(_Words(), b"half") == [False]
     assert _Words().decoder(AMPLE).end() == []
     assert _Words().decoder(AMPLE).take_replies() == b""
+    assert _Words().split(b"two words ") == ["two", "words"]
+    assert _Words().count(b"two words ") == 2
 
 
 # Encoded bytes.
+
+
+@all_framings
+def test_no_messages_are_no_bytes_and_messages_of_the_other_type_cannot_be_sent(framing: Framing[Any]) -> None:
+    assert framing.encode([]) == b""
+    assert decode(framing, [b""]).messages == []
+    with pytest.raises(TypeError):
+        framing.encode([b"x" if isinstance(framing, Lines) else "x"])
+
+
+def test_framings_are_values() -> None:
+    again = [*DELIMITING, Lines(), Lines(crlf=True), ByteLines(), ByteLines(keepends=True), Delimited(b"\0")]
+    assert len({*again}) == len(DELIMITING)
 
 
 @delimiting_framings
@@ -153,11 +145,6 @@ def test_encoded_bytes_are_split_and_counted_as_the_decoder_would(framing: Frami
     wire = framing.encode([framing.from_text(word) for word in words])
     assert framing.split(wire) == decode(framing, [wire]).messages
     assert framing.count(wire) == len(words)
-
-
-def test_a_framing_that_defines_no_more_than_it_must_splits_and_counts_too() -> None:
-    assert _Words().split(b"two words ") == ["two", "words"]
-    assert _Words().count(b"two words ") == 2
 
 
 def received(message: bytes, framing: Framing[Any]) -> bytes:
@@ -205,18 +192,6 @@ def test_what_is_received_in_one_framing_of_bytes_another_carries_or_refuses(
         assert decoded == [received(message, target) for message in messages]
     else:
         assert b"".join(decoded) == b"".join(messages)
-
-
-@pytest.mark.parametrize("target", [Lines(), Lines(crlf=True)], ids=str)
-@pytest.mark.parametrize("source", [Lines(), Lines(crlf=True)], ids=str)
-@given(pieces=pieces_of([b"\n", b"\r", b"\r\n", b"\0", b"a", b"bc", b"\xff", "é\u2028".encode()]))
-@settings(max_examples=40, deadline=None)
-def test_what_is_received_in_one_framing_of_text_the_other_carries(
-    source: Framing[Any], target: Lines, pieces: list[bytes]
-) -> None:
-    messages: list[str] = decode(source, pieces).messages
-    carried = messages if target.crlf else [message.removesuffix("\r") for message in messages]
-    assert decode(target, [target.encode(messages)]).messages == carried
 
 
 # Text of the server's own.

@@ -81,11 +81,6 @@ def test_a_message_longer_than_its_length_can_say_cannot_be_sent() -> None:
         framing.encode([b"x" * 256])
 
 
-def test_a_message_of_text_cannot_be_sent() -> None:
-    with pytest.raises(TypeError):
-        LengthPrefixed().encode(["x"])  # type: ignore[list-item]
-
-
 @pytest.mark.parametrize("size", [0, 3, 8])
 def test_a_length_has_one_two_or_four_bytes(size: Literal[1]) -> None:
     with pytest.raises(ValueError, match=f"has {size} bytes"):

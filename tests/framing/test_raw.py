@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given, settings
 
 from hubbub.framing import Raw
@@ -19,19 +18,6 @@ def test_each_piece_that_arrives_is_a_message(pieces: list[bytes]) -> None:
     assert outcome.replies == b""
 
 
-def test_messages_are_sent_as_they_are() -> None:
+def test_messages_are_sent_as_they_are_and_cannot_be_told_apart_again() -> None:
     assert Raw().encode([b"a", b"", b"\r\nb"]) == b"a\r\nb"
-    assert Raw().encode([]) == b""
-
-
-def test_messages_cannot_be_told_apart_again() -> None:
     assert not Raw().self_delimiting
-
-
-def test_text_goes_out_as_utf_8() -> None:
-    assert Raw().from_text("é") == b"\xc3\xa9"
-
-
-def test_a_message_of_text_cannot_be_sent() -> None:
-    with pytest.raises(TypeError):
-        Raw().encode(["x"])  # type: ignore[list-item]

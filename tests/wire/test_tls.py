@@ -7,21 +7,19 @@ import ssl
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import hubbub
 from hubbub.wire.tls import SESSIONS_LIMIT, describe_tls, name_in
 
-from support.certificates import CLIENT_NAME, Certificates, TlsPeer, make_certificates
-from support.helpers import Record, dial, serving
+from support.certificates import CLIENT_NAME, Certificates, TlsPeer
+from support.helpers import serving
 from support.programs import TerminalProgram
 
-
-@pytest.fixture
-def certificates(tmp_path: Path) -> Certificates:
-    return make_certificates(tmp_path)
+if TYPE_CHECKING:
+    from wire.conftest import Tls
 
 
 def encrypt_key(key: Path, to: Path) -> Path:
@@ -37,11 +35,33 @@ def encrypt_key(key: Path, to: Path) -> Path:
 # Files.
 
 
-@pytest.mark.parametrize("missing", ["server", "server_key", "client_ca"])
-def test_a_file_that_cannot_be_read_is_named(certificates: Certificates, missing: str) -> None:
-    path: Path = getattr(certificates, missing)
-    path.unlink()
-    with pytest.raises(ValueError, match=f"cannot read {path}: No such file or directory"):
+BROKEN = "server.pem and its key are not valid: "
+PEM_BROKEN = BROKEN + "a PEM block is missing or broken"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("server", None, "cannot read .*/server.pem: No such file or directory"),
+        ("server_key", None, "cannot read .*/server_key.pem: No such file or directory"),
+        ("client_ca", None, "cannot read .*/client_ca.pem: No such file or directory"),
+        ("server", b"", PEM_BROKEN),
+        ("server", b"not PEM\n", PEM_BROKEN),
+        ("server", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", PEM_BROKEN),
+        ("server_key", b"not PEM\n", BROKEN),
+        ("client_ca", b"", "client_ca.pem is not a list of certificates: "),
+        ("client_ca", b"not PEM\n", "client_ca.pem is not a list of certificates: "),
+    ],
+)
+def test_a_file_that_is_missing_or_broken_is_named(
+    certificates: Certificates, name: str, content: bytes | None, complaint: str
+) -> None:
+    path: Path = getattr(certificates, name)
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=complaint):
         certificates.tls(mutual=True)
 
 
@@ -50,32 +70,9 @@ def test_a_directory_is_no_certificate(certificates: Certificates, tmp_path: Pat
         hubbub.Tls(tmp_path, certificates.server_key)
 
 
-@pytest.mark.parametrize(
-    "garbage", [b"", b"not PEM\n", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"]
-)
-def test_a_certificate_that_is_none_is_named(certificates: Certificates, garbage: bytes) -> None:
-    certificates.server.write_bytes(garbage)
-    with pytest.raises(ValueError, match=f"{certificates.server} and its key are not valid: ") as failed:
-        certificates.tls()
-    assert str(failed.value).endswith("not valid: a PEM block is missing or broken")
-
-
-def test_a_key_that_is_none_is_named(certificates: Certificates) -> None:
-    certificates.server_key.write_bytes(b"not PEM\n")
-    with pytest.raises(ValueError, match=f"{certificates.server} and its key are not valid: "):
-        certificates.tls()
-
-
 def test_a_key_of_another_certificate_is_no_good(certificates: Certificates) -> None:
     with pytest.raises(ValueError, match="its key are not valid: key values mismatch"):
         hubbub.Tls(certificates.server, certificates.other_key)
-
-
-@pytest.mark.parametrize("garbage", [b"", b"not PEM\n"])
-def test_authorities_that_are_none_are_named(certificates: Certificates, garbage: bytes) -> None:
-    certificates.client_ca.write_bytes(garbage)
-    with pytest.raises(ValueError, match=f"{certificates.client_ca} is not a list of certificates: "):
-        certificates.tls(mutual=True)
 
 
 async def test_the_key_may_be_in_the_file_of_the_certificate(certificates: Certificates, tmp_path: Path) -> None:
@@ -106,44 +103,21 @@ def test_a_key_with_a_passphrase_never_asks_at_the_terminal(certificates: Certif
 # Who is trusted, and how they speak.
 
 
-async def test_a_client_without_a_certificate_is_refused_where_one_is_asked_for(certificates: Certificates) -> None:
-    async with serving(listeners=[certificates.listener(mutual=True)]) as (server, record):
-        for context in (certificates.client_context(), certificates.client_context(certificates.stranger)):
-            with pytest.raises(ssl.SSLError):
-                async with TlsPeer.of(server, context) as peer:
-                    await peer.rest()
-        assert server.statistics().endings == {hubbub.EndingCode.BAD_TLS: 2}
-        assert not record.clients
-
-
-async def test_a_client_is_known_by_the_name_in_its_certificate(certificates: Certificates) -> None:
+@pytest.mark.parametrize("mutual", [False, True])
+async def test_a_client_that_is_asked_for_a_certificate_is_known_by_the_name_in_it(
+    certificates: Certificates, mutual: bool
+) -> None:
     async with (
-        serving(listeners=[certificates.listener(mutual=True)]) as (server, record),
+        serving(listeners=[certificates.listener(mutual=mutual)]) as (server, record),
         TlsPeer.of(server, certificates.client_context(certificates.client)) as peer,
     ):
         (client,) = await record.wait_for_clients(1)
-        assert client.certificate_name == CLIENT_NAME
+        assert client.certificate_name == (CLIENT_NAME if mutual else None)
         assert client.name == peer.name
         peer.reset()
         await client.wait_closed()
         # Who says goodbye for it can still say who it was.
-        assert client.certificate_name == CLIENT_NAME
-
-
-async def test_a_client_that_is_not_asked_for_a_certificate_has_no_name_of_one(certificates: Certificates) -> None:
-    async with (
-        serving(listeners=[certificates.listener()]) as (server, record),
-        TlsPeer.of(server, certificates.client_context(certificates.client)),
-    ):
-        (client,) = await record.wait_for_clients(1)
-        assert client.certificate_name is None
-
-
-async def test_a_plain_client_has_no_name_of_a_certificate() -> None:
-    async with serving() as (server, record):
-        with await dial(server):
-            (client,) = await record.wait_for_clients(1)
-            assert client.certificate_name is None
+        assert client.certificate_name == (CLIENT_NAME if mutual else None)
 
 
 def test_the_name_in_a_certificate_is_the_common_name_or_the_first_other() -> None:
@@ -157,25 +131,12 @@ def test_the_name_in_a_certificate_is_the_common_name_or_the_first_other() -> No
     assert name_in(None) is None
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_the_versions_that_are_spoken(certificates: Certificates, version: ssl.TLSVersion) -> None:
-    async with (
-        serving(listeners=[certificates.listener()]) as (server, record),
-        TlsPeer.of(server, certificates.client_context(version=version)) as peer,
-    ):
-        await record.wait_for_clients(1)
-        assert peer.tls.version() == version.name.replace("_", ".")
-        await server.broadcast("Hey")
-        assert await peer.line() == b"Hey\n"
-
-
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 async def test_a_version_that_is_too_old_is_refused(certificates: Certificates) -> None:
     context = certificates.client_context(version=ssl.TLSVersion.TLSv1_1)
     # OpenSSL itself is not to be what refuses it.
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
-    record = Record()
-    async with serving(listeners=[certificates.listener()], observer=record) as (server, _):
+    async with serving(listeners=[certificates.listener()]) as (server, record):
         with pytest.raises(ssl.SSLError):
             async with TlsPeer.of(server, context):
                 raise AssertionError("it was let in")
@@ -272,19 +233,20 @@ def test_what_went_wrong_is_said_in_words(error: Exception, words: str) -> None:
 async def test_what_a_handshake_failed_of_is_said_as_precisely_as_openssl_does(
     certificates: Certificates, version: ssl.TLSVersion
 ) -> None:
-    record = Record()
     # The one has no certificate, the other one of a stranger, and the third does not trust the server.
     contexts = [
         certificates.client_context(version=version),
         certificates.client_context(certificates.stranger, version=version),
         ssl.create_default_context(cafile=certificates.client_ca),
     ]
-    async with serving(listeners=[certificates.listener(mutual=True)], observer=record) as (server, _):
+    async with serving(listeners=[certificates.listener(mutual=True)]) as (server, record):
         for context in contexts:
             with pytest.raises(ssl.SSLError):
                 async with TlsPeer.of(server, context) as peer:
                     await peer.rest()
         refusals = await record.wait_for_refusals(3)
+        assert server.statistics().endings == {hubbub.EndingCode.BAD_TLS: 3}
+        assert not record.clients
     assert [refusal.reason.removeprefix("the TLS handshake failed: ") for refusal in refusals] == [
         "peer did not return a certificate",
         "certificate verify failed: unable to get local issuer certificate",
@@ -319,20 +281,17 @@ async def test_g5_sessions_of_clients_that_have_gone_are_not_kept(certificates: 
         assert sessions_kept() > before
 
 
-async def test_a_client_that_stays_goes_on_while_the_sessions_of_others_are_dropped(certificates: Certificates) -> None:
-    context = certificates.client_context(version=ssl.TLSVersion.TLSv1_2)
+async def test_a_client_that_stays_goes_on_while_the_sessions_of_others_are_dropped(tls: Tls) -> None:
+    context = tls.certificates.client_context(version=ssl.TLSVersion.TLSv1_2)
     context.options |= ssl.OP_NO_TICKET
-    async with (
-        serving(listeners=[certificates.listener()]) as (server, record),
-        TlsPeer.of(server, context) as old,
-    ):
+    async with tls.talk(first={"context": context}) as at:
         for _ in range(2 * SESSIONS_LIMIT):
-            async with TlsPeer.of(server, context):
+            async with TlsPeer.of(at.server, context):
                 pass
-        await record.wait_for_endings(2 * SESSIONS_LIMIT)
-        async with TlsPeer.of(server, context) as new:
-            await record.wait_for_clients(2 * SESSIONS_LIMIT + 2)
-            await old.send(b"Hey\n")
+        await at.record.wait_for_endings(2 * SESSIONS_LIMIT)
+        async with TlsPeer.of(at.server, context) as new:
+            await at.record.wait_for_clients(2 * SESSIONS_LIMIT + 2)
+            await at.peer.send(b"Hey\n")
             assert await new.line() == b"Hey\n"
             await new.send(b"Ho\n")
-            assert await old.line() == b"Ho\n"
+            assert await at.peer.line() == b"Ho\n"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 from contextlib import suppress
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -22,7 +21,6 @@ from support.certificates import (
     client_hello,
     fragmented,
     hello_without_key,
-    make_certificates,
     tls_message,
     tls_record,
 )
@@ -30,11 +28,6 @@ from support.certificates import (
 NOT_TLS = "what the client sent is not TLS"
 EMPTY = "the client sent an empty TLS record"
 TOO_LONG = "the client's first message takes more than 16384 bytes"
-
-
-@pytest.fixture
-def certificates(tmp_path: Path) -> Certificates:
-    return make_certificates(tmp_path)
 
 
 # The first message.
@@ -171,27 +164,19 @@ def test_a_client_with_a_long_first_message_is_accepted_and_with_a_longer_one_re
     assert str(refused.value) == TOO_LONG
 
 
-@pytest.mark.parametrize("mutual", [False, True])
-def test_a_client_cannot_have_openssl_collect_a_second_first_message_without_end(
-    certificates: Certificates, mutual: bool
+@pytest.mark.parametrize(
+    ("mutual", "kind"), [(False, CLIENT_HELLO), (True, CLIENT_HELLO), (True, CERTIFICATE)], ids=str
+)
+def test_a_client_cannot_have_openssl_collect_a_message_without_end(
+    certificates: Certificates, mutual: bool, kind: int
 ) -> None:
-    """OpenSSL would take 128 KiB of it."""
-    pair = Pair(certificates.tls(mutual=mutual).context, certificates.client_context())
-    assert not pair.feed(hello_without_key())
-    assert not pair.feed(tls_record(tls_message(CLIENT_HELLO, b"x" * 1015, 131_000)))
-    for _ in range(1, (TLS_CERTIFICATES_LIMIT if mutual else TLS_HANDSHAKE_LIMIT) // 1024):
-        assert not pair.feed(tls_record(b"x" * 1019))
-    with pytest.raises(TlsError, match=r"^the client's handshake is too long$"):
-        pair.feed(tls_record(b"x"))
-
-
-def test_a_client_cannot_have_openssl_collect_certificates_without_end(certificates: Certificates) -> None:
-    """OpenSSL would take 100 KiB of them."""
+    """OpenSSL would take 128 KiB of a second first message, and 100 KiB of certificates."""
     context = certificates.client_context(certificates.client, version=ssl.TLSVersion.TLSv1_2)
-    pair = Pair(certificates.tls(mutual=True).context, context)
-    assert not pair.feed(pair.client_says())
-    assert not pair.feed(tls_record(tls_message(CERTIFICATE, b"x" * 1015, 100_000), version=0x0303))
-    for _ in range(1, TLS_CERTIFICATES_LIMIT // 1024):
-        assert not pair.feed(tls_record(b"x" * 1019, version=0x0303))
+    pair = Pair(certificates.tls(mutual=mutual).context, context)
+    assert not pair.feed(hello_without_key() if kind == CLIENT_HELLO else pair.client_says())
+    version = 0x0301 if kind == CLIENT_HELLO else 0x0303
+    assert not pair.feed(tls_record(tls_message(kind, b"x" * 1015, 100_000), version=version))
+    for _ in range(1, (TLS_CERTIFICATES_LIMIT if mutual else TLS_HANDSHAKE_LIMIT) // 1024):
+        assert not pair.feed(tls_record(b"x" * 1019, version=version))
     with pytest.raises(TlsError, match=r"^the client's handshake is too long$"):
-        pair.feed(tls_record(b"x", version=0x0303))
+        pair.feed(tls_record(b"x", version=version))
