@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from hubbub import ByteLines, Delimited, Lines, Raw
 from hubbub.apps.chat import chat
 from hubbub.apps.echo import echo
 from hubbub.apps.relay import relay
-from hubbub.cli import main
 from hubbub.cli.apps import load
+from hubbub.cli.failure import Failure
+from hubbub.framing import Framing
 
 from support.programs import HUBBUB, finish, hubbub_serve
 
@@ -46,16 +47,11 @@ def test_an_app_has_the_framing_that_suits_it() -> None:
     assert load("relay", None) == (relay, ByteLines(keepends=True))
 
 
-def test_an_app_is_served_with_another_framing_if_it_is_told_so() -> None:
+def test_an_app_is_served_with_another_framing_if_it_is_told_so(here: Path) -> None:
     assert load("chat", Lines(crlf=True)) == (chat, Lines(crlf=True))
     assert load("relay", Delimited(b"\0")) == (relay, Delimited(b"\0"))
-
-
-def test_echo_answers_each_message() -> None:
-    with hubbub_serve("echo") as server, server.peer() as peer:
-        peer.send(b"Hey\r\nHo\n")
-        assert peer.line() == b"We got your message: Hey\n"
-        assert peer.line() == b"We got your message: Ho\n"
+    (here / "shouting.py").write_text(SHOUT)
+    assert load("shouting:shout", Raw())[1] == Raw()
 
 
 def test_a_module_in_the_current_directory_can_be_served(tmp_path: Path) -> None:
@@ -74,42 +70,36 @@ def test_a_handler_may_be_an_attribute_of_something_in_the_module(here: Path) ->
     assert framing == Lines()
 
 
-def test_your_own_handler_takes_every_framing(here: Path) -> None:
-    (here / "shouting.py").write_text(SHOUT)
-    assert load("shouting:shout", Raw())[1] == Raw()
+CHOOSE = "choose chat, echo, relay, or write module:handler"
+NO_MODULE = "here or installed; check the name before the colon"
+NO_COROUTINE = "is not a coroutine function; define it with 'async def'"
+TEXT_ONLY = "works with text only; choose --framing lines or crlf-lines, or the app relay"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("app", "framing", "message"),
     [
-        (["nosuch"], "there is no app 'nosuch'; choose chat, echo, relay, or write module:handler"),
-        ([":handler"], "there is no app ':handler'; choose chat, echo, relay, or write module:handler"),
-        (["shouting:"], "there is no app 'shouting:'; choose chat, echo, relay, or write module:handler"),
-        ([".shouting:shout"], "there is no app '.shouting:shout'; choose chat, echo, relay, or write module:handler"),
-        (["nosuch:handler"], "there is no module 'nosuch' here or installed; check the name before the colon"),
-        (["no.such:handler"], "there is no module 'no' here or installed; check the name before the colon"),
-        (
-            ["shouting.nosuch:handler"],
-            "there is no module 'shouting.nosuch' here or installed; check the name before the colon",
-        ),
-        (["shouting:nosuch"], "module 'shouting' has no 'nosuch'; check the name after the colon"),
-        (["shouting:shout.nosuch"], "module 'shouting' has no 'shout.nosuch'; check the name after the colon"),
-        (["shouting:no_coroutine"], "shouting:no_coroutine is not a coroutine function; define it with 'async def'"),
-        (["shouting:Nested"], "shouting:Nested is not a coroutine function; define it with 'async def'"),
-        (
-            ["chat", "--framing", "raw"],
-            "chat works with text only; choose --framing lines or crlf-lines, or the app relay",
-        ),
-        (
-            ["echo", "--framing", "byte-lines"],
-            "echo works with text only; choose --framing lines or crlf-lines, or the app relay",
-        ),
+        ("nosuch", None, f"there is no app 'nosuch'; {CHOOSE}"),
+        (":handler", None, f"there is no app ':handler'; {CHOOSE}"),
+        ("shouting:", None, f"there is no app 'shouting:'; {CHOOSE}"),
+        (".shouting:shout", None, f"there is no app '.shouting:shout'; {CHOOSE}"),
+        ("no.such:handler", None, f"there is no module 'no' {NO_MODULE}"),
+        ("shouting.nosuch:handler", None, f"there is no module 'shouting.nosuch' {NO_MODULE}"),
+        ("shouting:nosuch", None, "module 'shouting' has no 'nosuch'; check the name after the colon"),
+        ("shouting:shout.nosuch", None, "module 'shouting' has no 'shout.nosuch'; check the name after the colon"),
+        ("shouting:no_coroutine", None, f"shouting:no_coroutine {NO_COROUTINE}"),
+        ("shouting:Nested", None, f"shouting:Nested {NO_COROUTINE}"),
+        ("chat", Raw(), f"chat {TEXT_ONLY}"),
+        ("echo", ByteLines(), f"echo {TEXT_ONLY}"),
     ],
 )
-def test_what_cannot_be_served_is_one_line_that_says_what_to_do(arguments: list[str], message: str, here: Path) -> None:
+def test_what_cannot_be_served_is_an_error_that_says_what_to_do(
+    app: str, framing: Framing[Any] | None, message: str, here: Path
+) -> None:
     (here / "shouting.py").write_text(SHOUT)
-    result = CliRunner().invoke(main, ["serve", *arguments])
-    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"hubbub: {message}\n")
+    with pytest.raises(Failure) as caught:
+        load(app, framing)
+    assert caught.value.message == message
 
 
 @pytest.mark.parametrize(

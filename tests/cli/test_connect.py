@@ -6,14 +6,18 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from hubbub import Address
+from hubbub.cli import main
 
 from bench.peer import free_port
-from support.programs import HUBBUB, WAIT_TIME, Finished, Program, finish, hubbub_serve, require_ipv6
+from support.programs import HUBBUB, WAIT_TIME, Finished, Program, finish, hubbub_serve
 
 CONNECT = (*HUBBUB, "connect")
 
@@ -30,33 +34,39 @@ def endpoint_of(listening: socket.socket) -> str:
     return str(Address.of(listening.getsockname()))
 
 
-def accept(listening: socket.socket) -> socket.socket:
-    connection, _ = listening.accept()
-    connection.settimeout(WAIT_TIME)
-    return connection
+@contextmanager
+def connected(listening: socket.socket, *through: str, **options: Any) -> Iterator[tuple[Program, socket.socket]]:
+    """`hubbub connect`, and the server's end of its connection."""
+    with Program(*through, *CONNECT, endpoint_of(listening), **options) as program:
+        connection, _ = listening.accept()
+        with connection:
+            connection.settimeout(WAIT_TIME)
+            yield program, connection
 
 
 def test_it_sends_its_input_and_prints_what_arrives_until_the_server_ends() -> None:
     with hubbub_serve("echo") as server:
         finished = finish(*CONNECT, str(server.endpoint), input=b"Hey\r\nHo")
-    assert (finished.status, finished.errors) == (0, "")
-    assert finished.output == "We got your message: Hey\nWe got your message: Ho\n"
+    assert finished == Finished(0, "We got your message: Hey\nWe got your message: Ho\n", "")
 
 
 def test_megabytes_go_through_unchanged(listening: socket.socket, tmp_path: Path) -> None:
     data = bytes(range(256)) * 16_384
     path = tmp_path / "data"
     path.write_bytes(data)
-    with path.open("rb") as file, Program(*CONNECT, endpoint_of(listening), stdin=file.fileno()) as program:
-        with accept(listening) as connection, connection.makefile("rb") as stream:
+    with path.open("rb") as file, connected(listening, stdin=file.fileno()) as (program, connection):
+        with connection.makefile("rb") as stream:
             assert stream.read() == data
-            connection.sendall(data)
+        connection.sendall(data)
+        connection.close()
         assert program.output.rest() == data
         assert program.wait() == 0
 
 
-def test_the_end_of_its_input_ends_only_its_own_direction(listening: socket.socket) -> None:
-    with Program(*CONNECT, endpoint_of(listening)) as program, accept(listening) as connection:
+def test_each_direction_ends_by_itself_and_the_servers_ends_it(listening: socket.socket) -> None:
+    with connected(listening) as (program, connection):
+        program.send(b"Hey\n")
+        assert connection.recv(100) == b"Hey\n"
         program.end()
         assert connection.recv(1) == b""
         connection.sendall(b"still here\n")
@@ -67,22 +77,16 @@ def test_the_end_of_its_input_ends_only_its_own_direction(listening: socket.sock
 
 
 def test_it_ends_with_the_server_though_its_input_goes_on(listening: socket.socket) -> None:
-    with Program(*CONNECT, endpoint_of(listening)) as program:
-        with accept(listening) as connection:
-            connection.sendall(b"bye\n")
+    with connected(listening) as (program, connection):
+        connection.sendall(b"bye\n")
+        connection.close()
         assert program.wait() == 0
         assert program.output.rest() == b"bye\n"
 
 
-def test_it_sends_a_line_while_its_input_goes_on(listening: socket.socket) -> None:
-    with Program(*CONNECT, endpoint_of(listening)) as program, accept(listening) as connection:
-        program.send(b"Hey\n")
-        assert connection.recv(100) == b"Hey\n"
-
-
 def test_it_ends_quietly_when_nobody_reads_its_output(listening: socket.socket) -> None:
     reading, writing = os.pipe()
-    with Program(*CONNECT, endpoint_of(listening), stdout=writing) as program, accept(listening) as connection:
+    with connected(listening, stdout=writing) as (program, connection):
         os.close(writing)
         connection.sendall(b"first\n")
         # As head(1) does.
@@ -93,10 +97,10 @@ def test_it_ends_quietly_when_nobody_reads_its_output(listening: socket.socket) 
         assert program.errors.rest() == b""
 
 
-@pytest.mark.parametrize("input_", ["</dev/null", "<&-"])
+@pytest.mark.parametrize("input_", ["</dev/null", "<&- 2>&-"])
 def test_without_an_input_it_only_listens(input_: str, listening: socket.socket) -> None:
     script = f'exec "$0" "$@" {input_}'
-    with Program("sh", "-c", script, *CONNECT, endpoint_of(listening)) as program, accept(listening) as connection:
+    with connected(listening, "sh", "-c", script) as (program, connection):
         connection.sendall(b"Hey\n")
         assert program.output.line() == b"Hey\n"
         connection.setblocking(False)
@@ -107,63 +111,41 @@ def test_without_an_input_it_only_listens(input_: str, listening: socket.socket)
         assert program.wait() == 0
 
 
-def test_without_standard_streams_it_still_waits_for_the_server(listening: socket.socket) -> None:
-    script = 'exec "$0" "$@" <&- >&- 2>&-'
-    with Program("sh", "-c", script, *CONNECT, endpoint_of(listening)) as program, accept(listening) as connection:
-        connection.sendall(b"nobody reads this\n")
-        assert program.running
-        connection.close()
-        assert program.wait() == 0
-
-
-def test_a_connection_that_breaks_is_one_line_and_status_1(listening: socket.socket) -> None:
-    with Program(*CONNECT, endpoint_of(listening)) as program:
-        with accept(listening) as connection:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        assert program.wait() == 1
-        message = f"hubbub: cannot talk to {endpoint_of(listening)}: Connection reset by peer\n"
-        assert program.errors.rest().decode() == message
-
-
 def test_ctrl_c_ends_it(listening: socket.socket) -> None:
-    with Program(*CONNECT, endpoint_of(listening)) as program, accept(listening):
+    with connected(listening) as (program, _):
         program.signal(signal.SIGINT)
         # Killed by it, as nc is; a shell says 130.
         assert program.wait() == -signal.SIGINT
         assert program.errors.rest() == b""
 
 
-def test_a_refused_connection_is_one_line_and_status_1() -> None:
-    port = free_port()
-    finished = finish(*CONNECT, str(port))
-    assert (finished.status, finished.output) == (1, "")
-    assert finished.errors == f"hubbub: cannot talk to 127.0.0.1:{port}: Connection refused\n"
+def test_a_connection_that_breaks_is_one_line_and_status_1(listening: socket.socket) -> None:
+    with connected(listening) as (program, connection):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        connection.close()
+        assert program.wait() == 1
+        message = f"hubbub: cannot talk to {endpoint_of(listening)}: Connection reset by peer\n"
+        assert program.errors.rest().decode() == message
 
 
 def test_an_unknown_host_is_one_line_and_status_1() -> None:
     finished = finish(*CONNECT, "no.such.name.invalid:5000")
-    assert (finished.status, finished.output) == (1, "")
+    assert (finished.status, finished.output, finished.errors.count("\n")) == (1, "", 1)
     assert finished.errors.startswith("hubbub: cannot talk to no.such.name.invalid:5000: ")
-    assert finished.errors.count("\n") == 1
 
 
-def test_a_server_that_does_not_answer_is_one_line_and_status_1() -> None:
+def test_a_server_that_is_not_there_or_does_not_answer_is_one_line_and_status_1() -> None:
     # No connection fits into the backlog any more, and none is accepted.
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.create_connection(full.getsockname()):
-        finished = finish(*CONNECT, endpoint_of(full))
-        message = f"hubbub: cannot talk to {endpoint_of(full)}: the server does not answer\n"
-    assert finished == Finished(status=1, output="", errors=message)
+        for endpoint, reason in (
+            (f"127.0.0.1:{free_port()}", "Connection refused"),
+            (endpoint_of(full), "the server does not answer"),
+        ):
+            message = f"hubbub: cannot talk to {endpoint}: {reason}\n"
+            assert finish(*CONNECT, endpoint) == Finished(status=1, output="", errors=message)
 
 
-@pytest.mark.parametrize("endpoint", ["99999", "::1", "localhost", "a..b:5000"])
-def test_what_is_no_endpoint_is_said_with_status_2(endpoint: str) -> None:
-    finished = finish(*CONNECT, endpoint)
-    assert (finished.status, finished.output) == (2, "")
-    assert f"Error: Invalid value for '[[HOST:]PORT]': '{endpoint.removesuffix(':5000')}' is not " in finished.errors
-
-
-def test_it_connects_over_ipv6() -> None:
-    require_ipv6()
-    with hubbub_serve("echo", "--host", "::1") as server:
-        finished = finish(*CONNECT, f"[::1]:{server.endpoint.port}", input=b"Hey\n")
-    assert finished.output == "We got your message: Hey\n"
+def test_what_is_no_endpoint_is_said_with_status_2() -> None:
+    result = CliRunner().invoke(main, ["connect", "a..b:5000"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Error: Invalid value for '[[HOST:]PORT]': 'a..b' is not " in result.stderr

@@ -6,7 +6,7 @@ import click
 import pytest
 
 from hubbub import Address
-from hubbub.cli.values import FRAMINGS, Endpoint, OrNone, Size, format_size
+from hubbub.cli.values import Endpoint, OrNone, Size, format_size
 
 
 @pytest.mark.parametrize(
@@ -27,9 +27,7 @@ def test_a_size_may_have_a_unit(text: str, size: int) -> None:
     assert Size()(text) == size
 
 
-@pytest.mark.parametrize(
-    "text", ["", "K", "-1", "1.5M", "12X", "1 2", "none", pytest.param("9" * 5_000, id="thousands of digits")]
-)
+@pytest.mark.parametrize("text", ["", "K", "-1", "1.5M", "12X", "1 2", "none", "9" * 5_000], ids=lambda text: text[:10])
 def test_anything_else_is_not_a_size(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is not a size; write bytes, as in 65536, 64K or 16MiB"):
         Size()(text)
@@ -69,24 +67,11 @@ def test_an_endpoint_is_a_port_with_or_without_a_host(text: str, address: Addres
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "",
-        "localhost",
-        "localhost:",
-        "0",
-        "65536",
-        "99999",
-        "::1",
-        "::1:5000",
-        "-1",
-        "5e3",
-        pytest.param("9" * 5_000, id="thousands of digits"),
-    ],
+    ["", "localhost", "localhost:", "0", "65536", "::1", "::1:5000", "-1", "5e3", "9" * 5_000],
+    ids=lambda text: text[:10],
 )
 def test_anything_else_is_not_an_endpoint(text: str) -> None:
-    with pytest.raises(
-        click.BadParameter, match=r"is not an endpoint; write it as 5000, localhost:5000 or \[::1\]:5000"
-    ):
+    with pytest.raises(click.BadParameter, match=r"is not an endpoint; write it as 5000, localhost:5000 or \[::1\]"):
         Endpoint()(text)
 
 
@@ -94,21 +79,3 @@ def test_anything_else_is_not_an_endpoint(text: str) -> None:
 def test_an_endpoint_has_a_possible_host(host: str) -> None:
     with pytest.raises(click.BadParameter, match=f"'{host}' is not a valid host name"):
         Endpoint()(f"{host}:5000")
-
-
-WIRES = {
-    "lines": b"ab\n",
-    "crlf-lines": b"ab\r\n",
-    "byte-lines": b"ab\n",
-    "nul": b"ab\0",
-    "length1": b"\x02ab",
-    "length2": b"\0\x02ab",
-    "length2-le": b"\x02\0ab",
-    "length4": b"\0\0\0\x02ab",
-    "length4-le": b"\x02\0\0\0ab",
-    "raw": b"ab",
-}
-
-
-def test_a_framing_is_what_its_name_says() -> None:
-    assert {name: framing.encode([framing.from_text("ab")]) for name, framing in FRAMINGS.items()} == WIRES

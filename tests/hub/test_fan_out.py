@@ -1,4 +1,4 @@
-"""The readers of one room: the flush, retention, and what holds senders back."""
+"""The readers of one room: the flush and retention."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from hubbub.framing import ByteLines, Delimited, LengthPrefixed
-from hubbub.hub import reader as reader_module
 from hubbub.hub.client import Client
 from hubbub.hub.room import Room
 from hubbub.values.ending import EndingCode
@@ -36,6 +35,13 @@ def joined(loop: SteppedLoop, room: Room[Any], **options: Any) -> tuple[Client[A
     client, transport = hub.connect(**options)
     loop.do(client.join(room))
     return client, transport
+
+
+def say(loop: SteppedLoop, room: Room[Any], *messages: bytes, exclude: Client[Any] | None = None) -> None:
+    """Broadcast each of these in a turn of its own."""
+    for message in messages:
+        loop.do(room.broadcast(message, exclude=exclude))
+        loop.turn()
 
 
 def test_the_last_words_of_a_closed_room_come_before_the_first_of_its_successor(loop: SteppedLoop) -> None:
@@ -95,24 +101,6 @@ def test_a_message_that_a_framing_can_neither_carry_nor_tell_of_ends_only_those_
     assert [client.ending for client in (excluded, late)] == [None, None]
     assert [bytes(transport.taken) for transport in (its, later)] == [b"fine|", b"fine|"]
     assert not left_over(hub.root)
-
-
-@pytest.mark.parametrize("asked", [False, True], ids=["made by the client", "made by the server"])
-def test_a_client_that_joins_by_name_leaves_a_room_that_is_kept_as_it_is(loop: SteppedLoop, asked: bool) -> None:
-    hub = hub_of(loop)
-    if asked:
-        hub.room("news")
-    client, _ = hub.connect()
-    room = loop.do(client.join("news"))
-    loop.do(client.leave(room))
-    assert room.closed == (not asked)
-
-
-def say(loop: SteppedLoop, room: Room[Any], *messages: bytes, exclude: Client[Any] | None = None) -> None:
-    """Broadcast each of these in a turn of its own."""
-    for message in messages:
-        loop.do(room.broadcast(message, exclude=exclude))
-        loop.turn()
 
 
 def test_a_reader_is_ready_while_it_takes_what_it_is_given_and_behind_while_not(loop: SteppedLoop) -> None:
@@ -294,97 +282,4 @@ def test_chunks_that_are_joined_keep_those_who_stand_in_them(loop: SteppedLoop) 
         transport.take()
     loop.settle()
     assert [bytes(transport.taken) for _, transport in members] == [b"a\nb\nc\nd\ne\n"[at:] for at in (0, 0, 0)]
-    assert not left_over(hub.root)
-
-
-# What holds senders back.
-
-HOLDING = {"retention": 64 * KIB, "pace": KIB * KIB}
-
-
-def lagging(loop: SteppedLoop, **options: Any) -> tuple[FakeHub, Client[Any], FakeTransport]:
-    """A client that has taken something just now, and lags by more than half of the retention."""
-    hub = hub_of(loop, **{**HOLDING, **options})
-    client, transport = joined(loop, hub.root, hub=hub, credit=KIB)
-    while client.lag.bytes <= hub.settings.retention // 2 + hub.settings.chunk_size:
-        say(loop, hub.root, b"x" * KIB)
-    return hub, client, transport
-
-
-def test_a_reader_that_takes_little_holds_senders_and_one_that_stalls_does_not(
-    loop: SteppedLoop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reader_module, "PUMP_SIZE", 1)
-    hub, _, transport = lagging(loop)
-    fan_out = hub.root.fan_out
-    assert fan_out.holding
-    loop.advance(hub.settings.hold_time + 1)
-    fan_out.check_hold()
-    assert not fan_out.holding
-    # It stands still, until it takes something again.
-    loop.advance(1)
-    transport.take(2 * KIB)
-    loop.turn()
-    fan_out.check_hold()
-    assert fan_out.holding
-    transport.take()
-    loop.settle()
-    fan_out.check_hold()
-    assert not fan_out.holding
-    assert not left_over(hub.root)
-
-
-def test_one_reader_that_moves_holds_senders_among_many_that_do_not(
-    loop: SteppedLoop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reader_module, "PUMP_SIZE", 1)
-    hub, _, _ = lagging(loop)
-    loop.advance(hub.settings.hold_time + 1)
-    client, _ = hub.connect(credit=1)
-    loop.do(client.join(hub.root, since=hub.root.oldest))
-    loop.turn()
-    hub.root.fan_out.check_hold()
-    assert hub.root.fan_out.holding
-
-
-def test_what_would_take_a_reader_behind_the_retention_at_once_is_held(loop: SteppedLoop) -> None:
-    hub = hub_of(loop, **HOLDING)
-    joined(loop, hub.root, hub=hub, credit=1)
-    say(loop, hub.root, b"x" * KIB, b"x" * KIB)
-    fan_out = hub.root.fan_out
-    fan_out.check_hold()
-    assert not fan_out.holding
-    fan_out.check_hold(size=32 * KIB)
-    assert fan_out.holding
-
-
-def test_a_large_message_waits_that_would_take_a_reader_behind_the_retention(loop: SteppedLoop) -> None:
-    hub = hub_of(loop, **{**HOLDING, "pace": 0})
-    joined(loop, hub.root, hub=hub, credit=1)
-    say(loop, hub.root, b"x" * KIB, b"x" * KIB)
-    assert not hub.root._hold.must_wait(KIB)
-    assert hub.root._hold.must_wait(32 * KIB)
-
-
-def test_where_senders_are_never_held_nobody_looks(loop: SteppedLoop) -> None:
-    hub, _, _ = lagging(loop, pace=None)
-    assert not hub.root.fan_out.holding
-
-
-@pytest.mark.parametrize("when_slow", ["skip", "disconnect"])
-def test_a_reader_that_retention_has_passed_holds_nobody_once_it_takes_nothing(
-    loop: SteppedLoop, when_slow: str
-) -> None:
-    hub, client, transport = lagging(loop, when_slow=when_slow)
-    for _ in range(80):
-        hub.root._log.append(b"y" * KIB + b"\n", 1, time=0.0)
-        hub.root.fan_out.flush_soon()
-        loop.turn()
-    assert (client.ending is None) == (when_slow == "skip")
-    loop.advance(2 * hub.settings.hold_time)
-    hub.root.fan_out.check_hold()
-    assert not hub.root.fan_out.holding
-    transport.take()
-    loop.settle()
-    assert b" missed" in transport.taken or client.ending
     assert not left_over(hub.root)

@@ -11,12 +11,7 @@ from unittest.mock import patch
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    rule,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from hubbub.framing import ByteLines, Framing, LengthPrefixed, Raw
 from hubbub.hub import reader as reader_module

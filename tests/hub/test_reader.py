@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-import hubbub
-from hubbub.framing import ByteLines, LengthPrefixed, Lines
+from hubbub.framing import ByteLines
 from hubbub.hub import reader as reader_module
 from hubbub.hub.client import Client
+from hubbub.log.cursor import Lag
 from hubbub.log.outbox import SPLICE_COST
 from hubbub.values.ending import Ending, EndingCode
 from hubbub.values.errors import ConnectionClosed
 from hubbub.values.settings import Settings
 
-from support.helpers import Peer, Record, serving
-from support.stepping import FakeHub, FakeTransport, SteppedLoop, Told, left_over, new_loop
+from support.stepping import FakeHub, FakeTransport, SteppedLoop, left_over, new_loop
 
 KIB = 1024
 CLOSED = Ending(EndingCode.CLOSED, "enough")
@@ -125,7 +123,9 @@ def test_those_who_wait_for_space_go_on_in_their_order_and_as_far_as_there_is_so
     client, transport = hub.connect(credit=0)
     loop.do(client.send(b"0"))
     loop.do(client.send(b"1"))
+    cancelled = loop.start(client.send(b"never"))
     tasks = [loop.start(client.send(b"%d" % number)) for number in (2, 3)]
+    cancelled.cancel()
     joining = loop.start(client.join(hub.root))
     loop.turn(3)
     assert not any(task.done() for task in (*tasks, joining))
@@ -147,8 +147,31 @@ def test_those_who_wait_for_space_learn_that_the_client_has_ended(loop: SteppedL
     waiting = loop.start(client.send(b"2"))
     transport.break_off(None)
     loop.settle()
-    with pytest.raises(ConnectionClosed):
+    with pytest.raises(ConnectionClosed) as closed:
         waiting.result()
+    assert (closed.value.peer, closed.value.ending) == (client.name, client.ending)
+    for too_late in (client.send(b"3"), client.join(hub.root)):
+        with pytest.raises(ConnectionClosed):
+            loop.do(too_late)
+
+
+def test_the_lag_is_what_the_client_has_not_been_sent_of_all_its_rooms(loop: SteppedLoop) -> None:
+    hub = hub_of(loop)
+    client, transport = joined(loop, hub, credit=0)
+    news = hub.room("news")
+    loop.do(client.join(news))
+    # Its transport has the first.
+    say(loop, hub, b"0", b"1")
+    before = client.lag
+    assert before.messages == 1
+    loop.do(news.broadcast(b"x" * 1023))
+    loop.do(hub.root.broadcast(b"x" * 2047))
+    assert client.lag.messages == 3
+    # What the log keeps beside the bytes counts too.
+    assert 3 * KIB <= client.lag.bytes - before.bytes < 4 * KIB
+    transport.take()
+    loop.settle()
+    assert client.lag == Lag(0, 0)
 
 
 def test_a_client_that_leaves_rooms_it_still_reads_waits_in_the_end(loop: SteppedLoop) -> None:
@@ -255,205 +278,3 @@ def test_a_client_that_is_being_closed_gets_no_skip_but_what_it_may_still_have(l
     assert transport.at_end
     assert closing.done()
     assert client.ending == CLOSED
-
-
-# Ends.
-
-
-def test_what_was_broadcast_and_sent_before_an_end_is_delivered(loop: SteppedLoop) -> None:
-    hub = hub_of(loop)
-    client, transport = joined(loop, hub, credit=0)
-    say(loop, hub, b"a", b"b")
-    loop.do(client.send(b"c"))
-    loop.do(hub.root.broadcast(b"d"))
-    client._reader.dismiss(CLOSED)
-    loop.do(hub.root.broadcast(b"e"))
-    loop.settle()
-    assert not transport.at_end
-    transport.take()
-    loop.settle()
-    assert transport.taken == b"a\nb\nc\nd\nenough\n"
-    assert transport.at_end
-    assert (client.ending, hub.told.endings, hub.told.closings) == (CLOSED, [CLOSED], 1)
-
-
-def test_the_first_end_is_the_one_that_counts_and_a_later_one_may_cut(loop: SteppedLoop) -> None:
-    hub = hub_of(loop)
-    client, transport = joined(loop, hub, credit=0)
-    say(loop, hub, b"a", b"b")
-    client._reader.end(CLOSED, deliver=True)
-    for _ in range(2):
-        client._reader.end(Ending(EndingCode.FAILED, "later"), deliver=False)
-    transport.take()
-    loop.settle()
-    assert transport.taken == b"a\n"
-    assert hub.told.endings == [CLOSED]
-
-
-def test_an_ended_client_is_told_nothing_more(loop: SteppedLoop) -> None:
-    hub = hub_of(loop)
-    client, transport = hub.connect()
-    client._reader.end(CLOSED, deliver=True)
-    client._reader.dismiss(Ending(EndingCode.FAILED, "later"))
-    client._reader.on_replies(b"reply")
-    loop.settle()
-    assert transport.taken == b""
-
-
-def test_a_framing_without_words_is_dismissed_without(loop: SteppedLoop) -> None:
-    hub = hub_of(loop, LengthPrefixed(1))
-    client, transport = hub.connect()
-    client._reader.dismiss(CLOSED, "x" * 300)
-    loop.settle()
-    assert transport.taken == b""
-    assert transport.at_end
-
-
-def test_a_client_whose_socket_takes_nothing_is_reset(loop: SteppedLoop) -> None:
-    hub = hub_of(loop)
-    client, transport = hub.connect(credit=0)
-    loop.do(client.send(b"a"))
-    with socket.socket() as plain:
-        transport._extra = {"socket": plain}  # type: ignore[attr-defined] # what asyncio calls it
-        client._reader.end_stalled(1.5)
-        assert plain.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8) == b"\1\0\0\0\0\0\0\0"
-    loop.settle()
-    assert client.ending == Ending(EndingCode.STALLED, "took nothing for 1.5 s")
-    assert transport.taken == b""
-
-
-def test_a_missed_message_that_a_framing_cannot_tell_of_ends_the_client_without_a_log(
-    loop: SteppedLoop, caplog: pytest.LogCaptureFixture
-) -> None:
-    hub = hub_of(loop)
-    client, _ = joined(loop, hub, framing=LengthPrefixed(1))
-    say(loop, hub, b"fine")
-    assert not client.ending
-    say(loop, hub, b"x" * 300)
-    assert client.ending
-    assert client.ending.code is EndingCode.UNDELIVERABLE
-    assert "1 messages are missing" in client.ending.reason
-    assert not caplog.records
-
-
-# What the link tells.
-
-
-def link_of(client: Client[Any]) -> Any:
-    return client._reader.link
-
-
-def test_the_supervisor_hears_what_arrives_if_it_wants_to_and_when_the_client_pauses(loop: SteppedLoop) -> None:
-    class Listening(Told):
-        hears_messages = True
-        heard: Sequence[Any] = ()
-        slow = 0
-
-        def received(self, client: Any, messages: Sequence[Any]) -> None:
-            self.heard = messages
-
-        def slowed(self) -> None:
-            self.slow += 1
-
-    hub, told = hub_of(loop), Listening()
-    client, transport = hub.connect(told=told)
-    deaf, _ = hub.connect()
-    for one in (client, deaf):
-        link_of(one).data_received(b"a\nb\n")
-        assert loop.do(one.receive_many()) == [b"a", b"b"]
-    assert told.heard == [b"a", b"b"]
-    client._reader.on_slowed()
-    assert told.slow == 1
-    transport.stall()
-    loop.do(client.send(b"c"))
-    assert told.paused_readers == {client._reader}
-    transport.take()
-    assert not told.paused_readers
-
-
-def test_a_peer_that_asks_on_and_on_and_takes_nothing_is_owed_no_more_than_the_limit(loop: SteppedLoop) -> None:
-    hub = hub_of(loop, Lines(), outbox_limit=2 * SPLICE_COST)
-    client, transport = hub.connect(credit=0)
-    for _ in range(10):
-        link_of(client).data_received(b"\xff\xfd\x01\n")
-        assert loop.do(client.receive_many()) == [""]
-    assert client._reader.outbox.private_size == 2 * (SPLICE_COST + 3)
-    transport.take()
-    loop.settle()
-    assert transport.taken == b"\xff\xfc\x01" * 3
-
-
-@pytest.mark.parametrize(
-    ("framing", "received", "code", "words"),
-    [
-        (ByteLines(), b"x" * 101, EndingCode.TOO_LONG, b"message longer than 100 bytes\n"),
-        (LengthPrefixed(1), b"\3ab", EndingCode.INCOMPLETE, b""),
-    ],
-)
-def test_a_peer_whose_bytes_are_no_message_is_told_so_unless_it_has_gone(
-    loop: SteppedLoop, framing: Any, received: bytes, code: EndingCode, words: bytes
-) -> None:
-    hub = hub_of(loop, framing, message_limit=100)
-    client, transport = hub.connect()
-    link_of(client).data_received(received)
-    link_of(client).eof_received()
-    for _ in range(2):
-        loop.do(client.receive_many())
-    loop.settle()
-    assert client.ending
-    assert client.ending.code is code
-    assert transport.taken == words
-    assert transport.at_end
-
-
-@pytest.mark.parametrize(
-    ("at_end", "error", "code"),
-    [
-        (False, None, EndingCode.LEFT),
-        (True, BrokenPipeError(32, "Broken pipe"), EndingCode.LEFT),
-        (False, ConnectionResetError(104, "Connection reset by peer"), EndingCode.LOST),
-    ],
-)
-def test_a_connection_that_is_gone_ends_its_client(
-    loop: SteppedLoop, at_end: bool, error: Exception | None, code: EndingCode
-) -> None:
-    hub = hub_of(loop)
-    client, transport = joined(loop, hub)
-    link_of(client).data_received(b"last words\n")
-    if at_end:
-        link_of(client).eof_received()
-    transport.break_off(error)
-    loop.settle()
-    assert client.ending
-    assert client.ending.code is code
-    assert hub.told.closings == 1
-    # What had arrived from a connection that broke is still given out.
-    assert loop.do(client.receive_many()) == [b"last words"]
-    assert not hub.root.clients
-
-
-class Door(Record):
-    """Ends a client as soon as it says something."""
-
-    def received(self, client: hubbub.Client[Any], messages: Sequence[Any]) -> None:
-        super().received(client, messages)
-        client._reader.end(Ending(EndingCode.CLOSED, "shown the door"), deliver=True)
-
-
-async def idle(client: hubbub.Client) -> None:
-    async for _ in client:
-        pass
-
-
-@pytest.mark.parametrize("then", [b"\xff\xfd\x01", b"too long" * 1000], ids=["asks for an option", "breaks a limit"])
-async def test_a_client_that_its_observer_has_ended_is_told_nothing_more(
-    then: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
-    door = Door()
-    settings = hubbub.Settings(message_limit=1000)
-    async with serving(idle, observer=door, settings=settings) as (server, _), Peer.of(server) as peer:
-        await peer.send(b"hello\n" + then)
-        assert await peer.rest() == b""
-        (ending,) = await door.wait_for_endings()
-    assert ending.reason == "shown the door"
-    assert not caplog.records

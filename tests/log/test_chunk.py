@@ -168,11 +168,6 @@ def test_the_rest_of_a_batch_is_made_for_one_reader_alone() -> None:
     assert not chunk.renderings
 
 
-def test_the_rest_of_a_batch_is_nothing_for_a_connection_that_it_excludes() -> None:
-    chunk = chunk_of(said(b"a", b"b", excluded=TOKENS[0]), said(b"c"))
-    assert chunk.read(OWN, mark_of(chunk, 1), ALL, ALL, TOKENS[0]) == ([], chunk.batches[1].start)
-
-
 def test_a_chunk_of_which_a_rendering_has_nothing_is_read_all_the_same() -> None:
     """A framing may carry none of it, and tell nothing."""
     chunk = chunk_of(said(b"|"), said(b"|", b"|"))

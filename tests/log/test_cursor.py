@@ -61,45 +61,6 @@ def test_a_cursor_reads_at_most_a_chunk_at_once(framing: BytesFraming) -> None:
 
 
 @FRAMINGS
-def test_a_cursor_reads_on_in_a_chunk_that_has_grown(framing: BytesFraming) -> None:
-    source = Source(retention=AMPLE)
-    cursor = source.cursor(framing=framing)
-    for message in (b"a", b"b", b"c"):
-        source.say(message)
-        assert source.log.chunk_at(cursor.at).start.seq == 0
-        assert heard(cursor) == [message]
-
-
-@FRAMINGS
-def test_a_cursor_does_not_read_what_its_connection_is_excluded_from(framing: BytesFraming) -> None:
-    source = Source()
-    cursor = source.cursor(ME, framing=framing)
-    source.say(b"its own", excluded=ME)
-    source.say(b"a", excluded=OTHER)
-    source.say(b"its own", excluded=ME)
-    assert messages_of(cursor, cursor.read(NEVER)) == [b"a"]
-    assert cursor.read(NEVER) == []
-    assert cursor.lag == Lag(0, 0)
-
-
-def test_a_rejoin_at_an_earlier_message_stays_excluded() -> None:
-    source = Source()
-    source.say(b"a", b"its own", excluded=ME)
-    source.say(b"b")
-    assert heard(source.cursor(ME, since=1)) == [b"b"]
-    assert heard(source.cursor(OTHER, since=1)) == [b"its own", b"b"]
-
-
-@FRAMINGS
-def test_a_cursor_may_join_in_the_middle_of_a_batch(framing: BytesFraming) -> None:
-    source = Source()
-    source.say(b"a", b"b", b"c")
-    source.say(b"d")
-    for since in range(5):
-        assert heard(source.cursor(framing=framing, since=since)) == [b"a", b"b", b"c", b"d"][since:]
-
-
-@FRAMINGS
 def test_a_cursor_reads_what_was_broadcast_before_a_tick_and_no_more(framing: BytesFraming) -> None:
     source = Source(retention=AMPLE)
     cursor = source.cursor(framing=framing)
@@ -201,16 +162,6 @@ def test_a_reader_that_retention_has_passed_is_told_how_many_it_missed_and_reads
     assert heard(cursor) == [b"3 missed", b"d", b"e"]
 
 
-def test_a_reader_in_another_framing_is_told_in_its_own() -> None:
-    source = Source()
-    cursor = source.cursor(framing=OTHER_FRAMING)
-    source.say(b"a")
-    source.say(b"b")
-    source.drop()
-    assert cursor.read(NEVER) == [b"1 missed|"]
-    assert cursor.read(NEVER) == [b"b|"]
-
-
 def test_a_reader_that_is_told_nothing_reads_on_where_the_log_starts() -> None:
     source = Source()
     cursor = source.cursor(notice=None)
@@ -232,26 +183,6 @@ def test_a_reader_whose_framing_cannot_tell_it_what_it_missed_is_an_error_once()
     source.drop()
     with pytest.raises(CannotTell, match="1 messages are missing"):
         cursor.read(NEVER)
-
-
-def test_what_excludes_the_reader_is_not_missed() -> None:
-    source = Source()
-    cursor, other = source.cursor(ME), source.cursor(OTHER)
-    for message, excluded in ((b"a", ME), (b"b", OTHER), (b"c", 0), (b"d", ME), (b"e", 0)):
-        source.say(message, excluded=excluded)
-    for _ in range(4):
-        assert source.drop()
-    assert heard(cursor) == [b"2 missed", b"e"]
-    assert heard(other) == [b"3 missed", b"e"]
-
-
-def test_a_reader_that_missed_only_what_excludes_it_is_told_nothing() -> None:
-    source = Source()
-    cursor = source.cursor()
-    source.say(b"its own", excluded=ME)
-    source.say(b"a")
-    source.drop()
-    assert heard(cursor) == [b"a"]
 
 
 def test_what_was_missed_is_told_once_and_what_is_missed_later_by_itself() -> None:

@@ -112,11 +112,8 @@ def test_text_is_put_into_lines_of_another_kind() -> None:
 def test_the_rest_of_a_batch_starts_at_any_message(start: int, wire: bytes) -> None:
     chunk = chunk_of([b"before"], [b"a", b"b", b"c"], [b"after"])
     assert rendering_of(FRAMING, OTHER_FRAMING, NOTICE).rest(chunk, 1, start) == wire
-
-
-def test_the_rest_of_a_batch_is_to_be_had_in_the_framing_of_the_log() -> None:
-    chunk = chunk_of([b"a", b"b", b"c"])
-    assert rendering_of(FRAMING, FRAMING, NOTICE).rest(chunk, 0, 1) == b"b\nc\n"
+    # It is to be had in the framing of the log, too.
+    assert rendering_of(FRAMING, FRAMING, NOTICE).rest(chunk, 1, start) == wire.replace(b"|", b"\n")
 
 
 # Messages that the framing cannot carry.
@@ -141,10 +138,6 @@ def test_whatever_encoding_raises_the_message_is_told_as_missed_in_its_place(
     # As the rest of a batch, too, which another reader joined in the middle of.
     rendering = rendering_of(FRAMING, refusing(b"x", error=error), NOTICE)
     assert rendering.rest(chunk_of([b"before", *messages]), 0, 1) == wire
-
-
-def test_a_failure_is_of_its_batch_and_spoils_no_other() -> None:
-    assert rendered(refusing(b"x"), [b"a"], [b"x"], [b"b", b"c"]) == b"a|1 missed|b|c|"
 
 
 @given(st.lists(broadcasts((b"a", b"b", b"x", b"y")), min_size=1, max_size=6))
@@ -226,9 +219,3 @@ def test_a_framing_whose_notice_raises_is_a_fault_that_is_logged(caplog: pytest.
     with pytest.raises(CannotTell):
         rendering_of(FRAMING, Failing(fails_to_tell_otherwise), NOTICE).notice(1)
     assert [(record.levelname, record.exc_info is not None) for record in caplog.records] == [("ERROR", True)]
-
-
-def test_a_rendering_starts_with_no_reader_that_is_ready() -> None:
-    rendering = rendering_of(FRAMING, OTHER_FRAMING, NOTICE)
-    assert rendering.ready == {}
-    assert rendering.framing is OTHER_FRAMING
