@@ -30,6 +30,7 @@ CORE: Final = {
     "src/hubbub/hub/fan_out.py": (
         "tests/hub/test_fan_out.py",
         "tests/hub/test_catching_up.py",
+        "tests/hub/test_hold.py",
         "tests/hub/test_reader.py",
         "tests/hub/test_model.py",
     ),
@@ -38,9 +39,14 @@ CORE: Final = {
         "tests/hub/test_reader.py",
         "tests/hub/test_model.py",
     ),
-    "src/hubbub/hub/reader.py": ("tests/hub/test_reader.py", "tests/hub/test_fan_out.py", "tests/hub/test_model.py"),
-    "src/hubbub/hub/hold.py": ("tests/hub/test_room.py", "tests/end_to_end/test_pace_promises.py"),
-    "src/hubbub/hub/room.py": ("tests/hub/test_room.py",),
+    "src/hubbub/hub/reader.py": (
+        "tests/hub/test_reader.py",
+        "tests/hub/test_reader_ends.py",
+        "tests/hub/test_fan_out.py",
+        "tests/hub/test_model.py",
+    ),
+    "src/hubbub/hub/hold.py": ("tests/hub/test_hold.py", "tests/end_to_end/test_pace_promises.py"),
+    "src/hubbub/hub/room.py": ("tests/hub/test_room.py", "tests/hub/test_room_lives.py"),
     "src/hubbub/wire/link.py": ("tests/wire/test_link.py", "tests/wire/test_inbox.py"),
     "src/hubbub/wire/inbox.py": ("tests/wire/test_inbox.py", "tests/wire/test_link.py"),
 }

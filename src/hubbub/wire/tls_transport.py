@@ -270,7 +270,8 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         records = self._records
         if records.arrived and (taken := records.take()):
             self._incoming.write(taken)
-            if records.whole:
+            # Before authentication, a part of a record must not wait here: OpenSSL makes room for all of it by itself.
+            if records.whole or self._allowance is not None:
                 return True
         if self._cut and not self._incoming.eof:
             self._incoming.write_eof()
