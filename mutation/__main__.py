@@ -23,6 +23,8 @@ CORE: Final = {
     "src/hubbub/framing/cutting.py": ("tests/framing/test_lines.py", "tests/framing/test_contract.py"),
     "src/hubbub/log/chunk.py": ("tests/log/test_chunk.py", "tests/log/test_cursor.py", "tests/log/test_log.py"),
     "src/hubbub/log/log.py": ("tests/log", "tests/hub/test_room.py"),
+    "src/hubbub/log/history.py": ("tests/log/test_log.py", "tests/log/test_older.py"),
+    "src/hubbub/log/older.py": ("tests/log/test_older.py",),
     "src/hubbub/log/cursor.py": ("tests/log/test_cursor.py", "tests/log/test_outbox.py", "tests/hub/test_fan_out.py"),
     "src/hubbub/log/outbox.py": ("tests/log/test_outbox.py", "tests/hub/test_reader.py"),
     "src/hubbub/log/rendering.py": ("tests/log/test_rendering.py", "tests/log/test_cursor.py"),

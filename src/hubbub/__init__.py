@@ -33,7 +33,7 @@ from .hub.client import Client, Handler
 from .hub.hub import Hub
 from .hub.room import Room
 from .log.cursor import Lag
-from .log.log import Entry
+from .log.history import Entry
 from .server.observation import Observer, Statistics
 from .server.run import run
 from .server.server import Server

@@ -17,6 +17,7 @@ from hubbub.framing import ByteLines, Framing, LengthPrefixed, Raw
 from hubbub.hub import reader as reader_module
 from hubbub.hub.room import Room
 from hubbub.log.cursor import Lag
+from hubbub.log.history import entries_since
 from hubbub.log.outbox import SPLICE_COST
 from hubbub.values.ending import Ending, EndingCode
 from hubbub.values.settings import Settings
@@ -265,7 +266,7 @@ class Rooms(RuleBasedStateMachine):
     def look_back(self, name: str) -> None:
         said = self.play.said(self._room(name))
         oldest = said.room._log.oldest.seq
-        entries = list(said.room._log.entries_since(oldest))
+        entries = list(entries_since(said.room._log, oldest))
         assert [entry.message for entry in entries] == [text for text, _ in said.messages[oldest:]]
 
     # What holds.

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hubbub.framing import Lines
 from hubbub.log.chunk import BATCH_COST, Mark
 from hubbub.log.clock import NEVER, Clock
-from hubbub.log.log import SMALL_CHUNK, Entry, Log
+from hubbub.log.history import Entry, batches_since, entries_since
+from hubbub.log.log import SMALL_CHUNK, Log
 from hubbub.values.errors import PositionLost
 from hubbub.values.position import Position
 
@@ -19,7 +20,7 @@ from support.logs import AMPLE, Said, Source, broadcasts, offset_of
 
 
 def history(log: Log[bytes], seq: int = 0) -> list[bytes]:
-    return [entry.message for entry in log.entries_since(seq)]
+    return [entry.message for entry in entries_since(log, seq)]
 
 
 def sizes(log: Log[bytes]) -> list[int]:
@@ -70,7 +71,7 @@ def test_messages_of_one_sender_in_a_row_share_a_batch() -> None:
     log = Source().log
     for time in (1.5, 2.5):
         log.append(b"a\n", 1, time=time, sender="alice", token=1, excluded=1)
-    ((batch, wire),) = log.batches_since(0)
+    ((batch, wire),) = batches_since(log, 0)
     assert (batch.time, batch.sender, batch.token, batch.excluded, batch.count) == (1.5, "alice", 1, 1, 2)
     assert wire == b"a\na\n"
     assert log.head == Mark(2, offset_of([b"a", b"a"]))
@@ -85,7 +86,7 @@ def test_another_sender_token_or_exclusion_starts_a_batch() -> None:
     log.append(b"d\n", 1, time=0.0, sender="alice", token=2)
     log.append(b"e\n", 1, time=0.0, sender="alice", token=2, excluded=1)
     log.append(b"f\n", 1, time=0.0, sender="alice", token=2, excluded=2)
-    assert [(batch.sender, batch.token, batch.excluded, wire) for batch, wire in log.batches_since(0)] == [
+    assert [(batch.sender, batch.token, batch.excluded, wire) for batch, wire in batches_since(log, 0)] == [
         ("", 0, 0, b"a\n"),
         ("alice", 0, 0, b"b\n"),
         ("alice", 1, 0, b"c\n"),
@@ -101,7 +102,7 @@ def test_what_is_placed_on_the_clock_and_a_flush_end_a_batch() -> None:
     source.clock.place()
     source.say(b"b")
     source.say(b"c")
-    assert [(batch.tick, wire) for batch, wire in source.log.batches_since(0)] == [
+    assert [(batch.tick, wire) for batch, wire in batches_since(source.log, 0)] == [
         (1, b"a\n"),
         (2, b"b\n"),
         (2, b"c\n"),
@@ -113,9 +114,9 @@ def test_a_batch_in_one_room_does_not_end_one_in_another() -> None:
     red, green = Source(clock=clock), Source(clock=clock)
     for source in (red, green, red, green):
         source.say(b"a", flush=False)
-    assert [len(list(source.log.batches_since(0))) for source in (red, green)] == [1, 1]
+    assert [len(list(batches_since(source.log, 0))) for source in (red, green)] == [1, 1]
     # What is placed later lies behind both.
-    assert clock.place() > max(batch.tick for source in (red, green) for batch, _ in source.log.batches_since(0))
+    assert clock.place() > max(batch.tick for source in (red, green) for batch, _ in batches_since(source.log, 0))
 
 
 @given(logs)
@@ -123,7 +124,7 @@ def test_a_batch_in_one_room_does_not_end_one_in_another() -> None:
 def test_marks_count_all_messages_and_bytes_since_the_log_began(said: list[Said]) -> None:
     source = Source(retention=AMPLE)
     source.repeat(said)
-    batches = list(source.log.batches_since(0))
+    batches = list(batches_since(source.log, 0))
     assert [wire.count(b"\n") for _, wire in batches] == [batch.count for batch, _ in batches]
     assert [len(wire) for _, wire in batches] == [batch.size for batch, _ in batches]
     for (before, wire), (after, _) in pairwise(batches):
@@ -239,7 +240,7 @@ def test_history_is_what_was_said_pending_messages_included() -> None:
     log.flush()
     log.append(b"c\n", 1, time=2.5)
     term = log.position(0).term
-    assert list(log.entries_since(0)) == [
+    assert list(entries_since(log, 0)) == [
         Entry(Position(term, 1), 1.5, "alice", b"a"),
         Entry(Position(term, 2), 1.5, "alice", b"b"),
         Entry(Position(term, 3), 2.5, "", b"c"),
@@ -253,7 +254,7 @@ def test_history_starts_at_any_message_and_goes_on_at_the_position_of_any(said: 
     source.repeat(said)
     messages = [message for one in said for message in one.messages]
     for seq in range(len(messages) + 2):
-        entries = list(source.log.entries_since(seq))
+        entries = list(entries_since(source.log, seq))
         assert [entry.message for entry in entries] == messages[seq:]
         assert [entry.position.seq for entry in entries] == list(range(seq + 1, len(messages) + 1))
         for entry in entries:
@@ -270,7 +271,7 @@ def test_history_is_that_of_the_moment_it_was_asked_for(
     source.repeat(before)
     oldest = source.log.oldest.seq
     expected = [message for one in before for message in one.messages][max(start, oldest) :]
-    entries = source.log.entries_since(start)
+    entries = entries_since(source.log, start)
     heard = [entry.message for entry in islice(entries, read)]
     for one in after:
         source.repeat([one])
@@ -285,11 +286,11 @@ def test_batches_come_whole_from_the_one_that_holds_a_message() -> None:
     source = Source(retention=AMPLE)
     source.say(b"a", b"b", b"c")
     source.say(b"d", flush=False)
-    found = [(batch.start.seq, batch.end.seq, wire) for batch, wire in source.log.batches_since(1)]
+    found = [(batch.start.seq, batch.end.seq, wire) for batch, wire in batches_since(source.log, 1)]
     assert found == [(0, 3, b"a\nb\nc\n"), (3, 4, b"d\n")]
-    assert list(source.log.batches_since(4)) == []
+    assert list(batches_since(source.log, 4)) == []
     source.flush()
-    assert [wire for _, wire in source.log.batches_since(3)] == [b"d\n"]
+    assert [wire for _, wire in batches_since(source.log, 3)] == [b"d\n"]
 
 
 # Positions.
@@ -321,7 +322,7 @@ def test_a_position_is_located_from_the_oldest_message_to_the_head_and_nowhere_e
     source.repeat(said)
     while source.drop():
         pass
-    batches = [batch for batch, _ in log.batches_since(0)]
+    batches = [batch for batch, _ in batches_since(log, 0)]
     for seq in range(-1, log.head.seq + 2):
         position = log.position(0)._replace(seq=seq)
         if log.oldest.seq <= seq <= log.head.seq:
@@ -341,10 +342,10 @@ def test_what_is_said_after_a_position_was_located_is_behind_it() -> None:
     source.say(b"a", flush=False)
     mark = source.log.locate(source.log.position(1))
     source.say(b"b", flush=False)
-    assert [batch.start for batch, _ in source.log.batches_since(1)] == [mark]
+    assert [batch.start for batch, _ in batches_since(source.log, 1)] == [mark]
 
 
 def test_a_log_of_text_gives_out_text() -> None:
     log = Log(Lines(), AMPLE, Clock())
     log.append("é\n".encode(), 1, time=0.0)
-    assert [entry.message for entry in log.entries_since(0)] == ["é"]
+    assert [entry.message for entry in entries_since(log, 0)] == ["é"]

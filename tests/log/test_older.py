@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubbub.log.chunk import BATCH_COST, Batch, Chunk, Mark
+from hubbub.log.history import entries_in, entries_since
 from hubbub.log.older import OlderEnd, OlderInMemory
 from hubbub.values.errors import PositionLost
 
@@ -85,9 +86,9 @@ async def check_all_is_held(said: list[Said]) -> None:
     held: list[bytes] = []
     while len(held) < log.oldest.seq:
         chunk = await log.older_chunk(len(held))
-        held += [entry.message for entry in log.entries_in(chunk, len(held))]
+        held += [entry.message for entry in entries_in(log, chunk, len(held))]
     assert len(held) == log.oldest.seq
-    assert held + [entry.message for entry in log.entries_since(len(held))] == texts
+    assert held + [entry.message for entry in entries_since(log, len(held))] == texts
     for seq in range(len(texts) + 1):
         assert (await log.find(log.position(seq))).seq == seq
 

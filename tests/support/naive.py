@@ -172,7 +172,9 @@ class Watch(Told):
             # A cursor that has left and is catching up is not among them.
             if not reader.leaving and not any(cursor.at.seq < cursor.log.start for cursor in cursors):
                 self.wrong.append(f"{reader.client} ended as slow, and nothing had passed it")
-            if not listener.policies & {None, "disconnect"}:
+            # One that was catching up is ended, whatever its policy: nobody could tell how much it missed.
+            older = reader.leaving or any(cursor.log.older for cursor in cursors)
+            if not older and not listener.policies & {None, "disconnect"}:
                 self.wrong.append(f"{reader.client} ended as slow, and was to be skipped")
         elif ending.code is EndingCode.UNDELIVERABLE:
             blamed = [due for due in listener.due if due.lost or not listener.carries(due)]

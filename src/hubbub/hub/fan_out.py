@@ -169,8 +169,7 @@ class FanOut(Generic[M]):
         try:
             chunk = await self.fetch(cursor.at.seq)
         except PositionLost:
-            cursor.catching_up = False
-            reader.overrun(cursor)
+            reader.lose(cursor)
         except Exception as error:
             reader.fail(error)
         if not reader.dropped:

@@ -79,6 +79,9 @@ class Member(Protocol):
     def overrun(self, cursor: Cursor[Any, Any]) -> None:
         """Retention has passed `cursor`."""
 
+    def lose(self, cursor: Cursor[Any, Any]) -> None:
+        """The older end has lost what is read next at `cursor`."""
+
     def fail(self, error: Exception) -> None:
         """It cannot be written to: end it."""
 

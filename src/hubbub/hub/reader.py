@@ -14,6 +14,7 @@ from ..values.ending import Ending, EndingCode
 from ..values.position import new_token
 from ..wire.space import Space
 from . import policies
+from .policies import disconnect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -239,6 +240,10 @@ class Reader(Generic[M]):
         ending = policies.find(name)(cursor, room.name)
         if ending is not None:
             self.end(ending, deliver=False)
+
+    def lose(self, cursor: Cursor[Any, Any]) -> None:
+        """The older end has lost what is next at `cursor`: end it, for nobody can tell how much of that was its."""
+        self.end(disconnect.too_slow(cursor, cursor.owner.room.name), deliver=False)
 
     def fail(self, error: Exception) -> None:
         """It cannot be written to: end it."""

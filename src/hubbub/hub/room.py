@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, Generic
 
 from ..framing import M
+from ..log.history import entries_in, entries_since
 from ..log.log import Log
 from ..values.errors import PositionLost, RoomClosed
 from . import policies
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from ..framing import Framing
-    from ..log.log import Entry
+    from ..log.history import Entry
     from ..log.older import OlderEnd
     from ..values.position import Position
     from ..values.settings import Settings
@@ -135,7 +136,7 @@ class Room(Generic[M]):
                 raise ValueError(f"last is {last}; it must be at least 0")
             start = max(start, log.head.seq - last)
         recent = log.oldest.seq
-        return self._in_slices(self._parts(start, recent, log.entries_since(max(start, recent))))
+        return self._in_slices(self._parts(start, recent, entries_since(log, max(start, recent))))
 
     async def broadcast(
         self, message: M, *, exclude: Sender | None = None, sender: Sender | str | None = None
@@ -231,7 +232,7 @@ class Room(Generic[M]):
         """The messages of the older end from `seq` up to `recent`, chunk by chunk, and then `entries`."""
         while seq < recent:
             chunk = await self.fan_out.fetch(seq)
-            yield self._log.entries_in(chunk, seq)
+            yield entries_in(self._log, chunk, seq)
             seq = chunk.end.seq
         yield entries
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple
+from typing import TYPE_CHECKING, Final, Generic
 
 from ..framing import M
 from ..values.errors import PositionLost
@@ -17,30 +17,12 @@ from .chunk import BATCH_COST, Batch, Chunk, Mark
 from .clock import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ..framing import Framing
     from .clock import Clock
     from .older import OlderEnd
 
 SMALL_CHUNK: Final = 32 * 1024
 """A chunk that stays no larger takes in the next one: a quiet room must not be a log of tiny chunks."""
-
-
-class Entry(NamedTuple, Generic[M]):
-    """One message of a log.
-
-    Attributes:
-        position: the place after it: history goes on there.
-        time: when it was broadcast, in seconds since 1970.
-        sender: the name of its sender; "" where the broadcast named none.
-        message: the message.
-    """
-
-    position: Position
-    time: float
-    sender: str
-    message: M
 
 
 class Log(Generic[M]):
@@ -88,6 +70,11 @@ class Log(Generic[M]):
         """The end of the log as a place to start or stop at: what is appended next is another batch."""
         self.clock.place()
         return self.head
+
+    @property
+    def chunks(self) -> list[Chunk]:
+        """All chunks that memory holds, the pending one too."""
+        return [*self._chunks, self._pending]
 
     @property
     def oldest(self) -> Mark:
@@ -201,9 +188,10 @@ class Log(Generic[M]):
         seq = self.seq_of(position)
         if seq < self.oldest.seq:
             raise self._lost(position)
-        for batch, _ in self.batches_since(seq):
-            return Mark(seq, batch.start.offset)
-        return self.mark()
+        if seq == self.head.seq:
+            return self.mark()
+        chunk = self._pending if seq >= self.readable.seq else self.chunk_at(Mark(seq, 0))
+        return Mark(seq, chunk.batch_at(seq).start.offset)
 
     async def find(self, position: Position) -> Mark:
         """The mark of a position that the log holds, be it in the older end. It may be cancelled.
@@ -230,49 +218,11 @@ class Log(Generic[M]):
     def _lost(self, position: Position) -> PositionLost:
         return PositionLost(position, oldest=self.position(self.start), head=self.position(self.head.seq))
 
-    def batches_since(self, seq: int) -> Iterator[tuple[Batch, bytes]]:
-        """The batches from the one that holds message `seq` on, the pending ones too, each with its bytes.
-
-        Retention takes none of them away after the call.
-        """
-        return _batches_since(seq, [*self._chunks, self._pending])
-
-    def entries_since(self, seq: int) -> Iterator[Entry[M]]:
-        """The messages from `seq` up to the head, with what is known of each; decoded batch by batch.
-
-        They are those of the moment of the call, however much later they are read.
-        """
-        return self._entries_of(self.batches_since(seq), seq, self.mark().seq)
-
-    def entries_in(self, chunk: Chunk, seq: int) -> Iterator[Entry[M]]:
-        """The messages of a chunk of the older end from `seq` on."""
-        return self._entries_of(_batches_since(seq, [chunk]), seq, chunk.end.seq)
-
-    def _entries_of(self, batches: Iterator[tuple[Batch, bytes]], seq: int, stop: int) -> Iterator[Entry[M]]:
-        for batch, wire in batches:
-            if batch.start.seq >= stop:
-                return
-            term = self._term
-            messages = self.framing.decoder(len(wire)).feed(wire)
-            for at, message in enumerate(messages, start=batch.start.seq + 1):
-                if at > seq:
-                    yield Entry(Position(term, at), batch.time, batch.sender, message)
-
     def _fits(self, chunk: Chunk, later: Chunk) -> bool:
         if chunk.size + later.size > SMALL_CHUNK:
             return False
         # Chunks are dropped whole, so that one which counts much would take more with it than retention has passed.
         return later.end.offset - chunk.start.offset <= self._retention // 8
-
-
-def _batches_since(seq: int, chunks: list[Chunk]) -> Iterator[tuple[Batch, bytes]]:
-    for chunk in chunks:
-        if chunk.batches and seq < chunk.end.seq:
-            # Meanwhile the chunk may take in the next one, which is among `chunks` too.
-            for index, batch in enumerate(chunk.batches):
-                if seq < batch.end.seq:
-                    yield batch, chunk.bytes_of(index)
-                    seq = batch.end.seq
 
 
 def _start_seq(run: Batch | Chunk) -> int:

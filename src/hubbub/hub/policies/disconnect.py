@@ -15,6 +15,11 @@ def overrun(cursor: Cursor[Any, Any], room: str) -> Ending | None:
     if cursor.log.start <= cursor.at.seq < cursor.log.oldest.seq:
         cursor.catching_up = True
         return None
+    return too_slow(cursor, room)
+
+
+def too_slow(cursor: Cursor[Any, Any], room: str) -> Ending:
+    """The ending of a reader whose next message is not held any more."""
     lag = cursor.lag
     reason = f"{lag.messages} messages ({lag.bytes} bytes) behind, more than room {room} retains"
     return Ending(EndingCode.SLOW, reason)
