@@ -131,7 +131,7 @@ def test_5_a_connect_storm_does_not_delay_those_who_are_connected() -> None:
 
         baseline, stormed = map(median, compare(scaled(5, 3), latency, latency_in_storm))
         for one in told:
-            assert one["endings"].keys() == {f"the server is full: it has its {clients + 1} clients\n"}
+            assert one["endings"].keys() == {f"server full: limit of {clients + 1} clients reached\n"}
             assert not one["failed"]
         reached = sum(one["connects"] for one in told) / sum(one["seconds"] for one in told)
         note(5, "connects a second, all refused and told why", f"{reached:.0f}", rate)

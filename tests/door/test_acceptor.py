@@ -42,9 +42,9 @@ async def answer(server: hubbub.Server[Any]) -> bytes:
 @pytest.mark.parametrize(
     ("settings", "code", "words"),
     [
-        (hubbub.Settings(clients_limit=2), hubbub.EndingCode.FULL, "the server is full: it has its 2 clients"),
-        (hubbub.Settings(clients_per_address=2), hubbub.EndingCode.CROWDED, "127.0.0.1 has its 2 clients"),
-        (hubbub.Settings(clients_per_subnet=2), hubbub.EndingCode.CROWDED, "127.0.0.0/24 has its 2 clients"),
+        (hubbub.Settings(clients_limit=2), hubbub.EndingCode.FULL, "server full: limit of 2 clients reached"),
+        (hubbub.Settings(clients_per_address=2), hubbub.EndingCode.CROWDED, "127.0.0.1: limit of 2 clients reached"),
+        (hubbub.Settings(clients_per_subnet=2), hubbub.EndingCode.CROWDED, "127.0.0.0/24: limit of 2 clients reached"),
         (
             hubbub.Settings(connect_rate=0.01, connect_burst=2),
             hubbub.EndingCode.HASTY,
@@ -76,7 +76,7 @@ async def test_who_has_left_makes_room_for_another() -> None:
         for count in range(1, 4):
             async with Peer.of(server):
                 await record.wait_for_clients(count)
-                assert await answer(server) == b"the server is full: it has its 1 clients\n"
+                assert await answer(server) == b"server full: limit of 1 clients reached\n"
             await eventually(lambda: not server._sessions._readers)
 
 

@@ -71,7 +71,7 @@ def test_what_is_no_ip_address_has_no_source() -> None:
 
 def test_a_server_is_full_once_it_has_its_clients() -> None:
     counted, unlimited = admission(clients_limit=2), admission(clients_limit=None)
-    full = Ending(EndingCode.FULL, "the server is full: it has its 2 clients")
+    full = Ending(EndingCode.FULL, "server full: limit of 2 clients reached")
     for total, wanted in ((0, None), (1, None), (2, full), (3, full)):
         counted.total = total
         assert counted.refusal_to_all() == wanted
@@ -82,9 +82,17 @@ def test_a_server_is_full_once_it_has_its_clients() -> None:
 @pytest.mark.parametrize(
     ("limits", "host", "ending"),
     [
-        ({"clients_per_address": 1}, V4_HOSTS[0], Ending(EndingCode.CROWDED, "192.0.2.1 has its 1 clients")),
-        ({"clients_per_subnet": 1}, V4_HOSTS[1], Ending(EndingCode.CROWDED, "192.0.2.0/24 has its 1 clients")),
-        ({"clients_per_subnet": 1}, V6_HOSTS[1], Ending(EndingCode.CROWDED, "2001:db8::/64 has its 1 clients")),
+        ({"clients_per_address": 1}, V4_HOSTS[0], Ending(EndingCode.CROWDED, "192.0.2.1: limit of 1 clients reached")),
+        (
+            {"clients_per_subnet": 1},
+            V4_HOSTS[1],
+            Ending(EndingCode.CROWDED, "192.0.2.0/24: limit of 1 clients reached"),
+        ),
+        (
+            {"clients_per_subnet": 1},
+            V6_HOSTS[1],
+            Ending(EndingCode.CROWDED, "2001:db8::/64: limit of 1 clients reached"),
+        ),
         (
             {"connect_rate": 0.5, "connect_burst": 1},
             V4_HOSTS[0],

@@ -20,11 +20,11 @@ LOCAL, PROXY = 0, 1
 UNSPEC, INET, INET6, UNIX = range(4)
 STREAM, DGRAM = 1, 2
 
-NO_HEADER = "it starts with no PROXY header"
+NO_HEADER = "it does not begin with a PROXY header"
 NO_FAMILY = "a PROXY line without family, two addresses and two ports"
 NOT_TCP4 = "a PROXY line whose addresses are not those of TCP4"
 NOT_TCP6 = "a PROXY line whose addresses are not those of TCP6"
-NO_PORTS = "a PROXY line whose ports are none"
+NO_PORTS = "a PROXY line whose ports are not valid"
 NO_CRLF = "a PROXY line without CR LF"
 UNKNOWN = "a PROXY header of unknown version, command or family"
 TOO_SHORT = "a PROXY header too short for its addresses"

@@ -147,7 +147,7 @@ async def test_limits_and_access_count_the_real_address_and_not_that_of_the_prox
 
         await one.send(v1(hubbub.Address("192.0.2.1", 1)))
         await record.wait_for_clients(1)
-        assert await refused("192.0.2.1") == b"192.0.2.1 has its 1 clients\n"
+        assert await refused("192.0.2.1") == b"192.0.2.1: limit of 1 clients reached\n"
         assert await refused("192.0.2.66") == b"192.0.2.66 may not connect here\n"
         codes = [ending.code for ending in await record.wait_for_refusals(2)]
         assert codes == [hubbub.EndingCode.CROWDED, hubbub.EndingCode.DENIED]

@@ -180,7 +180,7 @@ async def test_history_starts_where_it_is_asked_to() -> None:
             assert "".join([entry.message for entry in await history_of(room, since=since)]) == expected
         with pytest.raises(ValueError, match="last is -1; it must be at least 0"):
             room.history(last=-1)
-        with pytest.raises(ValueError, match="give one of the two"):
+        with pytest.raises(ValueError, match="give since or last, not both"):
             room.history(since=room.oldest, last=1)
 
 

@@ -68,7 +68,7 @@ def serve(framing: Any = None, listener: Any = None, **settings: Any) -> hubbub.
         (lambda: hubbub.Server(relay, port=70000), "the port is 70000; it must be 0 to 65535"),
         (
             lambda: hubbub.Server(relay, listeners=[hubbub.Listener[str](endpoint=3), hubbub.Listener(endpoint=3)]),
-            r"of the descriptors \[3, 3\] one is named twice",
+            r"a descriptor is named twice: \[3, 3\]",
         ),
     ],
 )
@@ -85,7 +85,7 @@ def test_a_notice_that_is_never_sent_need_not_fit_the_framing() -> None:
 def test_a_secret_needs_ends_of_messages(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("word\n")
     listener = listening(authenticate=hubbub.SharedSecret(tmp_path / "secret"))
-    with pytest.raises(ValueError, match=r"a secret is a message, and Raw\(\) has no ends of messages"):
+    with pytest.raises(ValueError, match=r"a secret needs a framing that ends messages, and Raw\(\) does not"):
         hubbub.Server(relay, listeners=[listener], framing=hubbub.Raw())
 
 

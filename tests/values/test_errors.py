@@ -36,7 +36,7 @@ MESSAGES: list[tuple[HubbubError, str]] = [
         "the log holds 0badcafe:10 to 0badcafe:20, not 0badcafe:9",
     ),
     (RoomClosed("x"), "room x was closed"),
-    (RoomLimitReached("x", 3), "no room 'x': the server has its 3 rooms; close one or raise rooms_limit"),
+    (RoomLimitReached("x", 3), "no room 'x': limit of 3 rooms reached; close one or raise rooms_limit"),
     (FramingError("no message"), "no message"),
     (MessageTooLong(5), "message longer than 5 bytes"),
     (IncompleteMessage(2), "the stream ended 2 bytes before the end of a message"),

@@ -58,16 +58,20 @@ class Limits:
         """Why nobody at all may connect; None if somebody may."""
         limit = self._settings.clients_limit
         if limit is not None and self.total >= limit:
-            return Ending(EndingCode.FULL, f"the server is full: it has its {limit} clients")
+            return Ending(EndingCode.FULL, f"server full: limit of {limit} clients reached")
         return None
 
     def refusal(self, source: Source, now: float) -> Ending | None:
         """Why there may be no connection from there at the time `now`, in seconds; None if there may, and it counts."""
         settings = self._settings
         if _is_over(self._addresses[source.address], settings.clients_per_address):
-            return Ending(EndingCode.CROWDED, f"{source.address} has its {settings.clients_per_address} clients")
+            return Ending(
+                EndingCode.CROWDED, f"{source.address}: limit of {settings.clients_per_address} clients reached"
+            )
         if _is_over(self._subnets[source.subnet], settings.clients_per_subnet):
-            return Ending(EndingCode.CROWDED, f"{source.subnet} has its {settings.clients_per_subnet} clients")
+            return Ending(
+                EndingCode.CROWDED, f"{source.subnet}: limit of {settings.clients_per_subnet} clients reached"
+            )
         if settings.connect_rate is not None:
             due = max(now, self._due.get(source.payer, -inf)) + 1 / settings.connect_rate
             # Half of one more, for sums of fractions are not exact.

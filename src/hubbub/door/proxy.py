@@ -86,13 +86,13 @@ class ProxyHeader:
         if header[:1] == b"P":
             self._look_at_v1(header)
         elif header[: len(_V2_SIGNATURE)] != _V2_SIGNATURE[: len(header)]:
-            raise ProxyHeaderError("it starts with no PROXY header")
+            raise ProxyHeaderError("it does not begin with a PROXY header")
         elif len(header) >= _V2_FIXED:
             self._look_at_v2(header)
 
     def _look_at_v1(self, header: bytes) -> None:
         if header[:6] != b"PROXY "[: len(header)]:
-            raise ProxyHeaderError("it starts with no PROXY header")
+            raise ProxyHeaderError("it does not begin with a PROXY header")
         if len(header) > V1_LIMIT:
             raise ProxyHeaderError(f"a PROXY header of more than {V1_LIMIT} bytes")
         if header.endswith(b"\n"):
@@ -135,7 +135,7 @@ def _parse_v1(header: bytes) -> Address | None:
 
 def _parse_port(field: bytes) -> int:
     if not _V1_PORT.fullmatch(field) or int(field) > 65535:
-        raise ProxyHeaderError("a PROXY line whose ports are none")
+        raise ProxyHeaderError("a PROXY line whose ports are not valid")
     return int(field)
 
 

@@ -128,7 +128,7 @@ class Room(Generic[M]):
         log = self._log
         start = log.start
         if since is not None and last is not None:
-            raise ValueError("history is asked for since a position and for the last messages; give one of the two")
+            raise ValueError("give since or last, not both")
         if since is not None:
             start = log.seq_of(since)
         elif last is not None:

@@ -112,14 +112,14 @@ class Server(Hub[M]):
         for listener, own in zip(self.listeners, framings, strict=True):
             check_type(own, chosen)
             if isinstance(listener.authenticate, SharedSecret) and not own.self_delimiting:
-                raise ValueError(f"a secret is a message, and {own} has no ends of messages")
+                raise ValueError(f"a secret needs a framing that ends messages, and {own} does not")
         super().__init__(chosen, settings or Settings(), framings)
         for listener in self.listeners:
             self.place(listener.room)
         self._observer: Observer[M] = observer or Observer()
         descriptors = [listener.endpoint for listener in self.listeners if isinstance(listener.endpoint, int)]
         if len(set(descriptors)) < len(descriptors):
-            raise ValueError(f"of the descriptors {descriptors} one is named twice")
+            raise ValueError(f"a descriptor is named twice: {descriptors}")
         self._sessions: Sessions[M] = Sessions(self, self._pump, handler, self._observer)
         self._reserve = Reserve()
         self._acceptors: list[Acceptor[M]] = []

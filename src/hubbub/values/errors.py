@@ -116,7 +116,7 @@ class RoomLimitReached(HubbubError):
         self.limit = limit
 
     def __str__(self) -> str:
-        return f"no room {self.name!r}: the server has its {self.limit} rooms; close one or raise rooms_limit"
+        return f"no room {self.name!r}: limit of {self.limit} rooms reached; close one or raise rooms_limit"
 
 
 class FramingError(HubbubError):
