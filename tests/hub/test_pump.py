@@ -261,7 +261,13 @@ async def test_a_reader_that_raises_is_failed_with_what_it_raised_and_stops_no_o
     pump.pump_soon(broken)
     pump.pump_soon(reader)
     assert await journal.turns() == [[broken], [reader]]
-    assert isinstance(told[0], TypeError)
+    # Neither do letters.
+    broken.transport.error = error
+    for each in (reader, broken, reader):
+        pump.write(each, b"letter")
+    assert await journal.turn() == []
+    assert await journal.turns() == [[b"letter"]]
+    assert [type(error) for error in told] == [TypeError, TypeError]
 
 
 class Seat:
