@@ -183,9 +183,9 @@ def test_a_circle_would_be_found(files: dict[str, str], found: list[str], tmp_pa
 
 
 def test_long_files_and_a_large_core_would_be_found(tmp_path: Path) -> None:
-    files = {f"{module.replace('.', '/')}.py": "#\n" * 200 for module in CORE}
+    files = {f"{module.replace('.', '/')}.py": "#\n" * (CORE_LIMIT // len(CORE)) for module in CORE}
     assert size_of_core(make_package(tmp_path, files)) == CORE_LIMIT
-    files["hub/room.py"] += "#\n" * (FILE_LIMIT - 200)
+    files["hub/room.py"] += "#\n" * (FILE_LIMIT - CORE_LIMIT // len(CORE))
     package = make_package(tmp_path, files)
     assert not long_files(package)
     assert size_of_core(package) > CORE_LIMIT

@@ -67,7 +67,10 @@ def test_it_prints_figures_and_nothing_else_and_draws_a_plot(relay: str, tmp_pat
 
 def test_at_full_speed_there_is_throughput_and_no_latency(relay: str) -> None:
     latency = "latency: at full speed it only tells how long the queues are; give a --rate"
-    assert run(relay, *SHORT).splitlines()[-2:] == [latency, ALL_IS_WELL]
+    *lines, verdict = run(relay, *SHORT).splitlines()
+    # It may also say that the load itself was the limit.
+    assert latency in lines
+    assert verdict == ALL_IS_WELL
 
 
 OPTIONS = {"readers": 2, "senders": 3, "size": 200, "rate": 100, "time": 0.2}
