@@ -11,6 +11,7 @@ import pytest
 
 from hubbub.framing import ByteLines, Delimited
 from hubbub.hub.room import HISTORY_SLICE
+from hubbub.log.chunk import Chunk
 from hubbub.values.ending import EndingCode
 from hubbub.values.errors import ConnectionClosed, PositionLost
 from hubbub.values.settings import Settings
@@ -211,7 +212,104 @@ def test_a_reader_may_go_while_a_chunk_is_on_its_way(loop: SteppedLoop, how: str
         assert client.ending is None
 
 
+# Older ends that do not keep the contract.
+
+
+def test_an_older_end_that_takes_no_chunk_holds_up_no_sender(
+    loop: SteppedLoop, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(loop)
+    _, transport = stage.join()
+    monkeypatch.setattr(stage.older, "add", None)
+    newcomer, heard = stage.hub.connect()
+    texts = stage.say(50)
+    loop.do(newcomer.join(stage.room))
+    texts += stage.say(50)
+    assert transport.taken == texts
+    assert heard.taken == stage.wire(50)
+    assert "the older end of a log takes no chunk" in caplog.text
+
+
+@pytest.mark.parametrize("wrong", ["empty", "before it"])
+def test_a_chunk_without_the_message_that_was_asked_for_ends_the_reader(
+    loop: SteppedLoop, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    stage = Stage(loop)
+    stage.say(100)
+    first = loop.do(stage.older.chunk_at(0))
+
+    async def chunk_at(seq: int) -> Chunk:
+        return Chunk() if wrong == "empty" else first
+
+    monkeypatch.setattr(stage.older, "chunk_at", chunk_at)
+    client, _ = stage.hub.connect()
+    with pytest.raises(PositionLost):
+        loop.do(client.join(stage.room, since=stage.since(50)))
+    history = loop.start(texts_of(stage.room.history(since=stage.since(50))))
+    loop.settle()
+    assert isinstance(history.exception(), PositionLost)
+
+
+def test_a_fetch_that_is_cancelled_ends_the_reader(loop: SteppedLoop) -> None:
+    stage = Stage(loop, turns=10)
+    client, transport = stage.join(credit=0)
+    stage.say(100)
+    transport.take()
+    loop.turn(3)
+    (task,) = stage.hub._pump.tasks
+    task.cancel()
+    loop.settle()
+    assert client.ending
+    assert client.ending.code is EndingCode.SLOW
+
+
+def test_a_reader_that_takes_nothing_holds_no_chunk(loop: SteppedLoop) -> None:
+    stage = Stage(loop)
+    client, transport = stage.join(credit=0)
+    stage.say(100)
+    transport.take(1000)
+    loop.settle()
+    (cursor,) = client._reader.cursors
+    assert cursor.catching_up
+    assert cursor.chunk is None
+    assert not stage.hub._pump.tasks
+
+
+def test_what_was_read_of_the_older_end_does_not_count_in_what_is_missed_later(loop: SteppedLoop) -> None:
+    stage = Stage(loop)
+    client, transport = stage.join(credit=0)
+    stage.say(1)
+    stage.say(3, exclude=client)
+    stage.say(50)
+    transport.take()
+    loop.settle()
+    assert transport.taken == stage.wire(0, 1) + stage.wire(4)
+    client.when_slow = "skip"
+    transport.stall()
+    start = len(stage.said)
+    stage.say(100)
+    transport.taken.clear()
+    transport.take()
+    loop.settle()
+    oldest = stage.room._log.oldest.seq
+    heard = stage.wire(start, start + 1) + b"%d missed in root.0\n" % (oldest - start - 1) + stage.wire(oldest)
+    assert transport.taken == heard
+
+
 # Joining and looking back.
+
+
+def test_history_repeats_nothing_where_the_older_end_joins_chunks(loop: SteppedLoop) -> None:
+    stage = Stage(loop, turns=1)
+    stage.say(60)
+    task = loop.start(texts_of(stage.room.history()))
+    stage.say(100)
+    first, *others = stage.older._chunks
+    for chunk in others:
+        first.extend(chunk)
+    stage.older._chunks = [first]
+    loop.settle()
+    assert task.result() == stage.said[:60]
 
 
 @pytest.mark.parametrize("seq", [0, 1, 50, 99, 100])

@@ -86,7 +86,7 @@ async def check_all_is_held(said: list[Said]) -> None:
     held: list[bytes] = []
     while len(held) < log.oldest.seq:
         chunk = await log.older_chunk(len(held))
-        held += [entry.message for entry in entries_in(log, chunk, len(held))]
+        held += [entry.message for entry in entries_in(log, chunk, len(held), log.oldest.seq)]
     assert len(held) == log.oldest.seq
     assert held + [entry.message for entry in entries_since(log, len(held))] == texts
     for seq in range(len(texts) + 1):

@@ -200,6 +200,18 @@ async def test_the_ends_of_clients_are_spread_so_that_not_all_come_back_at_once(
         assert loop.time() - start < 3
 
 
+async def test_all_hear_the_farewell_of_a_close_that_is_hurried_though_they_were_to_have_it_later() -> None:
+    settings = hubbub.Settings(spread_time=5)
+    async with serving(settings=settings) as (server, record), AsyncExitStack() as stack:
+        peers = [await stack.enter_async_context(Peer.of(server)) for _ in range(5)]
+        await record.wait_for_clients(5)
+        closing = asyncio.create_task(server.close())
+        await record.wait_for_endings(1)
+        closing.cancel()
+        for peer in peers:
+            assert await peer.line() == b"server is closing\n"
+
+
 # Handlers that are left.
 
 

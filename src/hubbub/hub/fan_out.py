@@ -107,11 +107,7 @@ class FanOut(Generic[M]):
         if cursor.finished:
             cursor.reader.leaving -= 1
         elif cursor.catching_up and cursor.at.seq < log.oldest.seq:
-            if cursor.chunk is not None:
-                return True
-            cursor.reader.unsettled += 1
-            cursor.reader.direct = False
-            self.pump.start(self._catch_up(cursor))
+            return True
         elif cursor.waiting:
             cursor.catching_up = False
             self._stragglers.add(cursor, log.chunk_at(cursor.at))
@@ -163,18 +159,30 @@ class FanOut(Generic[M]):
         async with asyncio.timeout(self.room.settings.fetch_time):
             return await self.log.older_chunk(seq)
 
+    def fetch_for(self, cursor: Seat) -> bool:
+        """Get the next chunk of the older end for a cursor, if it needs one; whether it does, and its reader waits."""
+        if not cursor.catching_up or cursor.chunk is not None:
+            return False
+        cursor.reader.unsettled += 1
+        self.pump.start(self._catch_up(cursor))
+        return True
+
     async def _catch_up(self, cursor: Seat) -> None:
-        """Get the next chunk of the older end for a cursor; its reader then goes on."""
-        reader, chunk = cursor.reader, None
+        reader = cursor.reader
         try:
-            chunk = await self.fetch(cursor.at.seq)
+            cursor.chunk = await self.fetch(cursor.at.seq)
+            if not reader.dropped:
+                self._place_again(cursor)
+        except TimeoutError:
+            name, time = self.room.name, self.room.settings.fetch_time
+            reader.fail(TimeoutError(f"a piece of the older messages of room {name} took longer than {time:g} s"))
         except PositionLost:
             reader.lose(cursor)
         except Exception as error:
             reader.fail(error)
-        if not reader.dropped:
-            cursor.chunk = chunk
-            self._place_again(cursor)
+        except BaseException:
+            reader.lose(cursor)
+            raise
 
     # The flush.
 
@@ -236,10 +244,13 @@ class FanOut(Generic[M]):
 
     def _finish(self) -> None:
         self._chunk = None
-        self._retain()
-        self._settle()
-        self.check_hold()
-        self.flushed.fire()
+        try:
+            self._retain()
+        finally:
+            # Whatever went wrong, those that wait for the flush go on.
+            self._settle()
+            self.check_hold()
+            self.flushed.fire()
 
     def _settle(self) -> None:
         unsettled, self._unsettled = self._unsettled, []
@@ -278,6 +289,14 @@ class FanOut(Generic[M]):
             for cursor in self._stragglers.set_adrift(chunk):
                 # A reader may have several cursors here, and the first may have ended it.
                 if not cursor.reader.dropped:
-                    cursor.reader.overrun(cursor)
-                    if cursor.catching_up:
-                        self._stragglers.remove(cursor)
+                    self._overrun(cursor)
+
+    def _overrun(self, cursor: Seat) -> None:
+        """Retention has passed a cursor: its reader decides."""
+        try:
+            cursor.reader.overrun(cursor)
+        except Exception as error:
+            cursor.reader.fail(error)
+        if cursor.catching_up:
+            self._stragglers.remove(cursor)
+            cursor.passed = 0

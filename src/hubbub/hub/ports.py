@@ -47,7 +47,7 @@ class Member(Protocol):
         transport: what a flush then writes to.
         moved_at: when its socket was last seen to take something, on the loop's clock.
         leaving: how many rooms it has left and still reads.
-        unsettled: how many of its cursors wait for a flush, and are placed then.
+        unsettled: how many of its cursors wait for a flush or a fetch, and are placed then.
         dropped: whether nothing is to be delivered to it any more.
     """
 

@@ -67,7 +67,7 @@ class Pump:
             self._schedule()
 
     def write(self, reader: Pumped, wire: bytes) -> None:
-        """Write bytes that nothing is before: at once, or at the end of the turn where something is to be done then.
+        """Write bytes to a reader for whom nothing waits: at once, or at the turn's end if the pump runs then anyway.
 
         One system call after the other costs less than one after each handler. And the first answer of a turn, which
         may be the only one, waits for nothing.
@@ -116,16 +116,19 @@ class Pump:
             asyncio.get_running_loop().call_soon(self._run)
 
     def _run(self) -> None:
+        while self._letters:
+            try:
+                self._write(*self._letters.popleft())
+            except Exception:
+                logger.exception("a letter failed")
         self._scheduled = False
         self.turn += 1
         try:
-            while self._letters:
-                self._write(*self._letters.popleft())
             self._flush_rooms()
             self._pump_readers()
         finally:
             # Whatever went wrong, those that wait for their turn have it.
-            if self._letters or self._rooms or self._readers:
+            if self._rooms or self._readers:
                 self._schedule()
 
     def _write(self, reader: Pumped, wire: bytes) -> None:

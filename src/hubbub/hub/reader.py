@@ -59,11 +59,11 @@ class Reader(Generic[M]):
         direct: whether a flush may write to it at once: its transport takes data, and nothing else is to come before.
         dropped: whether nothing is to be delivered to it any more.
         ending: why the connection ended; None as long as it has not.
-        outbox: what the client is still to be sent; that of all who are idle, where nothing waits.
+        outbox: what the client is still to be sent; the shared `IDLE` if nothing waits for it.
         pumped_by: as `pump` above.
         cursors: its cursor in each room it is in.
         leaving: how many rooms it has left and still reads.
-        unsettled: how many of its cursors wait for a flush, and are placed then.
+        unsettled: how many of its cursors wait for a flush or a fetch, and are placed then.
         marked: see `Pumped`.
         blocker: likewise.
         when_slow: the name of its policy; None: that of the room.
@@ -189,13 +189,13 @@ class Reader(Generic[M]):
         link, outbox = self.link, self.outbox
         buffers: list[Buffer] = []
         reads = size = 0
-        while link.writable and reads < PUMP_READS and size < PUMP_SIZE:
+        cursor = None
+        # The next chunk of the older end is fetched once the socket has taken the one before.
+        while link.writable and reads < PUMP_READS and size < PUMP_SIZE and not (cursor and cursor.catching_up):
             if (cursor := outbox.take_cursor()) is not None:
-                cursor.owner.displace(cursor)
-                more = cursor.read(outbox.tick)
-                if cursor.owner.place(cursor):
-                    outbox.add(cursor)
-                link.moved_at = link.loop.time()
+                more = self._read(cursor)
+                if self.dropped:
+                    return reads
             elif not (outbox.has_private and (more := outbox.take_private(self._horizon))):
                 break
             reads += 1
@@ -209,13 +209,25 @@ class Reader(Generic[M]):
         if outbox.idle:
             self.outbox = IDLE
         self.direct = link.writable and outbox.idle and not self.unsettled
-        if reads == PUMP_READS or size >= PUMP_SIZE:
+        if reads == PUMP_READS or size >= PUMP_SIZE or (cursor and cursor.catching_up):
             self.pumped_by.pump_soon(self)
         if self._space is not None and not self.full:
             self._space.tell()
         if self.ending is not None and self.exhausted:
             link.finish()
         return reads
+
+    def _read(self, cursor: Cursor[Any, Any]) -> list[Buffer]:
+        """What is next at a cursor that was behind; nothing while it must be fetched."""
+        fan_out = cursor.owner
+        fan_out.displace(cursor)
+        if fan_out.fetch_for(cursor):
+            return []
+        buffers = cursor.read(self.outbox.tick)
+        if fan_out.place(cursor):
+            self.outbox.add(cursor)
+        self.link.moved_at = self.link.loop.time()
+        return buffers
 
     def write(self, buffers: Sequence[Buffer]) -> None:
         """Write pieces; only while the transport takes data."""
@@ -232,7 +244,7 @@ class Reader(Generic[M]):
         self.pumped_by.pump_soon(self)
 
     def overrun(self, cursor: Cursor[Any, Any]) -> None:
-        """Retention has passed `cursor`: the policy decides. A client that has ended is cut."""
+        """Retention has passed `cursor`: the policy decides. A client that has ended does not skip."""
         room = cursor.owner.room
         name = self.when_slow or room.settings.when_slow
         if self.ending is not None:
@@ -242,7 +254,7 @@ class Reader(Generic[M]):
             self.end(ending, deliver=False)
 
     def lose(self, cursor: Cursor[Any, Any]) -> None:
-        """The older end has lost what is next at `cursor`: end it, for nobody can tell how much of that was its."""
+        """The older end has lost what is next at `cursor`: end it, since nobody can tell how much of that it missed."""
         self.end(disconnect.too_slow(cursor, cursor.owner.room.name), deliver=False)
 
     def fail(self, error: Exception) -> None:

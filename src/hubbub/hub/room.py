@@ -232,7 +232,7 @@ class Room(Generic[M]):
         """The messages of the older end from `seq` up to `recent`, chunk by chunk, and then `entries`."""
         while seq < recent:
             chunk = await self.fan_out.fetch(seq)
-            yield entries_in(self._log, chunk, seq)
+            yield entries_in(self._log, chunk, seq, recent)
             seq = chunk.end.seq
         yield entries
 

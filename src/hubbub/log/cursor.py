@@ -33,8 +33,9 @@ class Lag(NamedTuple):
 class Cursor(Generic[Owner, Reader]):
     """One reader's place in one log. It moves over batches, and stands within one only after it joined there.
 
-    Retention may pass a cursor. Then it finds out when it is read next: it moves to the oldest message, and the reader
-    is told how many it missed. So a reader that takes nothing costs nothing, however much it misses.
+    Retention may pass a cursor. Unless it catches up from the older end, it finds out when it is read next: it moves to
+    the oldest message, and the reader is told how many it missed. So a reader that takes nothing costs nothing, however
+    much it misses.
 
     Args:
         rendering: how it reads.

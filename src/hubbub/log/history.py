@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING, Generic, NamedTuple
 
 from ..framing import M
@@ -38,9 +39,10 @@ def entries_since(log: Log[M], seq: int) -> Iterator[Entry[M]]:
     return _entries_of(log, batches_since(log, seq), seq, log.mark().seq)
 
 
-def entries_in(log: Log[M], chunk: Chunk, seq: int) -> Iterator[Entry[M]]:
-    """The messages of a chunk of the older end from `seq` on."""
-    return _entries_of(log, _batches_in([chunk], seq), seq, chunk.end.seq)
+def entries_in(log: Log[M], chunk: Chunk, seq: int, stop: int) -> Iterator[Entry[M]]:
+    """The messages of a chunk of the older end from `seq` on, before `stop`."""
+    entries = _entries_of(log, _batches_in([chunk], seq), seq, stop)
+    return takewhile(lambda entry: entry.position.seq <= stop, entries)
 
 
 def batches_since(log: Log[M], seq: int) -> Iterator[tuple[Batch, bytes]]:

@@ -6,6 +6,7 @@ messages are found in them again by decoding. What is appended is *pending* unti
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_right
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Generic
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from ..framing import Framing
     from .clock import Clock
     from .older import OlderEnd
+
+logger = logging.getLogger("hubbub")
 
 SMALL_CHUNK: Final = 32 * 1024
 """A chunk that stays no larger takes in the next one: a quiet room must not be a log of tiny chunks."""
@@ -154,10 +157,16 @@ class Log(Generic[M]):
         chunks = self._chunks
         if len(chunks) > 1 and self.readable.offset - chunks[0].start.offset > self._retention:
             chunk = chunks.pop(0)
-            if self.older is not None:
-                self.older.add(chunk)
+            self._hand_on(chunk)
             return chunk
         return None
+
+    def _hand_on(self, chunk: Chunk) -> None:
+        try:
+            if self.older is not None:
+                self.older.add(chunk)
+        except Exception:
+            logger.exception("the older end of a log takes no chunk")
 
     def chunk_at(self, mark: Mark) -> Chunk:
         """The chunk that holds the readable message at `mark`; the oldest one if retention has passed that."""
@@ -212,7 +221,9 @@ class Log(Generic[M]):
         """
         with suppress(LookupError):
             if self.older is not None:
-                return await self.older.chunk_at(seq)
+                chunk = await self.older.chunk_at(seq)
+                if chunk.batches and chunk.start.seq <= seq < chunk.end.seq:
+                    return chunk
         raise self._lost(self.position(seq))
 
     def _lost(self, position: Position) -> PositionLost:

@@ -23,7 +23,7 @@ class OlderEnd(Protocol):
         """The chunk that holds the message after the first `seq`. It may be cancelled.
 
         Raises:
-            LookupError: it holds that message no more.
+            LookupError: it no longer holds that message.
         """
 
 
@@ -43,7 +43,7 @@ class OlderInMemory:
         return self._chunks[0].start.seq if self._chunks else None
 
     def add(self, chunk: Chunk) -> None:
-        # They can be made again, for the few who read here.
+        # They can be made again, for the few readers that are here; those do not count in the retention.
         chunk.renderings.clear()
         self._chunks.append(chunk)
         while chunk.end.offset - self._chunks[0].start.offset > self._retention:

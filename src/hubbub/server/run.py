@@ -87,10 +87,14 @@ async def _serve(server: Server[Any]) -> AbstractSet[asyncio.Task[Any]]:
     closing: list[asyncio.Task[None]] = []
 
     def close() -> None:
-        for number in endings:
-            # The next one has its usual effect.
-            loop.remove_signal_handler(number)
+        # The next one ends the program at once. Python's own handler of SIGINT would raise wherever the program is just
+        # then, and be ignored in a callback of the garbage collection.
+        loop.remove_signal_handler(signal.SIGTERM)
+        loop.add_signal_handler(signal.SIGINT, interrupt)
         closing.append(loop.create_task(server.close()))
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
 
     def hang_up() -> None:
         if on_terminal and not os.isatty(0):

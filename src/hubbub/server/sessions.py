@@ -146,6 +146,8 @@ class Sessions(Generic[M]):
             while self._graces:
                 self._graces.popitem()[1].cancel()
             await self._part()
+            # Their last words leave at the end of the turn.
+            await asyncio.sleep(0)
             left = start + self._settings.drain_time - asyncio.get_running_loop().time()
             await self._wait_until(lambda: self._hurried or not self._connections, max(0.0, left))
             for reader in self._readers:
@@ -157,12 +159,17 @@ class Sessions(Generic[M]):
             self._forget_bursts.stop()
             for reader in self._readers:
                 reader.link.abort()
-            others = {*self._readers.values(), *self.arrivals.tasks, *self._pump.tasks} - {caller}
+            others = {*self._readers.values(), *self.arrivals.tasks} - {caller}
             for task in others:
                 task.cancel()
         if others:
             await asyncio.wait(others, timeout=self._settings.cancel_time)
         await self._wait_until(lambda: not self._connections, self._settings.cancel_time)
+        # What was under way for them.
+        if tasks := set(self._pump.tasks):
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=self._settings.cancel_time)
         for reader, task in self._readers.items():
             if task in others:
                 self.left_over.add(task)

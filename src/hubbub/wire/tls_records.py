@@ -61,7 +61,7 @@ class Records:
     def take(self) -> bytes | memoryview:
         """Give out the next `RECORDS_AT_ONCE` records, or what there is; a header that is cut stays.
 
-        Only to be called once all that was given out before is used up.
+        Behind the handshake, only to be called once all that was given out before is used up.
 
         Raises:
             TlsError: a record is longer than any may be.

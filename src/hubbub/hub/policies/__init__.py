@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Policy = Callable[[Cursor[Any, Any], str], Ending | None]
 
 DISCONNECT: Final = "disconnect"
-"""The policy that lets no reader stay, so that none has to be told what it missed."""
+"""The policy under which no reader misses messages and stays, so that none has to be told."""
 
 
 def names() -> list[str]:
