@@ -96,10 +96,16 @@ def test_private_messages_and_exclusions_keep_their_place_in_the_older_end(loop:
     before = stage.say(30)
     loop.do(client.send(b"private"))
     stage.say(5, exclude=client)
+    # Within a chunk, too.
+    for text in (b"first", b"second"):
+        loop.do(stage.room.broadcast(text))
+        loop.do(client.send(b"behind it"))
+    loop.turn()
     after = stage.say(60)
     transport.take()
     loop.settle()
-    assert transport.taken == before + b"private\n" + after
+    within = b"first\nbehind it\nsecond\nbehind it\n"
+    assert transport.taken == before + b"private\n" + within + after
 
 
 def test_a_message_that_is_sent_while_a_reader_catches_up_comes_behind(loop: SteppedLoop) -> None:
@@ -248,6 +254,42 @@ def test_a_chunk_without_the_message_that_was_asked_for_ends_the_reader(
     history = loop.start(texts_of(stage.room.history(since=stage.since(50))))
     loop.settle()
     assert isinstance(history.exception(), PositionLost)
+
+
+def test_an_older_end_that_cannot_say_what_it_holds_ends_those_that_memory_passes(
+    loop: SteppedLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(loop)
+    client, _ = stage.join(credit=0)
+    _, heard = stage.join()
+    monkeypatch.setattr(SlowOlderEnd, "start", property(lambda older: older.gone))
+    stage.say(100)
+    assert client.ending
+    assert client.ending.code is EndingCode.UNDELIVERABLE
+    assert heard.taken == stage.wire()
+
+
+def test_a_fetch_that_fails_at_once_ends_the_reader_with_nothing_more_written(
+    loop: SteppedLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with eager tasks."""
+    stage = Stage(loop)
+    client, transport = stage.join(credit=0)
+    stage.say(100)
+    loop.do(client.send(b"private"))
+
+    (cursor,) = client._reader.cursors
+
+    def start(work: Any) -> None:
+        work.close()
+        client._reader.lose(cursor)
+
+    monkeypatch.setattr(stage.hub._pump, "start", start)
+    transport.take()
+    loop.settle()
+    assert client.ending
+    assert client.ending.code is EndingCode.SLOW
+    assert transport.taken == stage.wire(0, 1)
 
 
 def test_a_fetch_that_is_cancelled_ends_the_reader(loop: SteppedLoop) -> None:

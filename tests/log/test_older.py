@@ -91,6 +91,9 @@ async def check_all_is_held(said: list[Said]) -> None:
     assert held + [entry.message for entry in entries_since(log, len(held))] == texts
     for seq in range(len(texts) + 1):
         assert (await log.find(log.position(seq))).seq == seq
+    for seq in range(log.oldest.seq):
+        with pytest.raises(PositionLost):
+            log.locate(log.position(seq))
 
 
 async def test_without_an_older_end_nothing_older_is_found() -> None:

@@ -136,8 +136,8 @@ class Cursor(Generic[Owner, Reader]):
         Raises:
             CannotTell: the reader missed messages, and its framing cannot say so.
         """
-        if self.catching_up:
-            return self._read_older(tick)
+        if self.catching_up and self.chunk is not None:
+            return self._read_older(self.chunk, tick)
         if (missed := self._skip()) and (notice := self.rendering.notice(missed)):
             return [notice]
         while self.at.seq < (stop := self.stop):
@@ -152,12 +152,10 @@ class Cursor(Generic[Owner, Reader]):
         """The log has dropped `chunk` before this cursor has read it all: note which of it was not for the reader."""
         self.passed += chunk.count_excluded(self.token, self.at.seq, self.end or chunk.end.seq)
 
-    def _read_older(self, tick: int) -> list[Buffer]:
+    def _read_older(self, chunk: Chunk, tick: int) -> list[Buffer]:
         """The next bytes of the chunk that it has of the older end."""
-        if self.chunk is None:
-            return []
-        buffers, self.at = self.chunk.read(self.rendering, self.at, self.stop, tick, self.token)
-        if self.at.seq >= self.chunk.end.seq:
+        buffers, self.at = chunk.read(self.rendering, self.at, self.stop, tick, self.token)
+        if self.at.seq >= chunk.end.seq:
             self.chunk = None
         return buffers
 
