@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from math import inf
 from typing import Any
 
@@ -17,7 +16,7 @@ from hubbub.values.errors import ConnectionClosed, PositionLost
 from hubbub.values.settings import Settings
 
 from support.older import SlowOlderEnd
-from support.stepping import FakeHub, FakeTransport, SteppedLoop, left_over, new_loop
+from support.stepping import FakeHub, FakeTransport, SteppedLoop, left_over
 
 KIB = 1024
 ALL = 2**30
@@ -35,9 +34,7 @@ class Stage:
         self.said: list[bytes] = []
 
     def join(self, **options: Any) -> tuple[Any, FakeTransport]:
-        client, transport = self.hub.connect(**options)
-        self.loop.do(client.join(self.room))
-        return client, transport
+        return self.hub.joined(self.room, **options)
 
     def say(self, count: int, *, exclude: Any = None) -> bytes:
         """Say so many messages, each in a turn of its own; how they look on the wire."""
@@ -53,12 +50,6 @@ class Stage:
 
     def since(self, seq: int) -> Any:
         return self.room._log.position(seq)
-
-
-@pytest.fixture
-def loop() -> Iterator[SteppedLoop]:
-    with new_loop() as loop:
-        yield loop
 
 
 @pytest.mark.parametrize("turns", [0, 3])

@@ -7,8 +7,6 @@ import gc
 import itertools
 import time
 import tracemalloc
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, cast
 from weakref import WeakKeyDictionary
@@ -18,29 +16,14 @@ import pytest
 import hubbub
 from hubbub.hub.reader import Reader
 
-from support.helpers import Peer, dial, eventually, fall_behind, serving, waiting_for
+from support.helpers import Peer, dial, eventually, fall_behind, idle, one_client, serving, waiting_for
 
 KIB = 1024
-
-
-async def idle(client: hubbub.Client) -> None:
-    async for _ in client:
-        pass
 
 
 async def wait_closed(client: hubbub.Client) -> None:
     """For tests that receive themselves."""
     await client.wait_closed()
-
-
-@asynccontextmanager
-async def one_client(
-    handler: Any = idle, **options: Any
-) -> AsyncIterator[tuple[hubbub.Server[Any], hubbub.Client[Any], Peer]]:
-    """A server with one client, and its peer."""
-    async with serving(handler, **options) as (server, record), Peer.of(server) as peer:
-        (client,) = await record.wait_for_clients(1)
-        yield server, client, peer
 
 
 async def test_a_client_says_who_it_is() -> None:

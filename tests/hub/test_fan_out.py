@@ -2,53 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 
 from hubbub.framing import ByteLines, Delimited, LengthPrefixed
-from hubbub.hub.client import Client
-from hubbub.hub.room import Room
 from hubbub.values.ending import EndingCode
-from hubbub.values.settings import Settings
 
 from support.logs import Failing
-from support.stepping import FakeHub, FakeTransport, SteppedLoop, left_over, new_loop
+from support.stepping import SteppedLoop, hub_of, left_over
 
 KIB = 1024
-
-
-@pytest.fixture
-def loop() -> Iterator[SteppedLoop]:
-    with new_loop() as loop:
-        yield loop
-
-
-def hub_of(loop: SteppedLoop, **options: Any) -> FakeHub:
-    return FakeHub(loop, ByteLines(), Settings(**{"pace": None, **options}))
-
-
-def joined(loop: SteppedLoop, room: Room[Any], **options: Any) -> tuple[Client[Any], FakeTransport]:
-    """A client that is in a room, and its transport."""
-    hub = options.pop("hub")
-    client, transport = hub.connect(**options)
-    loop.do(client.join(room))
-    return client, transport
-
-
-def say(loop: SteppedLoop, room: Room[Any], *messages: bytes, exclude: Client[Any] | None = None) -> None:
-    """Broadcast each of these in a turn of its own."""
-    for message in messages:
-        loop.do(room.broadcast(message, exclude=exclude))
-        loop.turn()
 
 
 def test_the_last_words_of_a_closed_room_come_before_the_first_of_its_successor(loop: SteppedLoop) -> None:
     """Although the flush of the closed room takes several turns."""
     hub = hub_of(loop, flush_slice=1)
     room = hub.room("news")
-    members = [joined(loop, room, hub=hub) for _ in range(4)]
+    members = [hub.joined(room) for _ in range(4)]
     loop.do(room.broadcast(b"first"))
     loop.turn(2)
     loop.do(room.broadcast(b"last"))
@@ -65,8 +34,8 @@ def test_a_client_with_two_places_in_a_chunk_is_ended_once_when_retention_passes
     loop: SteppedLoop, caplog: pytest.LogCaptureFixture
 ) -> None:
     hub = hub_of(loop, retention=4 * KIB)
-    client, _ = joined(loop, hub.root, hub=hub, credit=0)
-    other, _ = joined(loop, hub.root, hub=hub)
+    client, _ = hub.joined(credit=0)
+    other, _ = hub.joined()
     loop.do(hub.root.broadcast(b"it takes none of this"))
     loop.turn()
     before = hub.root.head
@@ -90,7 +59,7 @@ def test_a_message_that_a_framing_can_neither_carry_nor_tell_of_ends_only_those_
             raise ValueError(message)
 
     hub, framing = hub_of(loop), Failing(fails)
-    (excluded, its), (other, _), (late, later) = [joined(loop, hub.root, hub=hub, framing=framing) for _ in range(3)]
+    (excluded, its), (other, _), (late, later) = [hub.joined(framing=framing) for _ in range(3)]
     loop.do(late.leave(hub.root))
     loop.do(hub.root.broadcast(b"not so", exclude=excluded))
     loop.do(late.join(hub.root, since=hub.root.head))
@@ -105,11 +74,11 @@ def test_a_message_that_a_framing_can_neither_carry_nor_tell_of_ends_only_those_
 
 def test_a_reader_is_ready_while_it_takes_what_it_is_given_and_behind_while_not(loop: SteppedLoop) -> None:
     hub = hub_of(loop)
-    client, transport = joined(loop, hub.root, hub=hub)
+    client, transport = hub.joined()
     (cursor,) = hub.root.fan_out.members.values()
     assert cursor.ready
     transport.stall()
-    say(loop, hub.root, b"a", b"b")
+    hub.say(b"a", b"b")
     assert not cursor.ready
     assert client.lag.messages == 1
     assert left_over(hub.root)
@@ -122,7 +91,7 @@ def test_a_reader_is_ready_while_it_takes_what_it_is_given_and_behind_while_not(
 
 def test_one_flush_carries_all_that_was_broadcast_in_one_turn(loop: SteppedLoop) -> None:
     hub = hub_of(loop)
-    _, transport = joined(loop, hub.root, hub=hub)
+    _, transport = hub.joined()
     flushes = loop.start(hub.root.fan_out.flushed.wait())
     for number in range(100):
         loop.do(hub.root.broadcast(b"%d" % number))
@@ -135,7 +104,7 @@ def test_one_flush_carries_all_that_was_broadcast_in_one_turn(loop: SteppedLoop)
 
 def test_a_flush_writes_a_slice_in_each_turn_and_what_comes_between_goes_with_the_next_one(loop: SteppedLoop) -> None:
     hub = hub_of(loop, flush_slice=1)
-    transports = [joined(loop, hub.root, hub=hub)[1] for _ in range(3)]
+    transports = [hub.joined()[1] for _ in range(3)]
     loop.do(hub.root.broadcast(b"a"))
     loop.turn()
     assert sorted(bytes(transport.taken) for transport in transports) == [b"", b"", b"a\n"]
@@ -148,7 +117,7 @@ def test_a_flush_writes_a_slice_in_each_turn_and_what_comes_between_goes_with_th
 
 def test_a_reader_reads_on_or_leaves_between_the_slices_of_a_flush_and_hears_all_once(loop: SteppedLoop) -> None:
     hub = hub_of(loop, flush_slice=1)
-    members = [joined(loop, hub.root, hub=hub) for _ in range(4)]
+    members = [hub.joined() for _ in range(4)]
     loop.do(hub.root.broadcast(b"a"))
     loop.turn()
     for client, _ in members[:2]:
@@ -164,7 +133,7 @@ def test_a_reader_reads_on_or_leaves_between_the_slices_of_a_flush_and_hears_all
 
 def test_a_private_message_waits_for_a_flush_that_has_begun_and_not_come_to_its_reader(loop: SteppedLoop) -> None:
     hub = hub_of(loop, flush_slice=1)
-    members = [joined(loop, hub.root, hub=hub) for _ in range(4)]
+    members = [hub.joined() for _ in range(4)]
     loop.do(hub.root.broadcast(b"a"))
     loop.turn()
     client, transport = members[-1]
@@ -177,19 +146,19 @@ def test_a_private_message_waits_for_a_flush_that_has_begun_and_not_come_to_its_
 
 def test_a_message_that_is_missed_without_a_notice_is_nothing_to_write(loop: SteppedLoop) -> None:
     hub = hub_of(loop, notice=None)
-    client, transport = joined(loop, hub.root, hub=hub, framing=LengthPrefixed(1))
-    say(loop, hub.root, b"x" * 300)
+    client, transport = hub.joined(framing=LengthPrefixed(1))
+    hub.say(b"x" * 300)
     assert transport.writes == 0
     assert client.lag.messages == 0
-    say(loop, hub.root, b"a")
+    hub.say(b"a")
     assert transport.taken == b"\1a"
 
 
 def test_what_excludes_a_reader_is_not_among_what_it_missed(loop: SteppedLoop) -> None:
     hub = hub_of(loop, retention=4 * KIB, when_slow="skip")
-    client, transport = joined(loop, hub.root, hub=hub, credit=0)
+    client, transport = hub.joined(credit=0)
     for number in range(40):
-        say(loop, hub.root, b"%d" % number + b"x" * 200, exclude=client if number % 3 == 1 else None)
+        hub.say(b"%d" % number + b"x" * 200, exclude=client if number % 3 == 1 else None)
     transport.take()
     loop.settle()
     first, notice, second, *_ = transport.taken.splitlines()
@@ -201,7 +170,7 @@ def test_what_excludes_a_reader_is_not_among_what_it_missed(loop: SteppedLoop) -
 def test_a_reader_that_joins_while_something_waits_for_a_flush_hears_what_comes_later(loop: SteppedLoop) -> None:
     hub = hub_of(loop)
     loop.do(hub.root.broadcast(b"before"))
-    client, transport = joined(loop, hub.root, hub=hub)
+    client, transport = hub.joined()
     loop.do(hub.root.broadcast(b"after"))
     assert client._reader.unsettled
     loop.settle()
@@ -212,7 +181,7 @@ def test_a_reader_that_joins_while_something_waits_for_a_flush_hears_what_comes_
 def test_a_reader_that_goes_before_it_was_placed_is_not_placed(loop: SteppedLoop) -> None:
     hub = hub_of(loop)
     loop.do(hub.root.broadcast(b"before"))
-    client, transport = joined(loop, hub.root, hub=hub)
+    client, transport = hub.joined()
     transport.break_off(None)
     loop.settle()
     assert client.ending
@@ -224,13 +193,13 @@ def test_a_flush_cuts_out_what_excludes_a_reader_and_writes_it_nothing_where_the
     loop: SteppedLoop,
 ) -> None:
     hub = hub_of(loop)
-    client, transport = joined(loop, hub.root, hub=hub)
-    _, other = joined(loop, hub.root, hub=hub)
-    say(loop, hub.root, b"a", exclude=client)
+    client, transport = hub.joined()
+    _, other = hub.joined()
+    hub.say(b"a", exclude=client)
     assert transport.writes == 0
     loop.do(hub.root.broadcast(b"b"))
-    say(loop, hub.root, b"c", exclude=client)
-    say(loop, hub.root, b"d")
+    hub.say(b"c", exclude=client)
+    hub.say(b"d")
     assert transport.taken == b"b\nd\n"
     assert other.taken == b"a\nb\nc\nd\n"
 
@@ -240,8 +209,8 @@ def test_a_reader_that_cannot_be_written_to_ends_and_nobody_else(
     loop: SteppedLoop, caplog: pytest.LogCaptureFixture, excluding: bool
 ) -> None:
     hub = hub_of(loop)
-    client, transport = joined(loop, hub.root, hub=hub)
-    _, other = joined(loop, hub.root, hub=hub)
+    client, transport = hub.joined()
+    _, other = hub.joined()
     transport.failure = LookupError("broken")
     if excluding:
         loop.do(hub.root.broadcast(b"not for it", exclude=client))
@@ -259,10 +228,10 @@ def test_a_room_whose_framing_cannot_read_its_own_bytes_ends_readers_in_other_fr
     framing = ByteLines(keepends=True)
     hub = hub_of(loop)
     room = hub.room("blind", framing=framing)
-    client, _ = joined(loop, room, hub=hub, framing=Delimited(b"\0"))
-    _, other = joined(loop, room, hub=hub, framing=framing)
+    client, _ = hub.joined(room, framing=Delimited(b"\0"))
+    _, other = hub.joined(room, framing=framing)
     monkeypatch.setattr(ByteLines, "decoder", None)
-    say(loop, room, b"a", b"b")
+    hub.say(b"a", b"b", room=room)
     assert client.ending
     assert client.ending.code is EndingCode.UNDELIVERABLE
     assert other.taken == b"a\nb\n"
@@ -271,12 +240,12 @@ def test_a_room_whose_framing_cannot_read_its_own_bytes_ends_readers_in_other_fr
 
 def test_chunks_that_are_joined_keep_those_who_stand_in_them(loop: SteppedLoop) -> None:
     hub = hub_of(loop)
-    members = [joined(loop, hub.root, hub=hub, credit=0) for _ in range(3)]
+    members = [hub.joined(credit=0) for _ in range(3)]
     for (client, _), message in zip(members, (b"a", b"b", b"c"), strict=True):
-        say(loop, hub.root, message)
+        hub.say(message)
         loop.do(client.leave(hub.root))
         loop.do(client.join(hub.root, since=hub.root.head))
-    say(loop, hub.root, b"d", b"e")
+    hub.say(b"d", b"e")
     assert sum(map(len, hub.root.fan_out._stragglers._moving.values())) >= 3
     for _, transport in members:
         transport.take()

@@ -2,56 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from hubbub.framing import ByteLines
 from hubbub.hub import reader as reader_module
 from hubbub.hub.client import Client
-from hubbub.hub.room import Room
-from hubbub.values.settings import Settings
 
-from support.stepping import FakeHub, FakeTransport, SteppedLoop, left_over, new_loop
+from support.stepping import FakeHub, FakeTransport, SteppedLoop, hub_of, left_over
 
 KIB = 1024
 
 
-@pytest.fixture
-def loop() -> Iterator[SteppedLoop]:
-    with new_loop() as loop:
-        yield loop
-
-
-def hub_of(loop: SteppedLoop, **options: Any) -> FakeHub:
-    return FakeHub(loop, ByteLines(), Settings(**{"pace": None, **options}))
-
-
-def joined(loop: SteppedLoop, room: Room[Any], **options: Any) -> tuple[Client[Any], FakeTransport]:
-    """A client that is in a room, and its transport."""
-    hub = options.pop("hub")
-    client, transport = hub.connect(**options)
-    loop.do(client.join(room))
-    return client, transport
-
-
-def say(loop: SteppedLoop, room: Room[Any], *messages: bytes, exclude: Client[Any] | None = None) -> None:
-    """Broadcast each of these in a turn of its own."""
-    for message in messages:
-        loop.do(room.broadcast(message, exclude=exclude))
-        loop.turn()
-
-
-HOLDING = {"retention": 64 * KIB, "pace": KIB * KIB}
+HOLDING: dict[str, Any] = {"retention": 64 * KIB, "pace": KIB * KIB}
 
 
 def lagging(loop: SteppedLoop, **options: Any) -> tuple[FakeHub, Client[Any], FakeTransport]:
     """A client that has taken something just now, and lags by more than half of the retention."""
     hub = hub_of(loop, **{**HOLDING, **options})
-    client, transport = joined(loop, hub.root, hub=hub, credit=KIB)
+    client, transport = hub.joined(credit=KIB)
     while client.lag.bytes <= hub.settings.retention // 2 + hub.settings.chunk_size:
-        say(loop, hub.root, b"x" * KIB)
+        hub.say(b"x" * KIB)
     return hub, client, transport
 
 
@@ -93,8 +64,8 @@ def test_one_reader_that_moves_holds_senders_among_many_that_do_not(
 
 def test_what_would_take_a_reader_behind_the_retention_at_once_is_held(loop: SteppedLoop) -> None:
     hub = hub_of(loop, **HOLDING)
-    joined(loop, hub.root, hub=hub, credit=1)
-    say(loop, hub.root, b"x" * KIB, b"x" * KIB)
+    hub.joined(credit=1)
+    hub.say(b"x" * KIB, b"x" * KIB)
     fan_out = hub.root.fan_out
     fan_out.check_hold()
     assert not fan_out.holding
@@ -104,8 +75,8 @@ def test_what_would_take_a_reader_behind_the_retention_at_once_is_held(loop: Ste
 
 def test_a_large_message_waits_that_would_take_a_reader_behind_the_retention(loop: SteppedLoop) -> None:
     hub = hub_of(loop, **{**HOLDING, "pace": 0})
-    joined(loop, hub.root, hub=hub, credit=1)
-    say(loop, hub.root, b"x" * KIB, b"x" * KIB)
+    hub.joined(credit=1)
+    hub.say(b"x" * KIB, b"x" * KIB)
     assert not hub.root._hold.must_wait(KIB)
     assert hub.root._hold.must_wait(32 * KIB)
 

@@ -16,7 +16,7 @@ from typing import Any
 import hubbub
 from hubbub.framing import ByteLines
 
-from support.helpers import WAIT_TIME, dial, eventually, serving
+from support.helpers import WAIT_TIME, dial, eventually, idle, serving
 from support.naive import KIB, NOTICE, Counted, Listener, Picky, Play
 from support.stepping import left_over
 
@@ -44,11 +44,6 @@ class Ear:
                         await self.hurried.wait()
                 except TimeoutError:
                     continue
-
-
-async def idle(client: hubbub.Client[Any]) -> None:
-    async for _ in client:
-        pass
 
 
 class Crowd:

@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from hubbub.framing import ByteLines
 from hubbub.hub import reader as reader_module
 from hubbub.hub.client import Client
 from hubbub.log.cursor import Lag
 from hubbub.log.outbox import SPLICE_COST
 from hubbub.values.ending import Ending, EndingCode
 from hubbub.values.errors import ConnectionClosed
-from hubbub.values.settings import Settings
 
-from support.stepping import FakeHub, FakeTransport, SteppedLoop, left_over, new_loop
+from support.stepping import FakeHub, SteppedLoop, hub_of, left_over
 
 KIB = 1024
 CLOSED = Ending(EndingCode.CLOSED, "enough")
-
-
-@pytest.fixture
-def loop() -> Iterator[SteppedLoop]:
-    with new_loop() as loop:
-        yield loop
-
-
-def hub_of(loop: SteppedLoop, framing: Any = None, **options: Any) -> FakeHub:
-    return FakeHub(loop, framing or ByteLines(), Settings(**{"pace": None, **options}))
-
-
-def joined(loop: SteppedLoop, hub: FakeHub, **options: Any) -> tuple[Client[Any], FakeTransport]:
-    """A client that is in the root room, and its transport."""
-    client, transport = hub.connect(**options)
-    loop.do(client.join(hub.root))
-    return client, transport
-
-
-def say(loop: SteppedLoop, hub: FakeHub, *messages: bytes, exclude: Client[Any] | None = None) -> None:
-    """Broadcast each of these in a turn of its own."""
-    for message in messages:
-        loop.do(hub.root.broadcast(message, exclude=exclude))
-        loop.turn()
 
 
 # What is written, and when.
@@ -67,7 +40,7 @@ def test_a_private_message_comes_behind_what_was_broadcast_before_and_ahead_of_w
     loop: SteppedLoop,
 ) -> None:
     hub = hub_of(loop)
-    client, transport = joined(loop, hub)
+    client, transport = hub.joined()
     loop.do(hub.root.broadcast(b"a"))
     loop.do(client.send(b"b"))
     loop.do(hub.root.broadcast(b"c"))
@@ -89,9 +62,9 @@ def test_what_waits_is_written_in_one_go_without_what_excludes_the_client(
 ) -> None:
     monkeypatch.setattr(reader_module, "JOIN_SIZE", join_size)
     hub = hub_of(loop)
-    client, transport = joined(loop, hub, credit=0)
+    client, transport = hub.joined(credit=0)
     for number in range(30):
-        say(loop, hub, b"%d" % number, exclude=client if number % 3 == 1 else None)
+        hub.say(b"%d" % number, exclude=client if number % 3 == 1 else None)
     assert transport.writes == 1
     transport.take()
     loop.turn()
@@ -105,8 +78,8 @@ def test_what_is_too_much_for_one_turn_goes_on_in_the_next(
 ) -> None:
     monkeypatch.setattr(reader_module, name, value)
     hub = hub_of(loop, retention=8 * KIB)
-    _, transport = joined(loop, hub, credit=0)
-    say(loop, hub, *[b"x" * 500] * 5)
+    _, transport = hub.joined(credit=0)
+    hub.say(*[b"x" * 500] * 5)
     transport.take()
     lengths = []
     for _ in range(5):
@@ -157,11 +130,11 @@ def test_those_who_wait_for_space_learn_that_the_client_has_ended(loop: SteppedL
 
 def test_the_lag_is_what_the_client_has_not_been_sent_of_all_its_rooms(loop: SteppedLoop) -> None:
     hub = hub_of(loop)
-    client, transport = joined(loop, hub, credit=0)
+    client, transport = hub.joined(credit=0)
     news = hub.room("news")
     loop.do(client.join(news))
     # Its transport has the first.
-    say(loop, hub, b"0", b"1")
+    hub.say(b"0", b"1")
     before = client.lag
     assert before.messages == 1
     loop.do(news.broadcast(b"x" * 1023))
@@ -176,8 +149,8 @@ def test_the_lag_is_what_the_client_has_not_been_sent_of_all_its_rooms(loop: Ste
 
 def test_a_client_that_leaves_rooms_it_still_reads_waits_in_the_end(loop: SteppedLoop) -> None:
     hub = hub_of(loop, outbox_limit=8 * SPLICE_COST)
-    client, transport = joined(loop, hub, credit=0)
-    say(loop, hub, b"a", b"b")
+    client, transport = hub.joined(credit=0)
+    hub.say(b"a", b"b")
     left = 0
     while (leaving := loop.start(client.leave(hub.root))).done():
         left += 1
@@ -196,12 +169,12 @@ def test_a_client_that_leaves_rooms_it_still_reads_waits_in_the_end(loop: Steppe
 
 def test_a_reader_that_left_a_room_while_it_lagged_reads_on_to_there_and_is_forgotten(loop: SteppedLoop) -> None:
     hub = hub_of(loop)
-    client, transport = joined(loop, hub, credit=0)
-    say(loop, hub, b"a", b"b")
+    client, transport = hub.joined(credit=0)
+    hub.say(b"a", b"b")
     loop.do(client.leave(hub.root))
     assert client.rooms == frozenset()
     assert client.lag.messages == 1
-    say(loop, hub, b"too late")
+    hub.say(b"too late")
     transport.take()
     loop.do(client.send(b"end"))
     loop.settle()
@@ -227,17 +200,17 @@ def test_a_client_in_many_rooms_leaves_any_of_them(loop: SteppedLoop) -> None:
 
 def overrun(loop: SteppedLoop, hub: FakeHub, client: Client[Any], *, leaves: bool) -> int:
     """Broadcast more than is retained; how many messages were for the client, the first of which its transport has."""
-    say(loop, hub, *[b"x" * 200] * 4)
+    hub.say(*[b"x" * 200] * 4)
     if leaves:
         loop.do(client.leave(hub.root))
-    say(loop, hub, *[b"y" * 200] * 30)
+    hub.say(*[b"y" * 200] * 30)
     return 4 if leaves else 34
 
 
 @pytest.mark.parametrize("leaves", [False, True])
 def test_a_skip_is_told_exactly_while_leaving_too(loop: SteppedLoop, leaves: bool) -> None:
     hub = hub_of(loop, retention=4 * KIB, when_slow="skip")
-    client, transport = joined(loop, hub, credit=0)
+    client, transport = hub.joined(credit=0)
     total = overrun(loop, hub, client, leaves=leaves)
     transport.take()
     loop.settle()
@@ -257,7 +230,7 @@ def test_the_policy_of_a_client_comes_before_that_of_the_room(
     loop: SteppedLoop, room: str, own: str | None, ends: bool
 ) -> None:
     hub = hub_of(loop, retention=4 * KIB, when_slow=room)
-    client, _ = joined(loop, hub, credit=0)
+    client, _ = hub.joined(credit=0)
     client.when_slow = own
     overrun(loop, hub, client, leaves=False)
     assert (client.ending is not None) == ends
@@ -268,10 +241,10 @@ def test_the_policy_of_a_client_comes_before_that_of_the_room(
 
 def test_a_client_that_is_being_closed_gets_no_skip_but_what_it_may_still_have(loop: SteppedLoop) -> None:
     hub = hub_of(loop, retention=4 * KIB, when_slow="skip")
-    client, transport = joined(loop, hub, credit=0)
-    say(loop, hub, b"a", b"b")
+    client, transport = hub.joined(credit=0)
+    hub.say(b"a", b"b")
     closing = loop.start(client.close("enough"))
-    say(loop, hub, *[b"y" * 200] * 30)
+    hub.say(*[b"y" * 200] * 30)
     transport.take()
     loop.settle()
     assert transport.taken == b"a\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,37 +13,12 @@ from hubbub.framing import ByteLines, LengthPrefixed, Lines
 from hubbub.hub.client import Client
 from hubbub.log.outbox import SPLICE_COST
 from hubbub.values.ending import Ending, EndingCode
-from hubbub.values.settings import Settings
 
-from support.helpers import Peer, Record, serving
-from support.stepping import FakeHub, FakeTransport, SteppedLoop, Told, new_loop
+from support.helpers import Peer, Record, idle, serving
+from support.stepping import SteppedLoop, Told, hub_of
 
 KIB = 1024
 CLOSED = Ending(EndingCode.CLOSED, "enough")
-
-
-@pytest.fixture
-def loop() -> Iterator[SteppedLoop]:
-    with new_loop() as loop:
-        yield loop
-
-
-def hub_of(loop: SteppedLoop, framing: Any = None, **options: Any) -> FakeHub:
-    return FakeHub(loop, framing or ByteLines(), Settings(**{"pace": None, **options}))
-
-
-def joined(loop: SteppedLoop, hub: FakeHub, **options: Any) -> tuple[Client[Any], FakeTransport]:
-    """A client that is in the root room, and its transport."""
-    client, transport = hub.connect(**options)
-    loop.do(client.join(hub.root))
-    return client, transport
-
-
-def say(loop: SteppedLoop, hub: FakeHub, *messages: bytes, exclude: Client[Any] | None = None) -> None:
-    """Broadcast each of these in a turn of its own."""
-    for message in messages:
-        loop.do(hub.root.broadcast(message, exclude=exclude))
-        loop.turn()
 
 
 # Ends.
@@ -51,8 +26,8 @@ def say(loop: SteppedLoop, hub: FakeHub, *messages: bytes, exclude: Client[Any] 
 
 def test_what_was_broadcast_and_sent_before_an_end_is_delivered(loop: SteppedLoop) -> None:
     hub = hub_of(loop)
-    client, transport = joined(loop, hub, credit=0)
-    say(loop, hub, b"a", b"b")
+    client, transport = hub.joined(credit=0)
+    hub.say(b"a", b"b")
     loop.do(client.send(b"c"))
     loop.do(hub.root.broadcast(b"d"))
     client._reader.dismiss(CLOSED)
@@ -68,8 +43,8 @@ def test_what_was_broadcast_and_sent_before_an_end_is_delivered(loop: SteppedLoo
 
 def test_the_first_end_is_the_one_that_counts_and_a_later_one_may_cut(loop: SteppedLoop) -> None:
     hub = hub_of(loop)
-    client, transport = joined(loop, hub, credit=0)
-    say(loop, hub, b"a", b"b")
+    client, transport = hub.joined(credit=0)
+    hub.say(b"a", b"b")
     client._reader.end(CLOSED, deliver=True)
     for _ in range(2):
         client._reader.end(Ending(EndingCode.FAILED, "later"), deliver=False)
@@ -115,10 +90,10 @@ def test_a_missed_message_that_a_framing_cannot_tell_of_ends_the_client_without_
     loop: SteppedLoop, caplog: pytest.LogCaptureFixture
 ) -> None:
     hub = hub_of(loop)
-    client, _ = joined(loop, hub, framing=LengthPrefixed(1))
-    say(loop, hub, b"fine")
+    client, _ = hub.joined(framing=LengthPrefixed(1))
+    hub.say(b"fine")
     assert not client.ending
-    say(loop, hub, b"x" * 300)
+    hub.say(b"x" * 300)
     assert client.ending
     assert client.ending.code is EndingCode.UNDELIVERABLE
     assert "1 messages are missing" in client.ending.reason
@@ -207,7 +182,7 @@ def test_a_connection_that_is_gone_ends_its_client(
     loop: SteppedLoop, at_end: bool, error: Exception | None, code: EndingCode
 ) -> None:
     hub = hub_of(loop)
-    client, transport = joined(loop, hub)
+    client, transport = hub.joined()
     link_of(client).data_received(b"last words\n")
     if at_end:
         link_of(client).eof_received()
@@ -227,11 +202,6 @@ class Door(Record):
     def received(self, client: hubbub.Client[Any], messages: Sequence[Any]) -> None:
         super().received(client, messages)
         client._reader.end(Ending(EndingCode.CLOSED, "shown the door"), deliver=True)
-
-
-async def idle(client: hubbub.Client) -> None:
-    async for _ in client:
-        pass
 
 
 @pytest.mark.parametrize("then", [b"\xff\xfd\x01", b"too long" * 1000], ids=["asks for an option", "breaks a limit"])

@@ -5,31 +5,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
 import hubbub
 from hubbub.hub.hold import APPENDS_LIMIT
 
-from support.helpers import Peer, dial, history_of, serving
+from support.helpers import Peer, dial, history_of, idle, one_client, serving
 
 KIB = 1024
-
-
-async def idle(client: hubbub.Client) -> None:
-    async for _ in client:
-        pass
-
-
-@asynccontextmanager
-async def one_client(**options: Any) -> AsyncIterator[tuple[hubbub.Server[Any], hubbub.Client[Any], Peer]]:
-    """A server with one client, and its peer."""
-    async with serving(idle, **options) as (server, record), Peer.of(server) as peer:
-        (client,) = await record.wait_for_clients(1)
-        yield server, client, peer
 
 
 async def test_every_client_is_in_the_root_room_which_lasts_as_long_as_the_server_and_has_no_other_name() -> None:

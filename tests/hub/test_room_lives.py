@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
 import hubbub
 
-from support.helpers import Peer, dial, eventually, serving
+from support.helpers import Peer, dial, eventually, idle, one_client, serving
 
 KIB = 1024
-
-
-async def idle(client: hubbub.Client) -> None:
-    async for _ in client:
-        pass
-
-
-@asynccontextmanager
-async def one_client(**options: Any) -> AsyncIterator[tuple[hubbub.Server[Any], hubbub.Client[Any], Peer]]:
-    """A server with one client, and its peer."""
-    async with serving(idle, **options) as (server, record), Peer.of(server) as peer:
-        (client,) = await record.wait_for_clients(1)
-        yield server, client, peer
 
 
 async def test_a_closed_room_is_forgotten_and_what_was_broadcast_before_still_arrives() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import hubbub
 from hubbub.log.older import OlderEnd
 
-from support.helpers import Peer, Record, eventually
+from support.helpers import Peer, Record, eventually, idle
 from support.older import SlowOlderEnd
 
 KIB = 1024
@@ -31,16 +31,11 @@ class Stuck(Storing):
     turns = 10**9
 
 
-async def listen(client: hubbub.Client[Any]) -> None:
-    async for _ in client:
-        pass
-
-
 @asynccontextmanager
 async def storing(kind: type[Storing] = Storing) -> AsyncIterator[tuple[Storing, Record]]:
     record = Record()
     limits = hubbub.Settings(retention=64 * KIB, pace=None, drain_time=0.1)
-    async with kind(listen, port=0, framing=hubbub.ByteLines(), settings=limits, observer=record) as server:
+    async with kind(idle, port=0, framing=hubbub.ByteLines(), settings=limits, observer=record) as server:
         yield server, record
 
 

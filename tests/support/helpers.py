@@ -78,6 +78,12 @@ async def serving(handler: Any = relay, **options: Any) -> AsyncIterator[tuple[h
         yield server, record
 
 
+async def idle(client: hubbub.Client[Any]) -> None:
+    """A handler that hears its client and says nothing."""
+    async for _ in client:
+        pass
+
+
 async def history_of(room: hubbub.Room[Any], **options: Any) -> list[hubbub.Entry[Any]]:
     """What `Room.history` gives, as a list."""
     return [entry async for entry in room.history(**options)]
@@ -173,6 +179,16 @@ class Peer:
         """All that comes until the end of the stream."""
         async with asyncio.timeout(WAIT_TIME):
             return await self.reader.read()
+
+
+@asynccontextmanager
+async def one_client(
+    handler: Any = idle, **options: Any
+) -> AsyncIterator[tuple[hubbub.Server[Any], hubbub.Client[Any], Peer]]:
+    """A server with one client, and its peer."""
+    async with serving(handler, **options) as (server, record), Peer.of(server) as peer:
+        (client,) = await record.wait_for_clients(1)
+        yield server, client, peer
 
 
 def at(server: hubbub.Server[Any], index: int) -> Any:

@@ -13,7 +13,7 @@ from math import inf
 from types import SimpleNamespace
 from typing import Any, Self, TypeVar, cast
 
-from hubbub.framing import Framing
+from hubbub.framing import ByteLines, Framing
 from hubbub.hub.client import Client
 from hubbub.hub.hub import Hub
 from hubbub.hub.room import Room
@@ -60,7 +60,7 @@ class SteppedLoop(asyncio.BaseEventLoop):
     def turn(self, times: int = 1) -> None:
         """Do what is due now, but nothing that this makes due."""
         for _ in range(times):
-            self._run_once()  # type: ignore[attr-defined]
+            self._run_once()  # type: ignore[attr-defined] # typeshed does not show it
 
     def advance(self, seconds: float) -> None:
         """Move the clock."""
@@ -289,6 +289,18 @@ class FakeHub(Hub[Any]):
         self._connected.append(client)
         return client, transport
 
+    def joined(self, room: Room[Any] | None = None, **options: Any) -> tuple[Client[Any], FakeTransport]:
+        """A client that is in a room, the root room if none is named, and its transport."""
+        client, transport = self.connect(**options)
+        self._loop.do(client.join(room or self.root))
+        return client, transport
+
+    def say(self, *messages: Any, room: Room[Any] | None = None, exclude: Client[Any] | None = None) -> None:
+        """Broadcast each of these in a turn of its own."""
+        for message in messages:
+            self._loop.do((room or self.root).broadcast(message, exclude=exclude))
+            self._loop.turn()
+
     def _make_room(self, name: str, framing: Framing[Any], settings: Settings, *, keep: bool = True) -> Room[Any]:
         notice = settings.notice and f"{settings.notice} in {name}.{len(self.made)}"
         room = super()._make_room(name, framing, replace(settings, notice=notice), keep=keep)
@@ -302,6 +314,11 @@ class FakeHub(Hub[Any]):
 def new_loop() -> SteppedLoop:
     """A loop for one test."""
     return SteppedLoop()
+
+
+def hub_of(loop: SteppedLoop, framing: Framing[Any] | None = None, **options: Any) -> FakeHub:
+    """A hub with these settings, whose senders no reader holds back unless they say so."""
+    return FakeHub(loop, framing or ByteLines(), Settings(**{"pace": None, **options}))
 
 
 def left_over(room: Room[Any]) -> list[Any]:
