@@ -2,54 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from math import inf
 from typing import Any
 
 import pytest
 
-from hubbub.framing import ByteLines, Delimited
-from hubbub.hub.room import HISTORY_SLICE
+from hubbub.framing import Delimited
 from hubbub.log.chunk import Chunk
 from hubbub.values.ending import EndingCode
-from hubbub.values.errors import ConnectionClosed, PositionLost
-from hubbub.values.settings import Settings
+from hubbub.values.errors import PositionLost
 
-from support.older import SlowOlderEnd
-from support.stepping import FakeHub, FakeTransport, SteppedLoop, left_over
-
-KIB = 1024
-ALL = 2**30
-
-
-class Stage:
-    """A room that keeps little in memory, on a loop that a test turns, and its older end."""
-
-    def __init__(self, loop: SteppedLoop, *, held: int = ALL, turns: int = 0, **options: Any) -> None:
-        self.loop = loop
-        self.older = SlowOlderEnd(held, turns)
-        limits = Settings(**{"retention": 4 * KIB, "pace": None, "notice": "{missed} missed", **options})
-        self.hub = FakeHub(loop, ByteLines(), limits, lambda: self.older)
-        self.room = self.hub.root
-        self.said: list[bytes] = []
-
-    def join(self, **options: Any) -> tuple[Any, FakeTransport]:
-        return self.hub.joined(self.room, **options)
-
-    def say(self, count: int, *, exclude: Any = None) -> bytes:
-        """Say so many messages, each in a turn of its own; how they look on the wire."""
-        start = len(self.said)
-        for _ in range(count):
-            self.said.append(b"%03d %s\n" % (len(self.said), b"x" * 100))
-            self.loop.do(self.room.broadcast(self.said[-1], exclude=exclude))
-            self.loop.turn()
-        return self.wire(start)
-
-    def wire(self, start: int = 0, stop: int | None = None) -> bytes:
-        return b"".join(self.said[start:stop])
-
-    def since(self, seq: int) -> Any:
-        return self.room._log.position(seq)
+from support.older import KIB, SlowOlderEnd, Stage, texts_of
+from support.stepping import SteppedLoop, left_over
 
 
 @pytest.mark.parametrize("turns", [0, 3])
@@ -327,116 +290,3 @@ def test_what_was_read_of_the_older_end_does_not_count_in_what_is_missed_later(l
     oldest = stage.room._log.oldest.seq
     heard = stage.wire(start, start + 1) + b"%d missed in root.0\n" % (oldest - start - 1) + stage.wire(oldest)
     assert transport.taken == heard
-
-
-# Joining and looking back.
-
-
-def test_history_repeats_nothing_where_the_older_end_joins_chunks(loop: SteppedLoop) -> None:
-    stage = Stage(loop, turns=1)
-    stage.say(60)
-    task = loop.start(texts_of(stage.room.history()))
-    stage.say(100)
-    first, *others = stage.older._chunks
-    for chunk in others:
-        first.extend(chunk)
-    stage.older._chunks = [first]
-    loop.settle()
-    assert task.result() == stage.said[:60]
-
-
-@pytest.mark.parametrize("seq", [0, 1, 50, 99, 100])
-def test_a_client_joins_at_a_position_in_the_older_end(loop: SteppedLoop, seq: int) -> None:
-    stage = Stage(loop)
-    stage.say(100)
-    assert stage.room.holds(stage.since(seq))
-    assert stage.room.oldest == stage.since(0)
-    client, transport = stage.hub.connect()
-    loop.do(client.join(stage.room, since=stage.since(seq)))
-    loop.settle()
-    assert transport.taken == stage.wire(seq)
-
-
-def test_a_position_that_the_older_end_has_lost_is_lost(loop: SteppedLoop) -> None:
-    stage = Stage(loop, held=4 * KIB)
-    stage.say(100)
-    client, _ = stage.hub.connect()
-    assert not stage.room.holds(stage.since(0))
-    with pytest.raises(PositionLost) as lost:
-        loop.do(client.join(stage.room, since=stage.since(0)))
-    assert lost.value.oldest == stage.room.oldest
-    stage.older.failure = LookupError("gone")
-    with pytest.raises(PositionLost):
-        loop.do(client.join(stage.room, since=stage.room.oldest))
-    assert stage.room.clients == frozenset()
-
-
-@pytest.mark.parametrize("what", ["the client ends", "the room closes", "it joins elsewhere"])
-def test_what_changes_while_a_position_is_looked_for_counts(loop: SteppedLoop, what: str) -> None:
-    stage = Stage(loop, turns=5)
-    stage.room = stage.hub.room("news")
-    stage.say(100)
-    client, transport = stage.hub.connect()
-    task = loop.start(client.join(stage.room, since=stage.since(0)))
-    if what == "the client ends":
-        transport.break_off(None)
-    elif what == "the room closes":
-        stage.room.close()
-    else:
-        loop.do(client.join(stage.room))
-    loop.settle()
-    error = task.exception()
-    assert isinstance(error, ConnectionClosed if what == "the client ends" else ValueError)
-    assert transport.taken == b""
-
-
-async def texts_of(history: Any) -> list[bytes]:
-    return [entry.message + b"\n" async for entry in history]
-
-
-@pytest.mark.parametrize(
-    ("options", "start"), [({}, 0), ({"last": 3}, 97), ({"last": 70}, 30), ({"since": 0}, 0), ({"since": 45}, 45)]
-)
-def test_history_begins_in_the_older_end(loop: SteppedLoop, options: dict[str, Any], start: int) -> None:
-    stage = Stage(loop, turns=1)
-    stage.say(100)
-    if "since" in options:
-        options = {"since": stage.since(options["since"])}
-    task = loop.start(texts_of(stage.room.history(**options)))
-    loop.settle()
-    assert task.result() == stage.said[start:]
-
-
-def test_history_is_that_of_the_call_though_memory_drops_some_of_it_meanwhile(loop: SteppedLoop) -> None:
-    stage = Stage(loop, turns=3)
-    stage.say(100)
-    task = loop.start(texts_of(stage.room.history()))
-    stage.say(100)
-    loop.settle()
-    assert task.result() == stage.said[:100]
-
-
-def test_a_long_history_of_the_older_end_lets_the_loop_turn(loop: SteppedLoop) -> None:
-    stage = Stage(loop, retention=64 * KIB)
-    loop.do(stage.room.broadcast_many([b""] * 5 * HISTORY_SLICE))
-    stage.say(1)
-    for _ in range(500):
-        loop.do(stage.room.broadcast(b"x" * 1000))
-        loop.turn()
-    assert stage.room._log.oldest.seq > 5 * HISTORY_SLICE
-    task: asyncio.Task[Any] = loop.start(texts_of(stage.room.history()))
-    turns = 0
-    while not task.done():
-        loop.turn()
-        turns += 1
-    assert turns >= 5
-    assert len(task.result()) == stage.room.head.seq
-
-
-def test_a_history_whose_next_part_is_lost_says_so(loop: SteppedLoop) -> None:
-    stage = Stage(loop, turns=2, fetch_time=inf)
-    stage.say(100)
-    stage.older.failure = LookupError("gone")
-    task = loop.start(texts_of(stage.room.history()))
-    loop.settle()
-    assert isinstance(task.exception(), PositionLost)
