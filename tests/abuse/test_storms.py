@@ -118,6 +118,7 @@ def test_5_a_connect_storm_does_not_delay_those_who_are_connected() -> None:
 
         def latency() -> float:
             followers.ask()
+            # The time that is measured.
             time.sleep(seconds)
             heard = followers.ask()
             assert heard["lines"] >= 0.9 * clients * seconds / 0.01

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -108,10 +109,14 @@ def code_of(record: Record, reader: Reader) -> hubbub.EndingCode | None:
     return client.ending.code if client.ending else None
 
 
+def has(reader: Reader, count: int) -> bool:
+    return reader.next_number >= count
+
+
 async def have_all(record: Record, count: int, *readers: Reader) -> None:
     """See that so many messages reach these readers, and that none is ended."""
     for reader in readers:
-        await eventually(lambda reader=reader: reader.next_number >= count)  # type: ignore[misc]
+        await eventually(functools.partial(has, reader, count))
         assert code_of(record, reader) is None
 
 

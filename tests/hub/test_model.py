@@ -18,7 +18,7 @@ from hubbub.hub import reader as reader_module
 from hubbub.hub.room import Room
 from hubbub.log.cursor import Lag
 from hubbub.log.history import entries_since
-from hubbub.log.outbox import SPLICE_COST
+from hubbub.log.outbox import IDLE, SPLICE_COST
 from hubbub.values.ending import Ending, EndingCode
 from hubbub.values.settings import Settings
 
@@ -283,6 +283,8 @@ class Rooms(RuleBasedStateMachine):
 
     @invariant()
     def what_waits_is_bounded(self) -> None:
+        assert IDLE.idle
+        assert IDLE.private_size == 0
         for listener in self.play.listeners:
             outbox = listener.client._reader.outbox
             # One message may go over the limit, the words of an end, and what each room that is left at once counts.

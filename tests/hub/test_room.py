@@ -155,7 +155,7 @@ async def test_history_starts_where_it_is_asked_to() -> None:
         room = server.root
         assert await history_of(room, last=3) == await history_of(room) == []
         await room.broadcast_many(["1", "2", "3"])
-        await asyncio.sleep(0)
+        await room.fan_out.flushed.wait()
         # What has not been flushed yet is history too.
         await room.broadcast_many(["4", "5"])
         for last, expected in ((0, ""), (1, "5"), (2, "45"), (3, "345"), (5, "12345"), (100, "12345")):
@@ -255,6 +255,7 @@ async def test_a_flood_of_tiny_broadcasts_lets_others_run() -> None:
 
         flooding = asyncio.create_task(flood())
         while not flooding.done():
+            # A turn of the loop is what is looked at.
             await asyncio.sleep(0)
             heads.append(server.root.head.seq)
         assert max(later - earlier for earlier, later in itertools.pairwise([0, *heads])) <= 2 * APPENDS_LIMIT

@@ -125,10 +125,11 @@ async def test_those_who_wait_to_broadcast_are_told_that_the_room_was_closed(why
                 await client.join(room)
                 while not room.fan_out.holding:
                     await room.broadcast("x" * KIB)
-                    await asyncio.sleep(0)
+                    await room.fan_out.flushed.wait()
             else:
                 await room.broadcast("x" * 16 * KIB)
             senders = [asyncio.create_task(room.broadcast("x" * 16 * KIB)) for _ in range(3)]
+            # They start in the next turn.
             await asyncio.sleep(0)
             waiting = [sender for sender in senders if not sender.done()]
             # One may have come right behind a flush.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,13 @@ class Listener:
     async def __call__(self, client: hubbub.Client) -> None:
         while messages := await client.receive_many():
             self.heard += messages
+
+
+def look_later(server: hubbub.Server[Any]) -> None:
+    """Look at messages that are not complete, as the server does, now and when their time has long been over."""
+    now = asyncio.get_running_loop().time()
+    for later in (0, 1, 2):
+        server._sessions._deadlines._end_unfinished(now + later * server.settings.message_time)
 
 
 async def test_a_client_that_takes_nothing_is_ended_when_patience_is_over_and_so_is_the_next_one() -> None:
@@ -59,6 +67,7 @@ async def test_a_client_that_lags_a_while_is_not_ended_as_long_as_it_takes_somet
             end = loop.time() + 0.8
             while loop.time() < end:
                 await loop.sock_recv(plain, 32 * KIB)
+                # It takes its time: that is what `patience` looks at.
                 await asyncio.sleep(0.05)
             assert client.lag.bytes > 0
             assert client.ending is None
@@ -98,6 +107,7 @@ async def test_a_client_whose_message_or_word_does_not_come_in_time_is_ended_and
             await slow.send(late)
             await other.send(good)
             await server.broadcast("tick")
+            # The time between two words of the other, which is far from its end.
             await asyncio.sleep(0.05)
         assert least <= loop.time() - start < 1.5
         assert record.ended_clients[0].name == slow.name
@@ -108,19 +118,21 @@ async def test_a_client_whose_message_or_word_does_not_come_in_time_is_ended_and
 
 async def test_a_message_that_waits_for_a_busy_handler_is_no_fault_of_its_client() -> None:
     heard: list[str] = []
+    free = asyncio.Event()
 
     async def busy(client: hubbub.Client) -> None:
         async for message in client:
             heard.append(message)
-            await asyncio.sleep(0.8)
+            await free.wait()
 
-    settings = hubbub.Settings(message_time=0.2)
-    async with serving(busy, settings=settings) as (server, record), Peer.of(server) as peer:
+    async with serving(busy) as (server, record), Peer.of(server) as peer:
         (client,) = await record.wait_for_clients(1)
         # A part of the second has been decoded when the handler gets busy; the rest comes at once.
         await peer.send(b"one\ntw")
         await eventually(lambda: heard == ["one"])
         await peer.send(b"o\nthree\n")
+        look_later(server)
+        free.set()
         await eventually(lambda: heard == ["one", "two", "three"])
         assert client.ending is None
         peer.end()
@@ -134,8 +146,7 @@ async def test_one_that_has_ended_its_stream_within_a_line_may_listen_on() -> No
         await listener(client)
         await client.wait_closed()
 
-    settings = hubbub.Settings(message_time=0.2)
-    async with serving(listen, settings=settings) as (server, record), Peer.of(server) as peer:
+    async with serving(listen) as (server, record), Peer.of(server) as peer:
         (client,) = await record.wait_for_clients(1)
         await peer.send(b"par")
         await eventually(lambda: client.bytes_received == 3)
@@ -143,7 +154,7 @@ async def test_one_that_has_ended_its_stream_within_a_line_may_listen_on() -> No
         peer.end()
         await eventually(lambda: listener.heard == ["part"])
         # Not even later.
-        await asyncio.sleep(0.8)
+        look_later(server)
         assert client.ending is None
         await server.broadcast("and on")
         assert await peer.line() == b"and on\n"
@@ -176,7 +187,6 @@ async def test_who_sends_too_fast_is_read_slower_and_loses_nothing(settings: hub
         start = loop.time()
         for number in range(60):
             await peer.send(b"%099d\n" % number)
-            await asyncio.sleep(0)
         await eventually(lambda: len(heard) == 60)
         # 60 messages, of which a tenth of a second's may come at once; and 6000 bytes.
         assert loop.time() - start >= 0.4

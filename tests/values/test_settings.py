@@ -151,9 +151,9 @@ def test_a_notice_has_no_other_field(notice: str) -> None:
 
 def test_settings_are_given_by_name_and_do_not_change() -> None:
     with pytest.raises(TypeError):
-        Settings(MIB)  # type: ignore[call-arg]
+        Settings(MIB)  # type: ignore[call-arg] # likewise
     with pytest.raises(FrozenInstanceError):
-        Settings().pace = None  # type: ignore[misc]
+        Settings().pace = None  # type: ignore[misc] # that is the test
 
 
 @pytest.mark.parametrize(

@@ -339,6 +339,16 @@ async def test_the_end_is_not_held_back_and_nobody_is_slowed_by_it() -> None:
     assert not box.told
 
 
+async def test_while_one_task_waits_for_the_rate_another_is_refused_and_not_said_to_be_slowed() -> None:
+    box = await held_box()
+    task = await receiving(box)
+    told = list(box.told)
+    with pytest.raises(RuntimeError, match="two tasks receive"):
+        await box.receive()
+    assert box.told == told
+    assert await task == "x"
+
+
 async def test_of_two_tasks_that_wait_for_the_rate_the_one_that_was_woken_before_finds_out() -> None:
     box = await held_box()
     task = await receiving(box)

@@ -113,7 +113,7 @@ async def test_g3_a_client_that_changes_keys_between_its_messages_is_ended_too(t
                 # The last record with these keys, and the first with the next.
                 update = keys.update(min(number, 1), asked=False)
                 await at.peer.send_plain(update + sealed(keys.secret, b"x\n\x17"))
-                await eventually(lambda: client.ending is not None or client.messages_received > number)  # noqa: B023
+                await eventually(lambda: client.ending is not None or client.messages_received > number)  # noqa: B023 (it is awaited here)
         assert await at.record.wait_for_endings() == [TOO_MANY_KEYS]
         # Records without data are counted two at a time, and the last ones bring their message before they are counted.
         assert client.messages_received <= TLS_BARREN_LIMIT + 2 + TLS_BARREN_RATE * (time.monotonic() - start)

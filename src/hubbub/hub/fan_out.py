@@ -180,7 +180,8 @@ class FanOut(Generic[M]):
             reader.lose(cursor)
         except Exception as error:
             reader.fail(error)
-        except BaseException:
+        except asyncio.CancelledError:
+            # Nobody else would end the reader, which waits for this chunk.
             reader.lose(cursor)
             raise
 

@@ -206,9 +206,9 @@ class Reader(Generic[M]):
                 link.transport.write(b"".join(buffers))
             else:
                 link.write(buffers)
-        if outbox.idle:
+        if self.outbox.idle:
             self.outbox = IDLE
-        self.direct = link.writable and outbox.idle and not self.unsettled
+        self.direct = link.writable and self.outbox is IDLE and not self.unsettled
         if reads == PUMP_READS or size >= PUMP_SIZE or (cursor and cursor.catching_up):
             self.pumped_by.pump_soon(self)
         if self._space is not None and not self.full:

@@ -203,7 +203,7 @@ class Log(Generic[M]):
         return Mark(seq, chunk.batch_at(seq).start.offset)
 
     async def find(self, position: Position) -> Mark:
-        """The mark of a position that the log holds, be it in the older end. It may be cancelled.
+        """The mark of a position that the log holds, in memory or in the older end. It may be cancelled.
 
         Raises:
             PositionLost: the log does not hold it.

@@ -221,6 +221,7 @@ class Inbox(ABC, Generic[M]):
 
     async def _give_out(self, throttle: Throttle) -> Sequence[M]:
         """Some of the messages that are held, when it is their time. It may be cancelled, and then loses nothing."""
+        self._check_alone()
         if throttle.held and throttle.delay(self.loop.time()) > 0:
             self._owner.on_slowed()
         while throttle.held and (delay := throttle.delay(self.loop.time())) > 0:
