@@ -8,7 +8,7 @@ import pytest
 
 from hubbub.framing import Delimited
 from hubbub.log.chunk import Chunk
-from hubbub.values.ending import EndingCode
+from hubbub.values.ending import Ending, EndingCode
 from hubbub.values.errors import PositionLost
 
 from support.older import KIB, SlowOlderEnd, Stage, texts_of
@@ -148,7 +148,8 @@ def test_a_read_that_takes_too_long_ends_that_reader(loop: SteppedLoop) -> None:
     loop.advance(6)
     loop.turn(5)
     assert client.ending
-    assert client.ending.code is EndingCode.UNDELIVERABLE
+    reason = "a piece of the older messages of room root took longer than 5 s"
+    assert client.ending == Ending(EndingCode.UNDELIVERABLE, reason)
     assert not stage.hub._pump.tasks
 
 
@@ -167,6 +168,8 @@ def test_a_reader_may_go_while_a_chunk_is_on_its_way(loop: SteppedLoop, how: str
     loop.settle()
     assert not stage.hub._pump.tasks
     assert not left_over(stage.room)
+    assert client._reader.outbox.idle
+    assert client._reader.unsettled == 0
     if how == "leaves":
         assert transport.taken == stage.wire(0, 100)
         assert client.ending is None

@@ -16,10 +16,11 @@ from support.stepping import SteppedLoop
 
 
 def test_history_repeats_nothing_where_the_older_end_joins_chunks(loop: SteppedLoop) -> None:
-    stage = Stage(loop, turns=1)
+    stage = Stage(loop, turns=500)
     stage.say(60)
     task = loop.start(texts_of(stage.room.history()))
     stage.say(100)
+    assert not task.done()
     first, *others = stage.older._chunks
     for chunk in others:
         first.extend(chunk)
@@ -51,6 +52,18 @@ def test_a_position_that_the_older_end_has_lost_is_lost(loop: SteppedLoop) -> No
     stage.older.failure = LookupError("gone")
     with pytest.raises(PositionLost):
         loop.do(client.join(stage.room, since=stage.room.oldest))
+    assert stage.room.clients == frozenset()
+
+
+def test_a_position_that_takes_too_long_to_find_is_not_waited_for(loop: SteppedLoop) -> None:
+    stage = Stage(loop, turns=10**9, fetch_time=5)
+    stage.say(100)
+    client, _ = stage.hub.connect()
+    task = loop.start(client.join(stage.room, since=stage.since(0)))
+    loop.turn(3)
+    loop.advance(6)
+    loop.turn(3)
+    assert isinstance(task.exception(), TimeoutError)
     assert stage.room.clients == frozenset()
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from math import nan
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hubbub.load.plan import BACKLOG_LIMIT, WINDOW_LIMIT, Plan
 
 
 @given(st.integers(1, 100_000), st.integers(1, 7), st.integers(1, 3_000), st.integers(0, 3_000))
+@example(rate=813, senders=1, ticks=2015, at=0)
 def test_a_line_is_counted_when_it_is_due(rate: int, senders: int, ticks: int, at: int) -> None:
     plan = Plan(rate=rate, senders=senders, time=ticks / 1000)
     count = plan.count_due((at + 0.5) / 1000)

@@ -194,8 +194,6 @@ class Reader(Generic[M]):
         while link.writable and reads < PUMP_READS and size < PUMP_SIZE and not (cursor and cursor.catching_up):
             if (cursor := outbox.take_cursor()) is not None:
                 more = self._read(cursor)
-                if self.dropped:
-                    return reads
             elif not (outbox.has_private and (more := outbox.take_private(self._horizon))):
                 break
             reads += 1

@@ -81,7 +81,8 @@ class Plan:
 
     def count_due(self, elapsed: float) -> int:
         """How many lines are due by then."""
-        ticks = min(int(elapsed * TICKS), ceil(self.time * TICKS) - 1) + 1
+        # Products of fractions are not exact: 2.015 * 1000 is more than 2015.
+        ticks = min(int(elapsed * TICKS), ceil(round(self.time * TICKS, 6)) - 1) + 1
         return -(-ticks * (self.rate or 1) // TICKS)
 
     def count_of(self, sender: int, lines: int) -> int:
