@@ -180,7 +180,7 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         self._reading = True
         if self._allowance != 0:
             self._inner.resume_reading()
-        if self._records.waiting or self._cut:
+        if self._records.waiting:
             # Later: the link is in the middle of taking what it has.
             self._loop.call_soon(self._decrypt)
 
