@@ -145,7 +145,7 @@ class Supervisor(Protocol):
     hears_messages: bool
 
     def received(self, client: Any, messages: Sequence[Any]) -> None:
-        """A client's messages are about to be given to its handler."""
+        """A client's messages were decoded, for its handler; a rate may hold them back."""
 
     def slowed(self) -> None:
         """A client is held to its rate."""

@@ -91,7 +91,7 @@ class Sessions(Generic[M]):
     # What a reader tells.
 
     def received(self, client: Client[M], messages: Sequence[M]) -> None:
-        """A client's messages are about to be given to its handler."""
+        """A client's messages were decoded, for its handler; a rate may hold them back."""
         tell(self._observer.received, client, messages)
 
     def slowed(self) -> None:

@@ -30,7 +30,7 @@ class Receiver(Protocol[M]):  # type: ignore[misc] # M is invariant elsewhere
     """What an inbox tells its owner."""
 
     def on_received(self, messages: Sequence[M]) -> None:
-        """These messages are about to be given out."""
+        """These messages were decoded, to be given out; a rate may hold them back."""
 
     def on_slowed(self) -> None:
         """The peer sends more than its rate, and what it says is held back."""
