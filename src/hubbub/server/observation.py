@@ -37,7 +37,7 @@ class Observer(Generic[M]):
         """A connection from `address` was not let in; `ending` says why."""
 
     def received(self, client: Client[M], messages: Sequence[M]) -> None:
-        """These messages of a client were decoded, for its handler; a rate (`Settings.message_rate`) may hold them back."""
+        """These messages of a client were decoded, for its handler; `message_rate` may hold them back."""
 
     def ended(self, client: Client[M]) -> None:
         """A client has ended; `client.ending` says why."""
