@@ -16,39 +16,37 @@ from .trial import Trial, run_trials
 
 ROOT: Final = Path(__file__).parent.parent
 
+LINES: Final = ("tests/framing/test_lines.py", "tests/framing/test_messages.py", "tests/framing/test_contract.py")
+FAN_OUT: Final = (
+    "tests/hub/test_fan_out.py",
+    "tests/hub/test_hold.py",
+    "tests/hub/test_catching_up.py",
+    "tests/hub/test_reader.py",
+    "tests/hub/test_model.py",
+)
+
 CORE: Final = {
     "src/hubbub/framing/base.py": ("tests/framing",),
-    "src/hubbub/framing/lines.py": ("tests/framing/test_lines.py", "tests/framing/test_contract.py"),
-    "src/hubbub/framing/byte_lines.py": ("tests/framing/test_lines.py", "tests/framing/test_contract.py"),
-    "src/hubbub/framing/cutting.py": ("tests/framing/test_lines.py", "tests/framing/test_contract.py"),
+    "src/hubbub/framing/lines.py": LINES,
+    "src/hubbub/framing/byte_lines.py": LINES,
+    "src/hubbub/framing/cutting.py": (*LINES, "tests/framing/test_delimited.py"),
     "src/hubbub/log/chunk.py": ("tests/log/test_chunk.py", "tests/log/test_cursor.py", "tests/log/test_log.py"),
-    "src/hubbub/log/log.py": ("tests/log", "tests/hub/test_room.py"),
-    "src/hubbub/log/history.py": ("tests/log/test_log.py", "tests/log/test_older.py"),
+    "src/hubbub/log/log.py": ("tests/log", "tests/hub/test_catching_up.py", "tests/hub/test_room.py"),
+    "src/hubbub/log/history.py": ("tests/log/test_log.py", "tests/hub/test_older_history.py"),
     "src/hubbub/log/older.py": ("tests/log/test_older.py",),
-    "src/hubbub/log/cursor.py": ("tests/log/test_cursor.py", "tests/log/test_outbox.py", "tests/hub/test_fan_out.py"),
+    "src/hubbub/log/cursor.py": ("tests/log/test_cursor.py", "tests/log/test_outbox.py", *FAN_OUT),
     "src/hubbub/log/outbox.py": ("tests/log/test_outbox.py", "tests/hub/test_reader.py"),
     "src/hubbub/log/rendering.py": ("tests/log/test_rendering.py", "tests/log/test_cursor.py"),
-    "src/hubbub/hub/pump.py": ("tests/hub/test_pump.py", "tests/hub/test_reader.py", "tests/hub/test_fan_out.py"),
-    "src/hubbub/hub/fan_out.py": (
-        "tests/hub/test_fan_out.py",
-        "tests/hub/test_catching_up.py",
-        "tests/hub/test_hold.py",
-        "tests/hub/test_reader.py",
-        "tests/hub/test_model.py",
-    ),
-    "src/hubbub/hub/stragglers.py": (
-        "tests/hub/test_fan_out.py",
-        "tests/hub/test_reader.py",
-        "tests/hub/test_model.py",
-    ),
-    "src/hubbub/hub/reader.py": (
-        "tests/hub/test_reader.py",
-        "tests/hub/test_reader_ends.py",
-        "tests/hub/test_fan_out.py",
-        "tests/hub/test_model.py",
-    ),
+    "src/hubbub/hub/pump.py": ("tests/hub/test_pump.py", *FAN_OUT, "tests/server/test_older_end.py"),
+    "src/hubbub/hub/fan_out.py": FAN_OUT,
+    "src/hubbub/hub/stragglers.py": FAN_OUT,
+    "src/hubbub/hub/reader.py": ("tests/hub/test_reader_ends.py", *FAN_OUT),
     "src/hubbub/hub/hold.py": ("tests/hub/test_hold.py", "tests/end_to_end/test_pace_promises.py"),
-    "src/hubbub/hub/room.py": ("tests/hub/test_room.py", "tests/hub/test_room_lives.py"),
+    "src/hubbub/hub/room.py": (
+        "tests/hub/test_room.py",
+        "tests/hub/test_room_lives.py",
+        "tests/hub/test_older_history.py",
+    ),
     "src/hubbub/wire/link.py": ("tests/wire/test_link.py", "tests/wire/test_inbox.py"),
     "src/hubbub/wire/inbox.py": ("tests/wire/test_inbox.py", "tests/wire/test_link.py"),
 }

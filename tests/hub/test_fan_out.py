@@ -102,6 +102,20 @@ def test_one_flush_carries_all_that_was_broadcast_in_one_turn(loop: SteppedLoop)
     assert transport.taken.split() == [b"%d" % number for number in range(100)]
 
 
+def test_a_private_message_behind_a_join_leaves_though_the_flush_takes_several_turns(loop: SteppedLoop) -> None:
+    hub = hub_of(loop, flush_slice=1)
+    for _ in range(3):
+        hub.joined()
+    client, transport = hub.connect()
+    loop.do(hub.root.broadcast(b"before"))
+    loop.do(client.join(hub.root))
+    loop.do(client.send(b"private"))
+    loop.turn(2)
+    assert transport.taken == b""
+    loop.turn(10)
+    assert transport.taken == b"private\n"
+
+
 def test_a_flush_writes_a_slice_in_each_turn_and_what_comes_between_goes_with_the_next_one(loop: SteppedLoop) -> None:
     hub = hub_of(loop, flush_slice=1)
     transports = [hub.joined()[1] for _ in range(3)]

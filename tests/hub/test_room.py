@@ -10,6 +10,7 @@ import pytest
 
 import hubbub
 from hubbub.hub.hold import APPENDS_LIMIT
+from hubbub.log.history import batches_since
 
 from support.helpers import Peer, dial, history_of, idle, one_client, serving
 
@@ -324,3 +325,4 @@ async def test_messages_too_many_for_a_chunk_are_sent_in_parts_and_in_order() ->
             group.create_task(server.broadcast_many(lines))
             for line in lines:
                 assert await peer.line() == f"{line}\n".encode()
+        assert max(batch.size for batch, _ in batches_since(server.root._log, 0)) <= settings.chunk_size
