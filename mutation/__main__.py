@@ -48,7 +48,11 @@ CORE: Final = {
         "tests/hub/test_older_history.py",
     ),
     "src/hubbub/wire/link.py": ("tests/wire/test_link.py", "tests/wire/test_inbox.py"),
-    "src/hubbub/wire/inbox.py": ("tests/wire/test_inbox.py", "tests/wire/test_link.py"),
+    "src/hubbub/wire/inbox.py": (
+        "tests/wire/test_inbox.py",
+        "tests/wire/test_inbox_rates.py",
+        "tests/wire/test_link.py",
+    ),
 }
 """The files of the core, as globs, and the tests that are to kill their mutants: the quickest first."""
 
