@@ -30,9 +30,6 @@ LAYERS: tuple[frozenset[str], ...] = (
 """The folders and files below the package, from the lowest layer up. One may import those of lower layers, and itself;
 not its neighbours in the same layer. An import for type checkers only is an import."""
 
-PURE = frozenset({"values", "framing", "log"})
-"""The layers that know no event loop: they can be read, tested and used without one."""
-
 CORE = (
     "log.chunk",
     "log.log",
@@ -98,16 +95,6 @@ def circle(package: Package) -> list[str]:
     return []
 
 
-def waiting(package: Package) -> list[str]:
-    """The modules of pure layers that know asyncio."""
-    return [
-        module
-        for module in package.modules
-        if layer_of(package, module) in PURE
-        and any(each.module.partition(".")[0] == "asyncio" for each in package.imports_of(module))
-    ]
-
-
 def lines_of(path: Path) -> int:
     return len(path.read_text().splitlines())
 
@@ -122,9 +109,9 @@ def size_of_core(package: Package) -> int:
     return sum(lines_of(package.modules[f"{package.root.name}.{module}"]) for module in CORE)
 
 
-@pytest.mark.parametrize("find", [unplaced, wrong_imports, circle, waiting, long_files])
+@pytest.mark.parametrize("find", [unplaced, wrong_imports, circle, long_files])
 def test_the_package_has_no_such_fault(find: Callable[[Package], list[str]]) -> None:
-    """All files are in a layer and short, imports point downwards and in no circle, and pure layers know no loop."""
+    """No file in no layer, no import that points upwards or sideways, no imports in a circle, and no long file."""
     assert not find(PACKAGE)
 
 
@@ -193,15 +180,6 @@ def test_a_file_in_no_layer_would_be_found(tmp_path: Path) -> None:
 )
 def test_a_circle_would_be_found(files: dict[str, str], found: list[str], tmp_path: Path) -> None:
     assert circle(make_package(tmp_path, files)) == found
-
-
-def test_a_pure_module_that_knows_asyncio_would_be_found(tmp_path: Path) -> None:
-    files = {
-        "log/log.py": "from asyncio import timeout",
-        "values/a.py": "import asyncio.events",
-        "hub/e.py": "import asyncio",
-    }
-    assert waiting(make_package(tmp_path, files)) == ["example.log.log", "example.values.a"]
 
 
 def test_long_files_and_a_large_core_would_be_found(tmp_path: Path) -> None:
