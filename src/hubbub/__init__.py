@@ -51,6 +51,7 @@ from .values.errors import (
     RoomLimitReached,
 )
 from .values.position import Position
+from .values.role import Role
 from .values.settings import Settings
 from .values.text import printable
 from .wire.tls import Tls
@@ -87,6 +88,7 @@ __all__ = [
     "Position",
     "PositionLost",
     "Raw",
+    "Role",
     "Room",
     "RoomClosed",
     "RoomLimitReached",

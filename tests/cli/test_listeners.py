@@ -9,12 +9,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 
 from hubbub import Address
 from hubbub.cli.failure import Failure
-from hubbub.cli.listeners import ListenUrlType, make_listeners, parse
+from hubbub.cli.listeners import make_listeners
+from hubbub.cli.places import parse
 from hubbub.framing import Delimited
 
 from support.certificates import Certificates
@@ -36,96 +36,6 @@ def passed() -> Iterator[socket.socket]:
     """A socket that listens already."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield listening
-
-
-# How they are written.
-
-
-@pytest.mark.parametrize(
-    ("text", "scheme", "endpoint"),
-    [
-        ("tcp://127.0.0.1:5000", "tcp", Address("127.0.0.1", 5000)),
-        ("tcp://localhost:0", "tcp", Address("localhost", 0)),
-        ("tcp://[::1]:65535", "tcp", Address("::1", 65535)),
-        ("tcp://[::]:5000", "tcp", Address("::", 5000)),
-        ("tcp://:5000", "tcp", Address("", 5000)),
-        ("tls://hub.example:5443", "tls", Address("hub.example", 5443)),
-        ("unix:///run/hubbub.sock", "unix", Path("/run/hubbub.sock")),
-        ("unix://hubbub.sock", "unix", Path("hubbub.sock")),
-        ("unix:/run/hubbub.sock", "unix", Path("/run/hubbub.sock")),
-        ("unix:///a%20b%3F", "unix", Path("/a b?")),
-        ("fd://3", "fd", 3),
-        ("fd://systemd", "fd", None),
-    ],
-)
-def test_a_place_is_taken_apart(text: str, scheme: str, endpoint: Address | Path | int | None) -> None:
-    url = parse(text)
-    assert (url.text, url.scheme, url.attributes, url.query) == (text, scheme, {"endpoint": endpoint}, {})
-
-
-def test_what_was_taken_apart_stays_so() -> None:
-    url = parse("tcp://h:1")
-    assert ListenUrlType().convert(url, None, None) is url
-
-
-def test_what_is_different_there_is_behind_a_question_mark() -> None:
-    query = "framing=nul&tls-cert=a.pem&tls-key=b.pem&tls-client-ca=c.pem&allow=192.0.2.0/24,::1&deny=@d&proxy-from=::1"
-    url = parse(f"unix:///x?{query}&secret-file=%2Fe%20f&mode=600")
-    assert url.query == {
-        "framing": "nul",
-        "tls-cert": "a.pem",
-        "tls-key": "b.pem",
-        "tls-client-ca": "c.pem",
-        "allow": "192.0.2.0/24,::1",
-        "deny": "@d",
-        "proxy-from": "::1",
-        "secret-file": "/e f",
-        "mode": "600",
-    }
-    assert url.attributes == {"endpoint": Path("/x"), "mode": 0o600}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("5000", "it must begin with fd://, tcp://, tls:// or unix://"),
-        ("http://h:80", "it must begin with fd://, tcp://, tls:// or unix://"),
-        ("tcp://127.0.0.1", "write it as tcp://127.0.0.1:5000 or tcp://[::]:5000"),
-        ("tls://[::]:1/x", "write it as tls://127.0.0.1:5000 or tls://[::]:5000"),
-        ("tcp://h:65536", "Port out of range 0-65535"),
-        ("tcp://h:http", "Port could not be cast to integer value as 'http'"),
-        ("tcp://[::1", "Invalid IPv6 URL"),
-        ("unix://", "write it as unix:///run/hubbub.sock"),
-        ("tcp://h:1?frame=nul", "a listener has no 'frame'; did you mean 'framing'?"),
-        (
-            "tcp://h:1?xyz=1",
-            "a listener has no 'xyz'; choose one of framing, room, tls-cert, tls-key, tls-client-ca, allow, deny, "
-            "proxy-from, secret-file, mode",
-        ),
-        ("tcp://h:1?framing=line", "there is no framing 'line'; did you mean 'lines'?"),
-        ("tcp://h:1?framing", "bad query field: 'framing'"),
-        *(
-            (
-                f"tcp://h:1?room={name}",
-                f"{name!r} is not a name for a room; use 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'",
-            )
-            for name in ("a/b", "", "x" * 65, "é", "a b")
-        ),
-        ("tcp://h:1?deny=::1&deny=::2", "a key occurs twice; separate several networks by commas"),
-        *(
-            (place, "mode is three octal digits, and for unix:// only, as in unix:///run/hubbub.sock?mode=660")
-            for place in ("tcp://h:1?mode=600", "unix:///x?mode=1777", "unix:///x?mode=rw", "unix:///x?mode=8")
-        ),
-        *((place, "write it as fd://3 or fd://systemd") for place in ("fd://x", "fd://", "fd://-1", "fd://9999999")),
-    ],
-)
-def test_a_place_that_is_not_valid_is_an_error_that_says_why(text: str, message: str) -> None:
-    with pytest.raises(click.BadParameter) as caught:
-        ListenUrlType().convert(text, None, None)
-    assert caught.value.message == f"{text!r}: {message}"
-
-
-# What is made of them.
 
 
 def listeners(*texts: str, **options: Any) -> list[Any]:

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from hubbub import Address, Delimited, Settings
 from hubbub.cli import main
 from hubbub.cli.bench import bench
-from hubbub.cli.listeners import parse
 from hubbub.cli.options import SETTINGS
+from hubbub.cli.places import parse
 from hubbub.cli.serve import serve
 from hubbub.cli.setup import make_setup
 from hubbub.framing.names import find_names
@@ -26,6 +26,7 @@ CHOSEN: dict[str, tuple[Any, Any]] = {
     "port": (7000, 7000),
     "listen": (["tcp://h:1", "tls://h:2"], (parse("tcp://h:1"), parse("tls://h:2"))),
     "framing": ("nul", "nul"),
+    "role": ("write", "write"),
     "tls-cert": ("server.pem", "server.pem"),
     "tls-key": ("server_key.pem", "server_key.pem"),
     "tls-client-ca": ("client_ca.pem", "client_ca.pem"),
@@ -39,6 +40,7 @@ CHOSEN: dict[str, tuple[Any, Any]] = {
     "pace": ("none", None),
     "when-slow": ("skip", "skip"),
     "patience": (2.5, 2.5),
+    "mute-limit": (5, 5),
     "retention": ("512K", 512 * 1024),
     "notice": ("{missed} gone", "{missed} gone"),
     "clients-limit": (1234, 1234),

@@ -9,7 +9,8 @@ import pytest
 
 import hubbub
 from hubbub.apps.echo import echo
-from hubbub.cli.listeners import make_listeners, parse
+from hubbub.cli.listeners import make_listeners
+from hubbub.cli.places import parse
 from hubbub.door import kinds
 
 from support.helpers import Peer

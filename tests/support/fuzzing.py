@@ -36,7 +36,7 @@ from hubbub import (
     SharedSecret,
 )
 from hubbub.cli.config import find_line
-from hubbub.cli.listeners import COMMON_KEYS, parse
+from hubbub.cli.places import COMMON_KEYS, parse
 from hubbub.cli.serve import serve
 from hubbub.door.networks import parse_address
 from hubbub.door.proxy import V2_LIMIT, ProxyHeader, ProxyHeaderError

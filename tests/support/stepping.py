@@ -220,6 +220,7 @@ class Told:
     def __init__(self) -> None:
         self.endings: list[Ending] = []
         self.closings = 0
+        self.unheard_count = 0
         self.paused_readers: set[Any] = set()
 
     def received(self, client: Any, messages: Sequence[Any]) -> None:
@@ -227,6 +228,9 @@ class Told:
 
     def slowed(self) -> None:
         """Likewise."""
+
+    def unheard(self, count: int) -> None:
+        self.unheard_count += count
 
     def paused(self, reader: Any) -> None:
         self.paused_readers.add(reader)

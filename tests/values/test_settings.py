@@ -19,6 +19,7 @@ LEAST = {
     "inbox_limit": 1,
     "outbox_limit": 1,
     "unsent_limit": 1,
+    "mute_limit": 0,
     "flush_slice": 1,
     "rooms_limit": 1,
     "backlog": 1,

@@ -114,6 +114,22 @@ async def test_a_receiver_that_waits_is_woken_by_the_end(how: Callable[[Box], No
     assert await task is None
 
 
+async def test_an_inbox_that_discards_forgets_what_it_has_and_reads_on() -> None:
+    box = Box(hubbub.Settings(inbox_limit=4))
+    box.arrive(b"one\n")
+    box.arrive(b"two\n")
+    assert not box.reading
+    box.discard()
+    assert box.reading
+    assert box.bytes_received == 8
+    receiver = await receiving(box)
+    box.end()
+    await asyncio.sleep(0)
+    assert not receiver.done()
+    box.lose()
+    assert await receiver is None
+
+
 async def test_nothing_is_given_out_after_receiving_was_stopped() -> None:
     box = Box()
     box.arrive(b"one\ntwo\n")

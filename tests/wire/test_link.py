@@ -49,6 +49,9 @@ class Owner:
     def on_failed(self, error: hubbub.FramingError) -> None:
         raise NotImplementedError
 
+    def on_ignored(self) -> None:
+        self.told.append("ignored")
+
     def on_closed(self, error: Exception | None) -> None:
         self.told.append(type(error))
 

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from .failure import Failure, guess
 from .options import SETTINGS
+from .places import ListenUrlType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,6 +97,7 @@ def find_line(text: str, key: str, part: str | None = None) -> int:
     """
     lines = text.split("\n")
     before, end = 0, len(lines)
+    written = (f'"{part}"', f"'{part}'") if part is not None else ()
     for count in range(1, len(lines)):
         try:
             values = tomllib.loads("\n".join(lines[:count]))
@@ -103,10 +105,11 @@ def find_line(text: str, key: str, part: str | None = None) -> int:
             # The beginning ends in the middle of a value.
             continue
         if key in values:
-            end = count
+            # An array of tables goes on wherever the next one stands.
+            if not lines[count - 1].lstrip().startswith("[["):
+                end = count
             break
         before = count
-    written = (f'"{part}"', f"'{part}'") if part is not None else ()
     for number in range(before, end):
         if any(one in lines[number] for one in written):
             return number + 1
@@ -126,10 +129,11 @@ def _check(ctx: click.Context, parameter: click.Parameter, key: str, value: Any)
     if getattr(parameter, "is_flag", False):
         _expect(key, value, isinstance(value, bool), "true or false")
     elif getattr(parameter, "multiple", False):
-        is_list = isinstance(value, list) and all(isinstance(part, str) for part in value)
-        _expect(key, value, is_list, "a list of strings")
+        kinds = (str, dict) if isinstance(parameter.type, ListenUrlType) else (str,)
+        is_list = isinstance(value, list) and all(isinstance(part, kinds) for part in value)
+        _expect(key, value, is_list, "a list of tables or strings" if dict in kinds else "a list of strings")
         for part in value:
-            _convert(ctx, parameter, part, part)
+            _convert(ctx, parameter, part, part if isinstance(part, str) else part.get("url"))
     else:
         is_single = isinstance(value, str | int | float) and not isinstance(value, bool)
         _expect(key, value, is_single, "a string or a number")

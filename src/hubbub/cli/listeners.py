@@ -1,106 +1,21 @@
-"""Where to listen, as users write it: `tls://[::]:5443?framing=lines`."""
+"""The listeners of `hubbub serve`, made of places and options; what they need of files is read."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from typing import TYPE_CHECKING, Any
 
-import click
-
-from ..door import kinds
 from ..door.listener import Listener
 from ..door.networks import Access, Networks
 from ..door.secret import SharedSecret
-from ..hub.hub import ROOT_ROOM, check_room_name
-from ..values.address import Address
 from ..wire.tls import Tls, TlsFileError
-from .failure import Failure, guess
+from .failure import Failure
 from .systemd import passed_descriptors
-from .values import FRAMINGS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ..framing import Framing
-
-COMMON_KEYS: Final = (
-    "framing",
-    "room",
-    "tls-cert",
-    "tls-key",
-    "tls-client-ca",
-    "allow",
-    "deny",
-    "proxy-from",
-    "secret-file",
-)
-"""The keys of a query that all kinds of listeners have."""
-
-
-@dataclass(frozen=True)
-class ListenUrl:
-    """A place to listen, parsed.
-
-    Attributes:
-        text: the place as the user wrote it.
-        scheme: how it begins, such as tcp or unix.
-        attributes: what the kind of listener made of it: attributes of `Listener`, of which the endpoint is None for
-            the sockets that systemd passes.
-        query: the keys and values after the question mark.
-    """
-
-    text: str
-    scheme: str
-    attributes: Mapping[str, Any]
-    query: Mapping[str, str]
-
-    @property
-    def needs_tls(self) -> bool:
-        """Whether its scheme stands for TLS."""
-        return self.scheme in kinds.with_scheme(self.scheme).tls_schemes
-
-
-class ListenUrlType(click.ParamType[ListenUrl]):
-    """A place to listen."""
-
-    name = "url"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ListenUrl:
-        if isinstance(value, ListenUrl):
-            return value
-        try:
-            return parse(str(value))
-        except ValueError as error:
-            self.fail(f"{value!r}: {error}", param, ctx)
-
-
-def parse(text: str) -> ListenUrl:
-    """Parse a place to listen.
-
-    Raises:
-        ValueError: it is not valid; the message says why.
-    """
-    url = urlsplit(text)
-    pairs = parse_qsl(url.query, keep_blank_values=True, strict_parsing=bool(url.query))
-    query = dict(pairs)
-    if len(query) < len(pairs):
-        raise ValueError("a key occurs twice; separate several networks by commas")
-    kind = kinds.with_scheme(url.scheme)
-    # The keys of single kinds, with what is wrong where another kind has them.
-    special = {key: error for other in kinds.found() for key, error in other.keys.items()}
-    known = [*COMMON_KEYS, *special]
-    for key, value in query.items():
-        if key not in known:
-            raise ValueError(f"a listener has no {key!r}{_guess(key, known)}")
-        if key in special and key not in kind.keys:
-            raise ValueError(special[key])
-        if key == "framing" and value not in FRAMINGS:
-            raise ValueError(f"there is no framing {value!r}{_guess(value, FRAMINGS)}")
-        if key == "room":
-            check_room_name(value)
-    return ListenUrl(text, url.scheme, kind.parse(url, query), query)
+    from .places import ListenUrl
 
 
 def make_listeners(
@@ -133,18 +48,16 @@ def make_listeners(
             return url.query[key] if key in url.query else options.get(key.replace("-", "_"))
 
         try:
-            attributes = dict(url.attributes)
+            attributes = {**{key: options[key] for key in ("role",) if key in options}, **url.attributes}
             endpoint = attributes.pop("endpoint")
             for each in [endpoint] if endpoint is not None else passed or passed_descriptors():
                 listener = Listener[Any](
                     endpoint=each,
                     **attributes,
-                    framing=_framing(url),
                     tls=_tls(url, chosen, share),
                     access=share(Access, allow=_split(chosen("allow")), deny=_split(chosen("deny"))),
                     proxies=share(Networks, _split(chosen("proxy-from"))),
                     authenticate=_secret(url, chosen, share),
-                    room=url.query.get("room", ROOT_ROOM),
                 )
                 listeners.append(listener)
         except ValueError as error:
@@ -156,17 +69,6 @@ def _failure(url: ListenUrl, error: ValueError, key: str = "") -> Failure:
     """What is wrong with a place. `key` is to blame: the place's own in its query, if it is there, or the option."""
     option = {} if not key or key in url.query else {key.replace("-", "_"): None}
     return Failure(f"{url.text}: {error}", {**option, "listen": url.text})
-
-
-def short_form(host: str, port: int, *, tls: bool) -> ListenUrl:
-    """The place that `--host` and `--port` stand for."""
-    endpoint = Address(host, port)
-    scheme = "tls" if tls else "tcp"
-    return ListenUrl(f"{scheme}://{endpoint}", scheme, {"endpoint": endpoint}, {})
-
-
-def _framing(url: ListenUrl) -> Framing[Any] | None:
-    return FRAMINGS[url.query["framing"]] if "framing" in url.query else None
 
 
 def _tls(url: ListenUrl, chosen: Any, share: Any) -> Tls | None:
@@ -206,8 +108,3 @@ def _read_secret(path: str) -> SharedSecret:
 def _split(value: str | Sequence[str] | None) -> tuple[str, ...]:
     parts = value.split(",") if isinstance(value, str) else value or ()
     return tuple(part for part in parts if part)
-
-
-def _guess(word: str, known: Any) -> str:
-    """What the user may have meant, as the end of a message: the closest word, or all."""
-    return guess(word, known) or f"; choose one of {', '.join(known)}"

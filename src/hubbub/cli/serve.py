@@ -13,12 +13,13 @@ from ..door import kinds
 from ..hub import policies
 from ..server.run import run
 from ..values.errors import ListenError
+from ..values.role import Role
 from ..values.settings import DEFAULT_HOST, DEFAULT_PORT
 from . import config
 from .descriptors import SPARE, allow_descriptors
 from .failure import Failure
-from .listeners import ListenUrlType
 from .options import HELP, option, settings_options
+from .places import ListenUrlType
 from .report import LogFormat, reporting
 from .setup import Setup, failure_of, make_setup
 from .values import FRAMINGS, NetworkEntry, list_framings
@@ -60,13 +61,21 @@ _ADVICE = {
     multiple=True,
     help="Listen there instead of on --host and --port: "
     f"{kinds.listed([form for kind in kinds.found() for form in kind.forms])}. May be given several times. A query "
-    "such as ?framing=nul sets what is different there. With ?room=NAME, its clients hear only others in that room.",
+    "such as ?role=write&framing=nul sets what is different there. With ?room=NAME, its clients hear only others in "
+    "that room.",
 )
 @option(
     "--framing",
     type=click.Choice(list(FRAMINGS)),
     show_default="lines; relay: byte-lines",
     help="How messages are separated in the stream of bytes.",
+)
+@option(
+    "--role",
+    type=click.Choice([str(role) for role in Role]),
+    default=str(Role.BOTH),
+    help="What clients may do: speak and hear (both), hear only (read: what they say is discarded), or speak only "
+    "(write).",
 )
 @option("--tls-cert", type=_FILE, metavar="FILE", help="Use TLS with this certificate (PEM).")
 @option(

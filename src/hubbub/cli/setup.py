@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from ..values.settings import Settings
 from .apps import load
 from .failure import Failure
-from .listeners import make_listeners, short_form
+from .listeners import make_listeners
 from .options import SETTINGS
+from .places import short_form
 from .values import FRAMINGS
 
 if TYPE_CHECKING:

@@ -99,6 +99,9 @@ class _Dialled(Generic[M]):
     def on_failed(self, error: FramingError) -> None:
         self.failure = error
 
+    def on_ignored(self) -> None:
+        """What a peer says that was told the end is of no interest."""
+
     def on_closed(self, error: Exception | None) -> None:
         if error is None or self.link.at_end:
             self.end(_LEFT)

@@ -177,6 +177,9 @@ class Arrival(Generic[M]):
             self.link.transport.write(words)
         self.end(ending)
 
+    def on_ignored(self) -> None:
+        """What a peer says that was told the end is of no interest."""
+
     def on_closed(self, error: Exception | None) -> None:
         if error is None or self.link.at_end:
             self.end(Ending(EndingCode.LEFT, "the client closed the connection"))

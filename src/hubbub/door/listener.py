@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path  # noqa: TC003 - a dataclass is asked for the types of its fields
-from typing import TYPE_CHECKING, Any, Final, Generic
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal
 
 from ..framing import M
 from ..hub.hub import ROOT_ROOM, check_room_name
 from ..values.address import Address  # noqa: TC001 - likewise
+from ..values.role import Role
 from . import kinds
 from .networks import Access, Networks
 
@@ -43,11 +44,12 @@ class Listener(Generic[M]):
             a Unix socket there are none.
         authenticate: is asked whether a connection may come in, before it is a client.
         room: the name of the room that its clients are in; "root" is the server's root room.
+        role: what its clients may do: "both", "read" or "write".
         mode: the permissions of a Unix socket.
 
     Raises:
         TypeError: no kind of listener has such an endpoint.
-        ValueError: the port is out of range, or the name of the room is not valid.
+        ValueError: the port is out of range, the name of the room is not valid, or there is no such role.
     """
 
     endpoint: Address | Path | int
@@ -57,11 +59,13 @@ class Listener(Generic[M]):
     proxies: Networks = field(default_factory=Networks)
     authenticate: Authenticate | None = None
     room: str = ROOT_ROOM
+    role: Role | Literal["both", "read", "write"] = Role.BOTH
     mode: int = SOCKET_MODE
 
     def __post_init__(self) -> None:
         kinds.serving(self.endpoint).check(self.endpoint)
         check_room_name(self.room)
+        Role.parse(self.role)
 
     @property
     def introduces(self) -> bool:

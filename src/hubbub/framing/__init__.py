@@ -13,6 +13,7 @@ only, and finds single messages in them by decoding.
 from .base import BytesFraming, Decoder, Framing, M, Named, TextFraming, check_framing
 from .byte_lines import ByteLines
 from .delimited import Delimited
+from .discarding import Discarder
 from .length_prefixed import LengthPrefixed
 from .lines import Lines
 from .messages import Messages
@@ -24,6 +25,7 @@ __all__ = [
     "BytesFraming",
     "Decoder",
     "Delimited",
+    "Discarder",
     "Framing",
     "LengthPrefixed",
     "Lines",

@@ -57,6 +57,9 @@ class Framing(ABC, Generic[M]):
     self_delimiting: ClassVar[bool] = True
     """Whether the decoder finds each message in encoded bytes. If it cannot, a log keeps each message by itself."""
 
+    telnet: ClassVar[bool] = False
+    """Whether peers may be telnet clients: what they propose is taken out of their stream and refused."""
+
     @property
     def textual(self) -> bool:
         """Whether the server may put text of its own among the messages: a notice, a farewell, why a client is ended.

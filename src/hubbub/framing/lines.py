@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from .base import Decoder, Named, TextFraming
 from .cutting import Cutter, count_ends
@@ -30,6 +30,7 @@ class Lines(TextFraming):
         crlf: end the lines that are sent with CR LF, as RFC 854 asks of telnet, instead of LF.
     """
 
+    telnet: ClassVar[bool] = True
     crlf: bool = False
 
     def decoder(self, limit: int) -> Decoder[str]:

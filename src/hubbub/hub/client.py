@@ -12,6 +12,7 @@ from ..log.outbox import SPLICE_COST
 from ..values.address import Address
 from ..values.ending import Ending, EndingCode
 from ..values.errors import ConnectionClosed
+from ..values.role import Role
 from . import policies
 from .session import Session
 
@@ -55,6 +56,7 @@ class Client(Generic[M]):
         *,
         pump: Pump,
         supervisor: Supervisor,
+        role: Role = Role.BOTH,
     ) -> None:
         self.server = server
         self.room = room
@@ -62,7 +64,7 @@ class Client(Generic[M]):
         self._host, self._port = address
         self._name: str | None = None
         self._state: dict[str, Any] | None = None
-        self._reader = Session(self, link, pump, supervisor)
+        self._reader = Session(self, link, pump, supervisor, role)
 
     def __str__(self) -> str:
         return self.name
@@ -118,6 +120,11 @@ class Client(Generic[M]):
         if self._state is None:
             self._state = {}
         return self._state
+
+    @property
+    def role(self) -> Role:
+        """What it may do, as its listener says: whether what it says is heard, and whether it hears."""
+        return self._reader.role
 
     @property
     def when_slow(self) -> str | None:
@@ -191,7 +198,8 @@ class Client(Generic[M]):
         """Send it a private message, which comes behind all that its rooms have now.
 
         Returns once the message has its place, which may be before it is delivered. It waits while as many private
-        bytes wait for the client as `Settings.outbox_limit` says. If it is cancelled, nothing is sent.
+        bytes wait for the client as `Settings.outbox_limit` says. If it is cancelled, nothing is sent. A message to a
+        client that hears none, because it only writes or is muted (`Settings.mute_limit`), is dropped and counted.
 
         Raises:
             ConnectionClosed: the client is gone.
@@ -209,11 +217,13 @@ class Client(Generic[M]):
             await reader.wait_for_space()
         if reader.ending is not None:
             raise ConnectionClosed(self.name, reader.ending)
-        if wire:
+        if reader.muted:
+            reader.drop(len(messages))
+        elif wire:
             reader.send(wire)
-        else:
-            # A loop that sends nothing is to let others run as well.
-            await asyncio.sleep(0)
+            return
+        # A loop that sends nothing is to let others run as well.
+        await asyncio.sleep(0)
 
     def try_send(self, message: M) -> bool:
         """Send it a private message as `send` does, but never wait: whether the message was taken.
@@ -226,7 +236,7 @@ class Client(Generic[M]):
         """
         reader = self._reader
         wire = reader.framing.encode((message,))
-        if reader.full or reader.ending is not None:
+        if reader.full or reader.muted or reader.ending is not None:
             return False
         if wire:
             reader.send(wire)
@@ -248,7 +258,7 @@ class Client(Generic[M]):
             TimeoutError: to look for it took longer than `Settings.fetch_time`.
             RoomLimitReached: it would be one room too many.
             ValueError: it is in the room already, and so cannot join at a position; or the room is another server's, or
-                was closed.
+                was closed; or the client only writes.
             ConnectionClosed: the client is gone.
         """
         await self._wait_to_move()
@@ -307,6 +317,8 @@ class Client(Generic[M]):
             raise ConnectionClosed(self.name, self._reader.ending)
 
     def _check_joinable(self, room: Room[M]) -> None:
+        if not self.role.hears:
+            raise ValueError(f"{self.name} cannot join room {room}: its listener has the role {self.role}")
         if room.closed or room.fan_out.pump is not self._reader.pumped_by:
             raise ValueError(f"room {room} is not one of this server's rooms, or was closed")
 

@@ -45,7 +45,7 @@ class Member(Protocol):
         token: the token of its connection.
         direct: whether a flush may write to it at once: its transport takes data, and nothing else is to come before.
         transport: what a flush then writes to.
-        moved_at: when its socket was last seen to take something, on the loop's clock.
+        moved_at: when its socket was last seen to take something, on the loop's clock; -inf: nobody waits for it.
         leaving: how many rooms it has left and still reads.
         unsettled: how many of its cursors wait for a flush or a fetch, and are placed then.
         dropped: whether nothing is to be delivered to it any more.
@@ -149,6 +149,9 @@ class Supervisor(Protocol):
 
     def slowed(self) -> None:
         """A client is held to its rate."""
+
+    def unheard(self, count: int) -> None:
+        """So many private messages were dropped, to a client that hears none."""
 
     def paused(self, reader: Any) -> None:
         """A client's transport has not taken all it was given."""

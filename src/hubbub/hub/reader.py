@@ -67,6 +67,7 @@ class Reader(Generic[M]):
         marked: see `Pumped`.
         blocker: likewise.
         when_slow: the name of its policy; None: that of the room.
+        muted: whether nothing is sent to it in private: it only writes, or takes nothing and stays because it speaks.
     """
 
     # `_sent_in` is the turn in which something was sent at once; `_space` is made when somebody first waits.
@@ -83,6 +84,7 @@ class Reader(Generic[M]):
         "leaving",
         "link",
         "marked",
+        "muted",
         "outbox",
         "pumped_by",
         "token",
@@ -108,6 +110,7 @@ class Reader(Generic[M]):
         self.pumped_by = pump
         self._supervisor = supervisor
         self.dropped = False
+        self.muted = False
         self._sent_in = 0
         self._space: Space | None = None
 
@@ -118,7 +121,7 @@ class Reader(Generic[M]):
 
     @property
     def moved_at(self) -> float:
-        """When its socket was last seen to take something, on the loop's clock."""
+        """When its socket was last seen to take something, on the loop's clock; -inf while it is muted for that."""
         return self.link.moved_at
 
     @property
@@ -137,7 +140,7 @@ class Reader(Generic[M]):
     def full(self) -> bool:
         """Whether those who send to it, or have it join rooms, must wait; not once the connection has ended."""
         waiting = self.outbox.private_size + SPLICE_COST * self.leaving
-        return waiting >= self.link.settings.outbox_limit and self.ending is None
+        return waiting >= self.link.settings.outbox_limit and self.ending is None and not self.muted
 
     async def wait_for_space(self) -> None:
         """Wait while it is `full`. Those who wait go on in the order in which they came."""
@@ -244,7 +247,7 @@ class Reader(Generic[M]):
     def overrun(self, cursor: Cursor[Any, Any]) -> None:
         """Retention has passed `cursor`: the policy decides. A client that has ended does not skip."""
         room = cursor.owner.room
-        name = self.when_slow or room.settings.when_slow
+        name = policies.SKIP if self.muted else self.when_slow or room.settings.when_slow
         if self.ending is not None:
             name = policies.DISCONNECT
         ending = policies.find(name)(cursor, room.name)

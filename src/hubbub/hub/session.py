@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..framing import M, words_in
 from ..values.ending import Ending, EndingCode
@@ -14,25 +14,56 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..values.errors import FramingError
+    from ..values.role import Role
+    from ..wire.link import Link
+    from .ports import Supervisor
+    from .pump import Pump
 
 _CODES = {MessageTooLong: EndingCode.TOO_LONG, IncompleteMessage: EndingCode.INCOMPLETE}
 
 
 class Session(Reader[M]):
-    """The reader of a client, which may also speak, and whose connection may end."""
+    """The reader of a client, which may also speak, and whose connection may end.
 
-    __slots__ = ()
+    Attributes:
+        role: what the client may do.
+    """
+
+    __slots__ = ("role",)
+
+    def __init__(self, client: Any, link: Link[M], pump: Pump, supervisor: Supervisor, role: Role) -> None:
+        super().__init__(client, link, pump, supervisor)
+        self.role = role
+        self.muted = not role.hears
+        if not role.speaks:
+            link.discard()
 
     def dismiss(self, ending: Ending, words: str | None = None) -> None:
         """End the connection, and tell the client why, in `words` or those of the ending."""
         if self.ending is None and (wire := words_in(self.framing, words or ending.reason)):
-            self.send(wire)
+            self._place(wire)
         self.end(ending, deliver=True)
 
     def end_stalled(self, patience: float) -> None:
         """End the connection at once: its socket takes nothing."""
         self.end(Ending(EndingCode.STALLED, f"took nothing for {patience:g} s"), deliver=False)
         self.link.reset()
+
+    def drop(self, count: int) -> None:
+        """Note that so many private messages are not sent, since the client is muted."""
+        self._supervisor.unheard(count)
+
+    def mute(self) -> None:
+        """Keep a client that speaks and takes nothing: it misses what it does not take, and nobody waits for it."""
+        self.muted = True
+        self.link.forgo_progress()
+        if self._space is not None:
+            self._space.tell()
+
+    def unmute(self) -> None:
+        """The transport of a muted client is empty again: it goes on as before, and is told what it missed."""
+        self.muted = not self.role.hears
+        self.link.expect_progress()
 
     # What the link tells.
 
@@ -41,6 +72,8 @@ class Session(Reader[M]):
         self._supervisor.paused(self)
 
     def on_resumed(self) -> None:
+        if self.muted:
+            self.unmute()
         self._supervisor.resumed(self)
         self.pumped_by.pump_soon(self)
 
@@ -53,7 +86,7 @@ class Session(Reader[M]):
 
     def on_replies(self, replies: bytes) -> None:
         # A peer that answers nothing it is asked, and asks on, is owed nothing; nor is one that an observer has ended.
-        if not self.full and self.ending is None:
+        if not (self.full or self.muted) and self.ending is None:
             self.send(replies)
 
     def on_failed(self, error: FramingError) -> None:
@@ -62,6 +95,12 @@ class Session(Reader[M]):
             self.end(Ending(code, error.reason), deliver=True)
         else:
             self.dismiss(Ending(code, error.reason))
+
+    def on_ignored(self) -> None:
+        # What the transport has comes before the end of the stream. If the peer does not take that, it cannot see that
+        # nobody hears it any more, and what it says would be lost without a word.
+        if self.dropped and not self.link.writable:
+            self.link.reset()
 
     def on_closed(self, error: Exception | None) -> None:
         if error is None or self.link.at_end:

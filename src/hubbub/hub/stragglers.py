@@ -89,7 +89,7 @@ def _stop(moving: dict[Seat, None], since: float) -> dict[Seat, None]:
     """Take out those that have taken nothing since the time `since`, up to the first one that has."""
     still: dict[Seat, None] = {}
     for cursor in moving:
-        if cursor.reader.moved_at >= since:
+        if cursor.reader.moved_at > since:
             break
         still[cursor] = None
     for cursor in still:

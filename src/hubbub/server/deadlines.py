@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ..hub.session import Session
     from ..values.settings import Settings
+    from .stalls import Stalls
 
 
 class Deadlines(Generic[M]):
@@ -23,17 +24,15 @@ class Deadlines(Generic[M]):
     Args:
         settings: the times.
         readers: everybody, as it changes.
-        paused: those of them whose transport has not taken all it was given.
+        stalls: those of them whose transport has not taken all it was given.
     """
 
-    def __init__(self, settings: Settings, readers: AbstractSet[Session[M]], paused: AbstractSet[Session[M]]) -> None:
-        self._patience = settings.patience
+    def __init__(self, settings: Settings, readers: AbstractSet[Session[M]], stalls: Stalls[M]) -> None:
         self._readers = readers
-        self._paused = paused
         self._unfinished: Unchanged[Session[M]] = Unchanged(settings.message_time)
         self._idle: Unchanged[Session[M]] = Unchanged(settings.idle_time or inf)
         self._periodics = [
-            Periodic(min(1.0, self._patience / 4), self._end_stalled),
+            Periodic(min(1.0, settings.patience / 4), stalls.look),
             # These look at everybody, and so not as often.
             Periodic(self._unfinished.time / 8, self._end_unfinished),
         ]
@@ -49,11 +48,6 @@ class Deadlines(Generic[M]):
         """Look no more."""
         for repeat in self._periodics:
             repeat.stop()
-
-    def _end_stalled(self, now: float) -> None:
-        since = now - self._patience
-        for reader in [reader for reader in self._paused if reader.link.see_progress() < since]:
-            reader.end_stalled(self._patience)
 
     def _end_unfinished(self, now: float) -> None:
         links = [(reader, reader.link) for reader in self._readers]

@@ -67,6 +67,8 @@ class Statistics:
         accepted: connections since the start, those that were not let in too.
         endings: how many of them ended, by code.
         slowed: how often a client was read no faster than `message_rate` and `byte_rate` allow.
+        muted: how many clients took nothing, and stayed because they speak; see `Settings.mute_limit`.
+        unheard: how many private messages were dropped, to clients that only write or are muted.
     """
 
     clients: int
@@ -74,3 +76,5 @@ class Statistics:
     accepted: int
     endings: Mapping[EndingCode, int]
     slowed: int
+    muted: int = 0
+    unheard: int = 0

@@ -156,8 +156,15 @@ class Server(Hub[M]):
     def statistics(self) -> Statistics:
         """The figures of this moment."""
         sessions = self._sessions
-        accepted, endings = sessions.arrivals.accepted, dict(sessions.endings)
-        return Statistics(len(sessions.clients), len(self._rooms), accepted, endings, sessions.slowed_count)
+        return Statistics(
+            clients=len(sessions.clients),
+            rooms=len(self._rooms),
+            accepted=sessions.arrivals.accepted,
+            endings=dict(sessions.endings),
+            slowed=sessions.slowed_count,
+            muted=sessions.stalls.muted_count,
+            unheard=sessions.unheard_count,
+        )
 
     async def start(self) -> None:
         """Listen. On return, clients can connect, and `addresses` says where.

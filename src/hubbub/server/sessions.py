@@ -13,11 +13,13 @@ from ..framing import M
 from ..hub.client import Client, Handler
 from ..values.ending import Ending, EndingCode
 from ..values.pace import Throttle
+from ..values.role import Role
 from ..wire.periodic import Periodic
 from ..wire.pulse import Pulse
 from .deadlines import Deadlines
 from .failures import LEFT, ending_of
 from .observation import Observer, tell
+from .stalls import Stalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,12 +57,15 @@ class Sessions(Generic[M]):
         arrivals: those that are not clients yet.
         endings: how many have ended, by code.
         slowed_count: how often a client was held to its rate.
+        unheard_count: how many private messages were dropped, to clients that hear none.
+        stalls: those whose transport has not taken all it was given.
         left_over: the tasks of handlers that swallowed their cancellation when the server closed.
     """
 
     def __init__(self, server: Hub[M], pump: Pump, handler: Handler[M], observer: Observer[M]) -> None:
         self.endings: Counter[EndingCode] = Counter()
         self.slowed_count = 0
+        self.unheard_count = 0
         self.left_over: set[asyncio.Task[None]] = set()
         self.hears_messages = getattr(observer.received, "__func__", None) is not Observer.received
         self._server = server
@@ -70,7 +75,7 @@ class Sessions(Generic[M]):
         self._settings = server.settings
         # The task of each, which may end after its connection has, and the other way round.
         self._readers: dict[Session[M], asyncio.Task[None]] = {}
-        self._paused: set[Session[M]] = set()
+        self.stalls: Stalls[M] = Stalls(self._settings)
         # Those whose handler has ended, and whose connection has not.
         self._handled: set[Session[M]] = set()
         # The end of the time of each handler whose client has ended.
@@ -80,7 +85,7 @@ class Sessions(Generic[M]):
         self.arrivals = Arrivals(server.framing, self._settings, self._serve, self._refused)
         self._connections = 0
         self._changed = Pulse()
-        self._deadlines = Deadlines(self._settings, self._readers.keys(), self._paused)
+        self._deadlines = Deadlines(self._settings, self._readers.keys(), self.stalls)
         self._forget_bursts = Periodic(FORGET_INTERVAL, self.arrivals.forget_bursts)
 
     @property
@@ -98,13 +103,17 @@ class Sessions(Generic[M]):
         """A client is held to its rate."""
         self.slowed_count += 1
 
+    def unheard(self, count: int) -> None:
+        """So many private messages were dropped, to a client that hears none."""
+        self.unheard_count += count
+
     def paused(self, reader: Session[M]) -> None:
         """A client's transport has not taken all it was given."""
-        self._paused.add(reader)
+        self.stalls.pause(reader)
 
     def resumed(self, reader: Session[M]) -> None:
         """A client's transport has taken all it was given."""
-        self._paused.discard(reader)
+        self.stalls.resume(reader)
 
     def ended(self, reader: Session[M], ending: Ending) -> None:
         """A client has ended: give its handler some time to end as well."""
@@ -119,7 +128,7 @@ class Sessions(Generic[M]):
     def closed(self, reader: Session[M]) -> None:
         """A client's connection is gone."""
         self._connections -= 1
-        self._paused.discard(reader)
+        self.stalls.forget(reader)
         self._changed.fire()
 
     # What the server does.
@@ -236,14 +245,16 @@ class Sessions(Generic[M]):
         if settings.message_rate or settings.byte_rate:
             throttle = Throttle(settings.message_rate, settings.byte_rate)
         room = self._server.place(arrival.listener.room)
-        client = Client(self._server, room, link, arrival.origin, pump=self._pump, supervisor=self)
+        role = Role.parse(arrival.listener.role)
+        client = Client(self._server, room, link, arrival.origin, pump=self._pump, supervisor=self, role=role)
         reader = client._reader
         link.hand_to(reader, throttle)
         self._readers[reader] = self.arrivals.leave(arrival)
         self._connections += 1
         if not link.writable:
-            self._paused.add(reader)
-        reader.join(room.fan_out)
+            self.stalls.pause(reader)
+        if role.hears:
+            reader.join(room.fan_out)
         tell(self._observer.connected, client)
         if self.hears_messages and (rest := link.decoded()):
             # They came together with the secret.

@@ -17,7 +17,8 @@ def describe(server: Server[Any]) -> list[str]:
     endings = ", ".join(f"{code} {count}" for code, count in sorted(statistics.endings.items())) or "none"
     lines = [
         f"{statistics.clients} clients in {statistics.rooms} rooms; {statistics.accepted} accepted; ended: {endings}; "
-        f"held to their rate {statistics.slowed} times",
+        f"held to their rate {statistics.slowed} times; muted {statistics.muted}; "
+        f"{statistics.unheard} messages unheard",
     ]
     for room in server.rooms.values():
         retained = room.head.seq - room.oldest.seq

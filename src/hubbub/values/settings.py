@@ -106,6 +106,13 @@ class Settings:
     patience: float = setting(
         30.0, SECONDS, "Seconds that a reader may take nothing while data waits for it; then it is disconnected."
     )
+    mute_limit: int = setting(
+        100,
+        COUNT,
+        "Clients that take nothing for the time of patience, and stay because they complete a message within each such "
+        "time. They miss what they do not take, and are told so when they take something again.",
+        minimum=0,
+    )
     # At a low pace it is `hold_time`.
     stall_time: float = setting(
         0.25, SECONDS, "Seconds after which a reader that takes nothing no longer holds senders back.", option=False

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
-from ..framing import M
+from ..framing import Discarder, M
 from ..values.errors import FramingError
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Inbox(ABC, Generic[M]):
         settings: the limits.
         loop: the event loop.
         at_end: whether the peer has ended its stream cleanly.
+        listening: whether what arrives is kept for the receiver.
         messages_received: how many messages have been decoded.
         bytes_received: how many bytes they came in, with those that belong to no complete message yet.
     """
@@ -72,6 +73,7 @@ class Inbox(ABC, Generic[M]):
         "at_end",
         "bytes_received",
         "framing",
+        "listening",
         "loop",
         "messages_received",
         "settings",
@@ -85,6 +87,7 @@ class Inbox(ABC, Generic[M]):
         self.settings = settings
         self.loop = loop
         self.at_end = False
+        self.listening = True
         self.messages_received = 0
         self.bytes_received = 0
         self._decoder = framing.decoder(settings.message_limit)
@@ -149,7 +152,7 @@ class Inbox(ABC, Generic[M]):
         if throttle is not None and throttle.held:
             return await self._give_out(throttle)
         while not self._spent:
-            if self._inbox or self.at_end or self.lost:
+            if self._inbox or self._over:
                 if messages := self._decode():
                     break
                 continue
@@ -173,12 +176,21 @@ class Inbox(ABC, Generic[M]):
 
         What comes just now is taken in this turn of the loop: a byte in time gains none.
         """
-        return self._receiver is not None and not (self._throttle is not None and self._throttle.held)
+        held = self._throttle is not None and self._throttle.held
+        return self._receiver is not None and self.listening and not held
 
     @property
     def in_message(self) -> bool:
         """Whether the peer has begun a message and not ended it, as far as was decoded."""
         return self._decoder.partial and not self.at_end
+
+    def discard(self) -> None:
+        """Receive nothing any more: count what arrives and discard it. The end of the peer's stream ends nothing."""
+        self._messages = _NOTHING
+        self._decoder = Discarder(telnet=self.framing.telnet)
+        self.listening = False
+        if self._inbox:
+            self._take_inbox()
 
     def stop_receiving(self) -> None:
         """Give out no more messages."""
@@ -203,6 +215,13 @@ class Inbox(ABC, Generic[M]):
         receiver = self._receiver
         if receiver is not None and not receiver.done():
             receiver.set_result(None)
+
+    def _discard(self, data: bytes) -> None:
+        """Bytes have arrived that nobody receives."""
+        self.bytes_received += len(data)
+        self._decoder.feed(data)
+        if replies := self._decoder.take_replies():
+            self._owner.on_replies(replies)
 
     async def _wait(self) -> None:
         """Wait until somebody wakes the receiver."""
@@ -253,8 +272,13 @@ class Inbox(ABC, Generic[M]):
             self._owner.on_failed(failure)
         return messages
 
+    @property
+    def _over(self) -> bool:
+        """Whether nothing more is to come for the receiver."""
+        return self.lost or (self.at_end and self.listening)
+
     def _decode_end(self) -> Sequence[M]:
-        if self.at_end:
+        if self.at_end and self.listening:
             self._spent = True
             return self._decoder.end()
         self._spent = self.lost

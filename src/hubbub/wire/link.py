@@ -6,15 +6,17 @@ Both directions stop when they must: reading while the inbox is full, writing wh
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import TYPE_CHECKING, Protocol, cast
 
 from ..framing import M
 from .inbox import Inbox, Receiver
 from .pulse import Pulse
 from .state import State, advance
-from .tcp import reset_on_close
+from .tcp import reset_on_close, set_user_timeout
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
 
     from ..framing import Framing
@@ -32,6 +34,9 @@ class Owner(Receiver[M], Protocol[M]):  # type: ignore[misc] # M is invariant el
     def on_resumed(self) -> None:
         """The transport has taken all it was given."""
 
+    def on_ignored(self) -> None:
+        """The peer goes on speaking, although this side has ended its stream."""
+
     def on_closed(self, error: Exception | None) -> None:
         """The connection is gone; with an error if it broke."""
 
@@ -43,7 +48,8 @@ class Link(Inbox[M], asyncio.Protocol):
         state: where it is in its life.
         transport: what it is written to.
         writable: whether the transport has passed on all that it was given.
-        moved_at: when the socket was last seen to take something, or to stop taking, on the loop's clock.
+        moved_at: when the socket was last seen to take something, or to stop taking, on the loop's clock; -inf while
+            nobody waits for it to.
     """
 
     _owner: Owner[M]
@@ -82,8 +88,12 @@ class Link(Inbox[M], asyncio.Protocol):
         self.transport.set_write_buffer_limits(high=0)
 
     def data_received(self, data: bytes) -> None:
-        if self.state is not State.FINISHING:
+        if self.listening:
             self._add(data)
+        elif self.state is State.FINISHING:
+            self._owner.on_ignored()
+        else:
+            self._discard(data)
 
     def eof_received(self) -> bool:
         self.at_end = True
@@ -135,6 +145,15 @@ class Link(Inbox[M], asyncio.Protocol):
         self._unsent = unsent
         return self.moved_at
 
+    def forgo_progress(self) -> None:
+        """Let the socket take nothing, for as long as the peer likes."""
+        self.moved_at = -inf
+        set_user_timeout(self._socket, None)
+
+    def expect_progress(self) -> None:
+        """Let the system end the connection again if the peer acknowledges nothing."""
+        set_user_timeout(self._socket, self.settings)
+
     def write(self, buffers: Sequence[Buffer]) -> None:
         """Give pieces to the transport, without joining them; only to be called while `writable`."""
         if len(buffers) == 1:
@@ -154,6 +173,7 @@ class Link(Inbox[M], asyncio.Protocol):
             return
         self.state = advance(self.state, State.FINISHING)
         self.stop_receiving()
+        self.listening = False
         if self.at_end:
             self.transport.close()
             return
@@ -189,8 +209,13 @@ class Link(Inbox[M], asyncio.Protocol):
 
     def reset(self) -> None:
         """End the connection at once, and let the system forget what it holds for the peer."""
-        reset_on_close(self.transport.get_extra_info("socket"))
+        reset_on_close(self._socket)
         self.transport.abort()
+
+    @property
+    def _socket(self) -> socket.socket:
+        connection: socket.socket = self.transport.get_extra_info("socket")
+        return connection
 
 
 def describe(error: Exception) -> str:

@@ -30,9 +30,21 @@ def set_options(connection: socket.socket, settings: Settings) -> None:
     _set_tcp_option(connection, "TCP_KEEPIDLE", settings.keepalive_time)
     _set_tcp_option(connection, "TCP_KEEPINTVL", settings.keepalive_interval)
     _set_tcp_option(connection, "TCP_KEEPCNT", KEEPALIVE_PROBES)
-    # While something is unacknowledged there are no such probes, but repeats for a quarter of an hour.
-    silence = settings.keepalive_time + KEEPALIVE_PROBES * settings.keepalive_interval
-    _set_tcp_option(connection, "TCP_USER_TIMEOUT", int(1000 * max(silence, settings.patience)))
+    set_user_timeout(connection, settings)
+
+
+def set_user_timeout(connection: socket.socket, settings: Settings | None) -> None:
+    """Say how long something may be unacknowledged: as long as a peer may be silent or take nothing; None: no limit.
+
+    Meanwhile the kernel sends no probes, but repeats for a quarter of an hour.
+    """
+    if connection.family == socket.AF_UNIX:
+        return
+    milliseconds = 0
+    if settings is not None:
+        silence = settings.keepalive_time + KEEPALIVE_PROBES * settings.keepalive_interval
+        milliseconds = int(1000 * max(silence, settings.patience))
+    _set_tcp_option(connection, "TCP_USER_TIMEOUT", milliseconds)
 
 
 def reset_on_close(connection: socket.socket) -> None:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 DISCONNECT: Final = "disconnect"
 """The policy under which no reader misses messages and stays, so that none has to be told."""
 
+SKIP: Final = "skip"
+"""The policy of a reader that takes nothing and stays all the same."""
+
 
 def names() -> list[str]:
     """The names of all policies."""

@@ -1,0 +1,84 @@
+"""Clients whose socket takes nothing: they are ended, or muted as long as they speak."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Generic
+
+from ..framing import M
+
+if TYPE_CHECKING:
+    from ..hub.session import Session
+    from ..values.settings import Settings
+
+logger = logging.getLogger("hubbub")
+
+
+class Stalls(Generic[M]):
+    """Those whose transport has not taken all it was given, and what becomes of them.
+
+    Who takes nothing for `Settings.patience` is ended. But a client that completes a message within each such time may
+    be a source that never reads: it is muted instead, up to `Settings.mute_limit` of them.
+
+    Args:
+        settings: the time and the limit.
+
+    Attributes:
+        muted_count: how many clients were muted, each counted once.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._patience = settings.patience
+        self._limit = settings.mute_limit
+        # How many messages each had completed when it was paused.
+        self._paused: dict[Session[M], int] = {}
+        # How many it had completed when it was last looked at, and when it completed the last one.
+        self._spoke: dict[Session[M], tuple[int, float]] = {}
+        self._noted: set[Session[M]] = set()
+        self.muted_count = 0
+
+    def pause(self, reader: Session[M]) -> None:
+        """A client's transport has not taken all it was given."""
+        self._paused[reader] = reader.link.messages_received
+
+    def resume(self, reader: Session[M]) -> None:
+        """A client's transport has taken all it was given."""
+        self._paused.pop(reader, None)
+
+    def forget(self, reader: Session[M]) -> None:
+        """A client's connection is gone."""
+        self._paused.pop(reader, None)
+        self._noted.discard(reader)
+
+    def look(self, now: float) -> None:
+        """End those who have taken nothing for too long and say nothing, and mute those who speak."""
+        since = now - self._patience
+        before, self._spoke = self._spoke, {}
+        for reader, received in list(self._paused.items()):
+            moved = reader.link.see_progress()
+            seen, spoke = before.get(reader, (received, moved))
+            if reader.link.messages_received != seen:
+                spoke = now
+            self._spoke[reader] = reader.link.messages_received, spoke
+            if moved >= since:
+                continue
+            if spoke < since or not self._may_be_muted(reader):
+                reader.end_stalled(self._patience)
+            else:
+                self._mute(reader)
+
+    def _may_be_muted(self, reader: Session[M]) -> bool:
+        others = sum(other.muted for other in self._paused if other is not reader)
+        return reader.ending is None and others < self._limit
+
+    def _mute(self, reader: Session[M]) -> None:
+        reader.mute()
+        if reader not in self._noted:
+            self._noted.add(reader)
+            self.muted_count += 1
+            logger.warning(
+                "%s speaks, and has taken nothing for %g s: it stays, but misses messages from now on; "
+                "let sources connect where the role is write",
+                reader.client,
+                self._patience,
+            )
