@@ -17,7 +17,8 @@ from hubbub.server.stalls import Stalls
 from support.helpers import dial, eventually, fall_behind, serving, transport_of
 
 KIB = 1024
-TEXT = "x" * 8 * KIB
+TEXT = "x" * 128 * KIB
+"""More than the system takes after it has said that it takes no more."""
 STALLED = hubbub.Ending(hubbub.EndingCode.STALLED, "took nothing for 30 s")
 
 
@@ -40,7 +41,7 @@ class Feed:
     @asynccontextmanager
     async def connected(cls, **settings: Any) -> AsyncIterator[Feed]:
         """A feed whose transport is full."""
-        options = hubbub.Settings(unsent_limit=4 * KIB, retention=64 * KIB, **settings)
+        options = hubbub.Settings(unsent_limit=4 * KIB, retention=1024 * KIB, **settings)
         async with serving(settings=options) as (server, record):
             with await dial(server, receive_buffer=4 * KIB) as plain:
                 (client,) = await record.wait_for_clients(1)
@@ -64,7 +65,9 @@ class Feed:
         heard = b""
         async with asyncio.timeout(10):
             while not heard.endswith(end):
-                heard += await asyncio.get_running_loop().sock_recv(self.plain, 64 * KIB)
+                more = await asyncio.get_running_loop().sock_recv(self.plain, 64 * KIB)
+                assert more, "the stream ended"
+                heard += more
         return heard
 
     @property
