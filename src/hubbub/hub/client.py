@@ -269,7 +269,7 @@ class Client(Generic[M]):
             self._check_joinable(room)
             at = None
             if since is not None:
-                at = await room.fan_out.find(since)
+                at = await room.fan_out.fetches.find(since)
                 # Meanwhile something may have changed.
                 self._check_connected()
                 self._check_joinable(room)

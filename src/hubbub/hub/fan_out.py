@@ -13,15 +13,14 @@ A cursor is in one of four places:
 from __future__ import annotations
 
 import asyncio
-import logging
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias
 
 from ..framing import M
 from ..log.cursor import Cursor
 from ..log.rendering import Rendering
-from ..values.errors import PositionLost
 from ..wire.pulse import Pulse
+from .fetches import Fetches
 from .stragglers import Stragglers
 
 if TYPE_CHECKING:
@@ -30,13 +29,10 @@ if TYPE_CHECKING:
     from ..framing import Framing
     from ..log.chunk import Chunk, Mark
     from ..log.log import Log
-    from ..values.position import Position
     from .ports import Member, Place
     from .pump import Pump
 
     Seat: TypeAlias = "Cursor[FanOut[Any], Member]"
-
-logger = logging.getLogger("hubbub")
 
 
 class FanOut(Generic[M]):
@@ -54,6 +50,7 @@ class FanOut(Generic[M]):
         members: the cursors of those who are in the room, by the token of their connection. One that has left may
             still have a cursor here, until it has read up to there.
         flushed: fires after each flush.
+        fetches: what is read of the log's older end.
         holding: whether, at the last check, a reader that makes progress lagged by more than half of the retention.
     """
 
@@ -64,6 +61,7 @@ class FanOut(Generic[M]):
         self.holding = False
         self.log = log
         self.pump = pump
+        self.fetches = Fetches(room, log, pump, self._place_again)
         self._renderings: dict[Framing[M], Rendering[M]] = {}
         self._stragglers: Stragglers[Seat] = Stragglers()
         self._unsettled: list[Seat] = []
@@ -138,52 +136,6 @@ class FanOut(Generic[M]):
         if cursor.ready and cursor.at.seq < self.log.readable.seq:
             return self.log.batch_at(cursor.at).tick
         return self.log.pending_tick
-
-    async def find(self, position: Position) -> Mark:
-        """The mark of a position that the log holds.
-
-        Raises:
-            PositionLost: the log does not hold it.
-            TimeoutError: it took too long.
-        """
-        async with asyncio.timeout(self.room.settings.fetch_time):
-            return await self.log.find(position)
-
-    async def fetch(self, seq: int) -> Chunk:
-        """The chunk of the log's older end that holds the message after the first `seq`.
-
-        Raises:
-            PositionLost: the older end does not hold it.
-            TimeoutError: it took too long.
-        """
-        async with asyncio.timeout(self.room.settings.fetch_time):
-            return await self.log.older_chunk(seq)
-
-    def fetch_for(self, cursor: Seat) -> bool:
-        """Get the next chunk of the older end for a cursor, if it needs one; whether it does, and its reader waits."""
-        if not cursor.catching_up or cursor.chunk is not None:
-            return False
-        cursor.reader.unsettled += 1
-        self.pump.start(self._catch_up(cursor))
-        return True
-
-    async def _catch_up(self, cursor: Seat) -> None:
-        reader = cursor.reader
-        try:
-            cursor.chunk = await self.fetch(cursor.at.seq)
-            if not reader.dropped:
-                self._place_again(cursor)
-        except TimeoutError:
-            name, time = self.room.name, self.room.settings.fetch_time
-            reader.fail(TimeoutError(f"a piece of the older messages of room {name} took longer than {time:g} s"))
-        except PositionLost:
-            reader.lose(cursor)
-        except Exception as error:
-            reader.fail(error)
-        except asyncio.CancelledError:
-            # Nobody else would end the reader, which waits for this chunk.
-            reader.lose(cursor)
-            raise
 
     # The flush.
 

@@ -222,7 +222,7 @@ class Reader(Generic[M]):
         """What is next at a cursor that was behind; nothing while it must be fetched."""
         fan_out = cursor.owner
         fan_out.displace(cursor)
-        if fan_out.fetch_for(cursor):
+        if fan_out.fetches.fetch_for(cursor):
             return []
         buffers = cursor.read(self.outbox.tick)
         if fan_out.place(cursor):

@@ -231,7 +231,7 @@ class Room(Generic[M]):
     async def _parts(self, seq: int, recent: int, entries: Iterator[Entry[M]]) -> AsyncIterator[Iterator[Entry[M]]]:
         """The messages of the older end from `seq` up to `recent`, chunk by chunk, and then `entries`."""
         while seq < recent:
-            chunk = await self.fan_out.fetch(seq)
+            chunk = await self.fan_out.fetches.fetch(seq)
             yield entries_in(self._log, chunk, seq, recent)
             seq = chunk.end.seq
         yield entries
