@@ -259,22 +259,51 @@ def test_an_unknown_name_is_one_line_that_says_what_to_do(host: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--port", "99999"], "99999 is not in the range 0<=x<=65535."),
-        (["--log-format", "xml"], "'xml' is not one of 'text', 'json'."),
-        (["--listen", "tcp://h"], "(env var: 'HUBBUB_LISTEN'): 'tcp://h': write it as"),
-        (["--allow", "localhost"], "'localhost' does not appear to be an IPv4 or IPv6 network"),
-        (["--deny", "192.0.2.1/24"], "192.0.2.1/24 has host bits set"),
-        (["--proxy-from", "@missing"], "cannot read the networks of missing: "),
+        (["--port", "99999"], "--port: 99999 is not in the range 0<=x<=65535"),
+        (["--port", "http"], "--port: 'http' is not a valid whole number"),
+        (["--connect-rate", "x"], "--connect-rate: 'x' is not a valid number"),
+        (
+            ["--idle-time", "5x"],
+            "--idle-time: '5x' is not a time; write seconds, or a unit, as in 30, 0.5s, 5m, 2h or 1d",
+        ),
+        (["--log-format", "xml"], "--log-format: 'xml' is not one of 'text', 'json'"),
+        (["--listen", "tcp://h"], "--listen: 'tcp://h': write it as"),
+        (["--tls-cert", "missing"], "--tls-cert: file 'missing' does not exist"),
+        (["--prt", "1"], "no such option '--prt'; did you mean '--port'?"),
+        (["--xyz"], "no such option '--xyz'; see main serve --help"),
+        (["--quiet=3"], "option '--quiet' does not take a value; see main serve --help"),
+        (["echo", "5010"], "got unexpected extra argument (5010); see main serve --help"),
+        (["--allow", "localhost"], "--allow: 'localhost' does not appear to be an IPv4 or IPv6 network"),
+        (["--deny", "192.0.2.1/24"], "--deny: 192.0.2.1/24 has host bits set"),
+        (["--proxy-from", "@missing"], "--proxy-from: cannot read the networks of missing: "),
     ],
 )
-def test_a_bad_value_is_named_with_its_option_and_what_it_may_be(options: list[str], message: str) -> None:
-    result = CliRunner().invoke(main, ["serve", *options])
-    assert (result.exit_code, result.stdout) == (2, "")
-    usage, hint, _, error = result.stderr.splitlines()
-    assert usage.startswith("Usage: ")
-    assert hint.endswith(" serve --help' for help.")
-    assert error.startswith(f"Error: Invalid value for '{options[0]}'")
-    assert message in error
+def test_what_is_wrong_with_the_options_is_one_line_that_names_the_option(options: list[str], message: str) -> None:
+    assert_is_one_line(["serve", *options], f"hubbub: {message}")
+
+
+def test_a_bad_value_of_a_variable_is_named_with_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUBBUB_PORT", "http")
+    assert_is_one_line(["serve"], "hubbub: HUBBUB_PORT: 'http' is not a valid whole number")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--xyz"], "no such option '--xyz'; see main --help"),
+        (["srve"], "no such command 'srve'; did you mean 'serve'?"),
+        (["bench"], "missing argument '[HOST:]PORT'; see main bench --help"),
+        (["bench", "::1:5000"], "'::1:5000' is not an endpoint; write it as 5000, localhost:5000 or [::1]:5000"),
+    ],
+)
+def test_a_command_that_cannot_be_run_is_one_line_too(arguments: list[str], message: str) -> None:
+    assert_is_one_line(arguments, f"hubbub: {message}")
+
+
+def assert_is_one_line(arguments: list[str], message: str) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1), result.output
+    assert result.stderr.startswith(message)
 
 
 @pytest.mark.parametrize(

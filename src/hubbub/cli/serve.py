@@ -22,7 +22,7 @@ from .options import HELP, option, settings_options
 from .places import ListenUrlType
 from .report import LogFormat, reporting
 from .setup import Setup, failure_of, make_setup
-from .values import FRAMINGS, NetworkEntry, list_framings
+from .values import FRAMINGS, NetworkEntry, Whole, list_framings
 
 logger = logging.getLogger("hubbub")
 
@@ -51,7 +51,7 @@ _ADVICE = {
 @option(
     "--port",
     default=DEFAULT_PORT,
-    type=click.IntRange(0, 65535),
+    type=Whole(0, 65535),
     metavar="NUMBER",
     help="Port to listen on; 0: the system chooses one.",
 )
@@ -123,7 +123,8 @@ def serve(*, log_format: LogFormat, quiet: bool, verbose: bool, **options: Any) 
       relay           messages go to all others unchanged: for feeds
       module:handler  your own coroutine function
 
-    A SIZE is a number of bytes, as in 65536, 64K or 16M. On SIGHUP, the server reads certificates, secrets and networks
+    A SIZE is a number of bytes, as in 65536, 64K or 16M. A TIME is a number of seconds, or has a unit, as in 30, 0.5s,
+    5m, 2h or 1d. On SIGHUP, the server reads certificates, secrets and networks
     again. On SIGUSR1, it logs the clients and how far behind they are.
     """  # noqa: D301 - click looks for that very character
     with config.placing(click.get_current_context()):
