@@ -165,8 +165,13 @@ def test_clients_of_all_listeners_meet(tmp_path: Path, certificates: Certificate
         f"--listen=unix://{path}?mode=600",
     ]
     with hubbub_serve("relay", *options) as server, ExitStack() as programs:
-        tcp, tls = server.endpoint, address_in(server.output.line())
-        assert server.output.line().decode() == f"Server started at: {path}\n"
+        tcp, second = server.endpoint, server.output.line()
+        tls = address_in(second)
+        assert (server.started, second) == (
+            f"Server started at: tcp://{tcp}\n".encode(),
+            f"Server started at: tls://{tls}\n".encode(),
+        )
+        assert server.output.line().decode() == f"Server started at: unix://{path}\n"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         speakers = []
         for command, name in (

@@ -173,7 +173,7 @@ def test_changed_networks_hold_for_new_clients(tmp_path: Path) -> None:
 
 def test_on_a_terminal_it_reads_them_again_too() -> None:
     with TerminalProgram(*HUBBUB, "serve", "--port", "0") as server:
-        server.output.expect(rb"Server started at: 127\.0\.0\.1:\d+\r\n")
+        server.output.expect(rb"Server started at: tcp://127\.0\.0\.1:\d+\r\n")
         server.signal(signal.SIGHUP)
         server.output.expect(rb"nothing has changed\r\n")
         assert server.running
@@ -210,7 +210,7 @@ def test_it_tells_who_is_connected_and_how_far_behind() -> None:
         (
             ["--host", "192.0.2.1"],
             "cannot listen on 192.0.2.1:5000: Cannot assign requested address; "
-            "this machine has no such address; choose another --host",
+            "this machine has no such address; choose another host",
         ),
         (
             ["--listen", "fd://999"],
@@ -234,7 +234,7 @@ def assert_port_is_refused(port: int, message: str, *through: str) -> None:
 
 
 def test_a_port_in_use_is_one_line_that_says_what_to_do() -> None:
-    advice = "stop the program that listens there, or choose another --port"
+    advice = "stop the program that listens there, or choose another port"
     with socket.create_server(("127.0.0.1", 0)) as listening:
         assert_port_is_refused(listening.getsockname()[1], f"Address already in use; {advice}")
 
@@ -244,8 +244,18 @@ def test_a_privileged_port_is_one_line_that_says_what_to_do() -> None:
         pytest.skip("every port is free to use here")
     # Root may listen there, but for this.
     unprivileged = [] if os.geteuid() else ["setpriv", "--bounding-set=-net_bind_service"]
-    advice = "ports below 1024 are for privileged programs; choose another --port"
+    advice = "ports below 1024 are for privileged programs; choose another port"
     assert_port_is_refused(1, f"Permission denied; {advice}", *unprivileged)
+
+
+def test_a_unix_socket_in_a_directory_without_permission_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    # Root may write there, but for this.
+    unprivileged = [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override"]
+    advice = f"let this user write into the directory {tmp_path}, or choose another path"
+    finished = finish(*unprivileged, *HUBBUB, "serve", "--listen", f"unix://{tmp_path}/hub.sock")
+    errors = f"hubbub: cannot listen on {tmp_path}/hub.sock: Permission denied; {advice}\n"
+    assert finished == Finished(status=2, output="", errors=errors)
 
 
 @pytest.mark.parametrize("host", ["no.such.name.invalid", "a..b"])
@@ -253,7 +263,7 @@ def test_an_unknown_name_is_one_line_that_says_what_to_do(host: str) -> None:
     result = CliRunner().invoke(main, ["serve", "--host", host])
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
     assert result.stderr.startswith(f"hubbub: cannot listen on {host}:5000: ")
-    assert result.stderr.endswith("choose another --host\n")
+    assert result.stderr.endswith("choose another host\n")
 
 
 @pytest.mark.parametrize(
@@ -266,7 +276,7 @@ def test_an_unknown_name_is_one_line_that_says_what_to_do(host: str) -> None:
             ["--idle-time", "5x"],
             "--idle-time: '5x' is not a time; write seconds, or a unit, as in 30, 0.5s, 5m, 2h or 1d",
         ),
-        (["--log-format", "xml"], "--log-format: 'xml' is not one of 'text', 'json'"),
+        (["--log-format", "xml"], "--log-format: 'xml' is not one of 'text', 'timed', 'json'"),
         (["--listen", "tcp://h"], "--listen: 'tcp://h': write it as"),
         (["--tls-cert", "missing"], "--tls-cert: file 'missing' does not exist"),
         (["--prt", "1"], "no such option '--prt'; did you mean '--port'?"),

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import socket
 from typing import Any, get_args
 
 import click
 
 from ..door import kinds
 from ..hub import policies
-from ..server.run import run
+from ..server.run import run_server
+from ..server.server import Server
 from ..values.errors import ListenError
 from ..values.role import Role
 from ..values.settings import DEFAULT_HOST, DEFAULT_PORT
@@ -27,14 +26,6 @@ from .values import FRAMINGS, NetworkEntry, Whole, list_framings
 logger = logging.getLogger("hubbub")
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True)
-
-# What to do about an error of the system, by its number.
-_ADVICE = {
-    errno.EADDRINUSE: "stop the program that listens there, or choose another --port",
-    errno.EACCES: "ports below 1024 are for privileged programs; choose another --port",
-    errno.EADDRNOTAVAIL: "this machine has no such address; choose another --host",
-    socket.EAI_NONAME: "no such name or address is known; choose another --host",
-}
 
 
 @click.command(no_args_is_help=False, context_settings=HELP, epilog=list_framings())
@@ -109,7 +100,12 @@ _ADVICE = {
 )
 @settings_options({"when_slow": policies.names()})
 @option("--quiet", is_flag=True, help="Print only the addresses of the server, and no events.")
-@option("--log-format", type=click.Choice(get_args(LogFormat)), default="text", help="Format of events and of the log.")
+@option(
+    "--log-format",
+    type=click.Choice(get_args(LogFormat)),
+    default="text",
+    help="Format of events and of the log; timed: text that begins with the time (UTC).",
+)
 @click.option(
     "-v", "--verbose", is_flag=True, envvar="HUBBUB_VERBOSE", show_envvar=True, help="Log why each connection ends."
 )
@@ -142,21 +138,17 @@ def _serve(setup: Setup, *, log_format: LogFormat, quiet: bool, verbose: bool) -
                     "raise the limit (ulimit -n, LimitNOFILE=)",
                     allowed,
                 )
-            run(
-                setup.handler,
-                listeners=setup.listeners,
-                framing=setup.framing,
-                settings=setup.settings,
-                observer=reporter,
+            run_server(
+                Server(
+                    setup.handler,
+                    listeners=setup.listeners,
+                    framing=setup.framing,
+                    settings=setup.settings,
+                    observer=reporter,
+                )
             )
     except ValueError as error:
         # The framing cannot carry the notice, or the framings do not go together.
         raise failure_of(error) from None
     except ListenError as error:
-        raise Failure(f"{error}; {_advise(error)}") from None
-
-
-def _advise(error: ListenError) -> str:
-    cause = error.__cause__
-    number = cause.errno if isinstance(cause, OSError) else None
-    return _ADVICE.get(number or 0, "choose another place to listen")
+        raise Failure(str(error)) from None
