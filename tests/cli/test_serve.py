@@ -129,7 +129,7 @@ def test_a_renewed_certificate_is_shown_to_new_clients_and_one_that_is_not_good_
     with hubbub_serve("echo", *tls(certificates)) as server, tls_peer(server, certificates) as old:
         first, second = certificates.server.read_text(), certificates.other.read_text()
         certificates.other.replace(certificates.server)
-        problem = f"{certificates.server} and its key are not valid: key values mismatch"
+        problem = f"{certificates.server_key} is not the key of {certificates.server}; give the key that belongs to it"
         assert hang_up(server) == f"{problem}; what was read before holds"
         assert shown_certificate(server) == first
         certificates.other_key.replace(certificates.server_key)
