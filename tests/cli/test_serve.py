@@ -248,14 +248,21 @@ def test_a_privileged_port_is_one_line_that_says_what_to_do() -> None:
     assert_port_is_refused(1, f"Permission denied; {advice}", *unprivileged)
 
 
-def test_a_unix_socket_in_a_directory_without_permission_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    # Root may write there, but for this.
-    unprivileged = [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override"]
-    advice = f"let this user write into the directory {tmp_path}, or choose another path"
-    finished = finish(*unprivileged, *HUBBUB, "serve", "--listen", f"unix://{tmp_path}/hub.sock")
-    errors = f"hubbub: cannot listen on {tmp_path}/hub.sock: Permission denied; {advice}\n"
-    assert finished == Finished(status=2, output="", errors=errors)
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_unix_socket_without_permission_is_one_line_that_says_what_to_do(tmp_path: Path, taken: bool) -> None:
+    path = tmp_path / "hub.sock"
+    error = f"Permission denied; let this user write into the directory {tmp_path}, or choose another path"
+    with socket.socket(socket.AF_UNIX) as other:
+        if taken:
+            # By a user who lets nobody else connect.
+            other.bind(str(path))
+            path.chmod(0)
+            error = "Address already in use; stop the program that listens there, or choose another path"
+        tmp_path.chmod(0o500)
+        # Root may do everything, but for this.
+        unprivileged = [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override"]
+        finished = finish(*unprivileged, *HUBBUB, "serve", "--listen", f"unix://{path}")
+    assert finished == Finished(status=2, output="", errors=f"hubbub: cannot listen on {path}: {error}\n")
 
 
 @pytest.mark.parametrize("host", ["no.such.name.invalid", "a..b"])

@@ -227,7 +227,7 @@ async def test_a_path_at_which_somebody_listens_is_left_alone(tmp_path: Path, bu
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("notes.txt", "File exists; it is no socket; remove it, or choose another path"),
+        ("notes.txt", "File exists; it is not a socket; remove it, or choose another path"),
         ("missing/hub.sock", "No such file or directory; make the directory .*/missing, or choose another path"),
         ("x" * 200, "AF_UNIX path too long; choose a shorter path"),
     ],

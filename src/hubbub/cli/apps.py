@@ -44,7 +44,7 @@ APPS: Final = {
 }
 
 _PLACE: Final = re.compile(r"(?:(.*):)?(\d{1,5})")
-"""What is no app but the place to listen, as `hubbub connect` takes it."""
+"""A place to listen, which users give in the place of the app."""
 
 _LIBRARIES: Final = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 """The directories of what is installed."""

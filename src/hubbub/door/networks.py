@@ -112,7 +112,7 @@ def _parse(text: str) -> Network:
 
 
 def _advise(text: str) -> str:
-    """What a user may have meant by what is no network."""
+    """What a user may have meant by an entry that is not a network."""
     address = text.partition("/")[0]
     try:
         return f"write {ip_network(text, strict=False)}, or {address} for that address alone"

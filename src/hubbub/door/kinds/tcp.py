@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ...values.address import Address
 from ..kind import Kind, prepare, refused
+from ..networks import parse_address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +42,8 @@ class _Tcp(Kind):
         how = f"write it as {url.scheme}://127.0.0.1:5000 or {url.scheme}://[::]:5000"
         host, colon, port = url.netloc.rpartition(":")
         if ":" in host and not host.endswith("]"):
-            raise ValueError(f"an IPv6 address must be in brackets; {how}")
+            how = f"as in {url.scheme}://[{host}]:{port}" if parse_address(host) else how
+            raise ValueError(f"an IPv6 address must be in brackets, {how}")
         if not (colon and _NUMBER.fullmatch(port)) or url.path:
             raise ValueError(how)
         endpoint = Address(url.hostname or "", int(port))

@@ -62,7 +62,7 @@ class _Unix(Kind):
 def _advice(path: Path) -> dict[int | None, str]:
     return {
         errno.EADDRINUSE: "stop the program that listens there, or choose another path",
-        errno.EEXIST: "it is no socket; remove it, or choose another path",
+        errno.EEXIST: "it is not a socket; remove it, or choose another path",
         errno.ENOENT: f"make the directory {path.parent}, or choose another path",
         errno.EACCES: f"let this user write into the directory {path.parent}, or choose another path",
         # The path is too long, which Python says without a number.
