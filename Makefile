@@ -58,13 +58,24 @@ mutation: $(VENV)/.installed-dev
 clean:
 	rm -rf $(VENV)
 
-# A file stands for what was installed, so that the next call has nothing to do.
+# Any Python understands it.
+CHOOSE := choose another one, as in: make PYTHON=python3.13
+CHECK := import sys; sys.version_info >= (3, 11) or sys.exit("hubbub needs Python 3.11 or newer, \
+	and $(PYTHON) is %d.%d; $(CHOOSE)" % sys.version_info[:2])
+
+# A file stands for what was installed, so that the next call has nothing to do. pip shows how far it is.
 $(VENV)/.installed: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@command -v $(PYTHON) >/dev/null || { echo "hubbub needs Python, and there is no $(PYTHON); $(CHOOSE)" >&2; exit 1; }
+	@$(PYTHON) -c '$(CHECK)'
+	@# What an older Python has made, or one that is gone, cannot be repaired.
+	@[ ! -e $(VENV)/pyvenv.cfg ] || $(BIN)/python -c '$(CHECK)' 2>/dev/null || rm -rf $(VENV)
+	@echo "Setting up $(VENV), once: 1. Python's own part, 2. hubbub and what it needs"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	$(BIN)/python -m pip install --disable-pip-version-check --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
+	@echo "Setting up $(VENV), once: 3. what the tests need, a minute or two"
+	$(BIN)/python -m pip install --disable-pip-version-check "pip>=25.1"
+	$(BIN)/python -m pip install --disable-pip-version-check --group dev
 	@touch $@

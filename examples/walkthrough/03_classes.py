@@ -2,7 +2,7 @@
 """Step 3, classes: a server that tells its clients who is there."""
 
 import asyncio
-import contextlib
+import sys
 
 import hubbub
 
@@ -24,5 +24,9 @@ async def main() -> None:
     await server.serve_forever()
 
 
-with contextlib.suppress(KeyboardInterrupt):
+try:
     asyncio.run(main())
+except hubbub.ListenError as error:
+    sys.exit(str(error))
+except KeyboardInterrupt:
+    pass

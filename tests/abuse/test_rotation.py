@@ -119,7 +119,7 @@ def test_14_a_certificate_replaced_under_load_is_shown_to_newcomers_and_costs_no
             # What is not good changes nothing.
             certificate.write_bytes(b"no certificate")
             server.signal(signal.SIGHUP)
-            server.errors.expect(rb"are not valid: [^\n]*; what was read before holds\n")
+            server.errors.expect(rb" has no certificate in [^\n]*; what was read before holds\n")
             assert come().serial_number == serial_numbers[ROTATIONS % 2]
         assert endings(server) == {}
         server.stop()

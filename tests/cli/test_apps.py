@@ -12,11 +12,12 @@ from hubbub import ByteLines, Delimited, Lines, Raw
 from hubbub.apps.chat import chat
 from hubbub.apps.echo import echo
 from hubbub.apps.relay import relay
+from hubbub.cli import apps
 from hubbub.cli.apps import load
 from hubbub.cli.failure import Failure
 from hubbub.framing import Framing
 
-from support.programs import HUBBUB, finish, hubbub_serve
+from support.programs import HUBBUB, Finished, finish, hubbub_serve
 
 SHOUT = """
 import hubbub
@@ -80,6 +81,8 @@ TEXT_ONLY = "works with text only; choose --framing lines or crlf-lines, or the 
     ("app", "framing", "message"),
     [
         ("nosuch", None, f"there is no app 'nosuch'; {CHOOSE}"),
+        ("5010", None, "there is no app '5010'; did you mean --port 5010?"),
+        ("h:5010", None, "there is no app 'h:5010'; did you mean --host h --port 5010?"),
         (":handler", None, f"there is no app ':handler'; {CHOOSE}"),
         ("shouting:", None, f"there is no app 'shouting:'; {CHOOSE}"),
         (".shouting:shout", None, f"there is no app '.shouting:shout'; {CHOOSE}"),
@@ -102,21 +105,67 @@ def test_what_cannot_be_served_is_an_error_that_says_what_to_do(
     assert caught.value.message == message
 
 
+BROKEN = {
+    "syntax": "async def handler(client)\n    pass\n",
+    "nobody": "import nosuchmodule\n",
+    "nothing": "from empty import handler\n",
+    "raises": "def fail():\n    raise ValueError('two\\nlines')\n\nfail()\n",
+    "calls": "import json\n\njson.loads('{')\n",
+    "asserts": "assert False\n",
+    "exits": "raise SystemExit('bye')\n",
+    "imports": "import os\nimport asserts\n",
+    "nulls": "\0",
+}
+"""Modules that cannot be imported."""
+
+
 @pytest.mark.parametrize(
-    ("source", "last_line"),
+    ("module", "message"),
     [
-        ("import nosuchmodule\n", "ModuleNotFoundError: No module named 'nosuchmodule'"),
-        ("from shouting import shout\n", "ImportError: cannot import name 'shout' from "),
-        ("1 / 0\n", "ZeroDivisionError: division by zero"),
+        ("syntax", "{here}/syntax.py, line 1: SyntaxError: expected ':'"),
+        ("nobody", "{here}/nobody.py, line 1: ModuleNotFoundError: No module named 'nosuchmodule'"),
+        (
+            "nothing",
+            "{here}/nothing.py, line 1: ImportError: cannot import name 'handler' from 'empty' ({here}/empty.py)",
+        ),
+        ("raises", r"{here}/raises.py, line 2: ValueError: two\nlines"),
+        # The line is the user's own one.
+        ("calls", "{here}/calls.py, line 3: JSONDecodeError: Expecting property name enclosed in double quotes: "),
+        ("asserts", "{here}/asserts.py, line 1: AssertionError"),
+        ("exits", "{here}/exits.py, line 1: SystemExit: bye"),
+        ("imports", "{here}/asserts.py, line 1: AssertionError"),
+        ("nulls", "module 'nulls': "),
     ],
 )
-def test_an_error_in_your_module_is_shown_with_its_traceback(source: str, last_line: str, tmp_path: Path) -> None:
-    (tmp_path / "broken.py").write_text(source)
-    (tmp_path / "shouting.py").touch()
-    finished = finish(*HUBBUB, "serve", "broken:handler", cwd=tmp_path)
-    assert finished.status == 1
-    assert finished.output == ""
-    traceback = finished.errors.splitlines()
-    assert traceback[0] == "Traceback (most recent call last):"
-    assert f'  File "{tmp_path}/broken.py", line 1, in <module>' in traceback
-    assert traceback[-1].startswith(last_line)
+def test_a_module_that_cannot_be_imported_is_one_line_that_names_the_line(
+    module: str, message: str, here: Path
+) -> None:
+    for name, source in BROKEN.items():
+        (here / f"{name}.py").write_text(source)
+    (here / "empty.py").touch()
+    with pytest.raises(Failure) as caught:
+        load(f"{module}:handler", None)
+    begin, end = (
+        message.replace("{here}", str(here)),
+        f"; correct that, or see all of it with: python -c 'import {module}'",
+    )
+    assert caught.value.message.startswith(begin)
+    assert caught.value.message.endswith(end)
+
+
+def test_of_a_module_that_is_installed_the_line_is_named_too(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apps, "_LIBRARIES", (str(here),))
+    (here / "broken.py").write_text("1 / 0\n")
+    with pytest.raises(Failure, match=f"^{here}/broken.py, line 1: ZeroDivisionError: division by zero; "):
+        load("broken:handler", None)
+
+
+@pytest.mark.parametrize("command", [["serve", "syntax:handler"], ["check", "hubbub.toml"]])
+def test_serve_and_check_print_that_line(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "syntax.py").write_text(BROKEN["syntax"])
+    (tmp_path / "hubbub.toml").write_text("app = 'syntax:handler'\n")
+    finished = finish(*HUBBUB, *command, cwd=tmp_path)
+    place = "hubbub.toml, line 1: " if command[0] == "check" else ""
+    line = f"{place}{tmp_path}/syntax.py, line 1: SyntaxError: expected ':'"
+    advice = "correct that, or see all of it with: python -c 'import syntax'"
+    assert finished == Finished(status=2, output="", errors=f"hubbub: {line}; {advice}\n")

@@ -53,20 +53,27 @@ def test_a_good_file_is_reported_as_good(directory: Path, text: str, what: str) 
         ),
         (
             "listen = ['tls://h:1?tls-cert=missing']\n",
-            ", line 1: tls://h:1?tls-cert=missing: cannot read missing: No such file or directory",
+            ", line 1: tls://h:1?tls-cert=missing: --tls-cert: cannot read missing: No such file or directory",
         ),
-        ("tls-cert = 'server.pem'\n", ", line 1: tls://127.0.0.1:5000: server.pem and its key are not valid: "),
+        (
+            "tls-cert = 'server.pem'\n",
+            ", line 1: tls://127.0.0.1:5000: --tls-key: server.pem has no private key in PEM form; name the file ",
+        ),
+        (
+            "tls-cert = 'server_key.pem'\ntls-key = 'server.pem'\n",
+            ", line 2: tls://127.0.0.1:5000: --tls-key: server.pem has no private key in PEM form; swap it with ",
+        ),
         (
             "quiet = true\ntls-cert = 'server.pem'\ntls-key = 'other_key.pem'\n",
-            ", line 2: tls://127.0.0.1:5000: server.pem and its key are not valid: key values mismatch",
+            ", line 3: tls://127.0.0.1:5000: --tls-key: other_key.pem is not the key of server.pem; ",
         ),
         (
             f"{KEYS}tls-client-ca = './empty'\n",
-            ", line 3: tls://127.0.0.1:5000: empty is not a list of certificates: ",
+            ", line 3: tls://127.0.0.1:5000: --tls-client-ca: empty has no certificate ",
         ),
         (
             f"{KEYS}listen = ['tls://h:1',\n'tls://h:1?tls-client-ca=empty']\n",
-            ", line 4: tls://h:1?tls-client-ca=empty: empty is not a list of certificates: ",
+            ", line 4: tls://h:1?tls-client-ca=empty: --tls-client-ca: empty has no certificate ",
         ),
         (
             "tls-key = 'server_key.pem'\nlisten = ['tls://h:1?tls-cert=server.pem',\n 'tls://h:1']\nquiet = true # tls://h:1\n",

@@ -33,16 +33,17 @@ from hubbub.cli.serve import serve
         ("allow = [1, 2]", ", line 1: allow is [1, 2]; it must be a list of strings"),
         ("port = true", ", line 1: port is true; it must be a string or a number"),
         ("port = [5000]", ", line 1: port is [5000]; it must be a string or a number"),
-        ("port = 65536", ", line 1: port: 65536 is not in the range 0<=x<=65535."),
-        ("port = 5000.7", ", line 1: port: '5000.7' is not a valid integer range"),
-        ("port = inf", ", line 1: port: 'inf' is not a valid integer range"),
+        ("port = 65536", ", line 1: port: 65536 is not in the range 0<=x<=65535"),
+        ("port = 5000.7", ", line 1: port: '5000.7' is not a valid whole number"),
+        ("port = inf", ", line 1: port: 'inf' is not a valid whole number"),
         ("framing = 'line'", ", line 1: framing: 'line' is not one of 'byte-lines', 'crlf-lines', "),
-        ("when-slow = 'skpi'", ", line 1: when-slow: 'skpi' is not one of 'disconnect', 'skip'."),
-        ("tls-cert = 'missing.pem'", ", line 1: tls-cert: File 'missing.pem' does not exist."),
-        ("tls-cert = 5", ", line 1: tls-cert: File '5' does not exist"),
+        ("when-slow = 'skpi'", ", line 1: when-slow: 'skpi' is not one of 'disconnect', 'skip'"),
+        ("tls-cert = 'missing.pem'", ", line 1: tls-cert: file 'missing.pem' does not exist"),
+        ("tls-cert = 5", ", line 1: tls-cert: file '5' does not exist"),
         ("retention = 8192.5", ", line 1: retention: '8192.5' is not a size; write bytes, as in 65536, 64K or 16MiB"),
         ("retention = 1000", ", line 1: retention is 1000; it must be at least 4096"),
-        ("patience = nan", ", line 1: patience is nan; it must be more than 0"),
+        ("patience = nan", ", line 1: patience: 'nan' is not a time; write seconds, or a unit, as in 30, 0.5s, "),
+        ("patience = 0", ", line 1: patience is 0.0; it must be more than 0"),
         ("notice = '{x}'", ", line 1: notice is '{x}'; {missed} is the only field it may have"),
         ("deny = ['192.0.2.300']", ", line 1: deny: '192.0.2.300' does not appear to be an IPv4 or IPv6 network"),
         ("deny = ['@missing']", ", line 1: deny: cannot read the networks of missing: "),
@@ -71,10 +72,10 @@ def test_a_file_that_cannot_be_read_is_an_error(directory: Path, path: str, mess
 
 
 def test_a_value_that_an_option_overrides_is_checked_too(directory: Path) -> None:
-    Path("hubbub.toml").write_text("\npatience = nan\n")
+    Path("hubbub.toml").write_text("\npatience = 0\n")
     with pytest.raises(Failure) as caught:
         serve.make_context("serve", ["--config", "hubbub.toml", "--patience", "1"])
-    assert caught.value.message == "hubbub.toml, line 2: patience is nan; it must be more than 0"
+    assert caught.value.message == "hubbub.toml, line 2: patience is 0.0; it must be more than 0"
 
 
 # Where a key is.

@@ -148,4 +148,4 @@ def test_a_server_that_is_not_there_or_does_not_answer_is_one_line_and_status_1(
 def test_what_is_no_endpoint_is_said_with_status_2() -> None:
     result = CliRunner().invoke(main, ["connect", "a..b:5000"])
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "Error: Invalid value for '[[HOST:]PORT]': 'a..b' is not " in result.stderr
+    assert result.stderr.startswith("hubbub: 'a..b' is not ")

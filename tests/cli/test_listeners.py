@@ -102,13 +102,16 @@ def test_tls_is_spoken_where_it_is_asked_for(certificates: Certificates) -> None
     ("text", "message"),
     [
         ("tls://h:1", "TLS needs a certificate; give it with --tls-cert"),
-        ("tls://h:1?tls-cert=/missing", "cannot read /missing: No such file or directory"),
+        ("tls://h:1?tls-cert=/missing", "--tls-cert: cannot read /missing: No such file or directory"),
         ("tcp://h:1?secret-file=/missing", "cannot read /missing: No such file or directory"),
         *(
             (f"tcp://h:1?{key}=x", "tls-key and tls-client-ca need TLS; write tls://, or add tls-cert")
             for key in ("tls-key", "tls-client-ca")
         ),
-        ("tcp://h:1?allow=192.0.2", "'192.0.2' does not appear to be an IPv4 or IPv6 network"),
+        (
+            "tcp://h:1?allow=192.0.2.1/24",
+            "192.0.2.1/24 has host bits set; write 192.0.2.0/24, or 192.0.2.1 for that address alone",
+        ),
     ],
 )
 def test_a_place_whose_files_are_not_good_is_named(text: str, message: str) -> None:
@@ -165,8 +168,13 @@ def test_clients_of_all_listeners_meet(tmp_path: Path, certificates: Certificate
         f"--listen=unix://{path}?mode=600",
     ]
     with hubbub_serve("relay", *options) as server, ExitStack() as programs:
-        tcp, tls = server.endpoint, address_in(server.output.line())
-        assert server.output.line().decode() == f"Server started at: {path}\n"
+        tcp, second = server.endpoint, server.output.line()
+        tls = address_in(second)
+        assert (server.started, second) == (
+            f"Server started at: tcp://{tcp}\n".encode(),
+            f"Server started at: tls://{tls}\n".encode(),
+        )
+        assert server.output.line().decode() == f"Server started at: unix://{path}\n"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         speakers = []
         for command, name in (

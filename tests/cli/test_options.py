@@ -39,7 +39,7 @@ CHOSEN: dict[str, tuple[Any, Any]] = {
     "log-format": ("json", "json"),
     "pace": ("none", None),
     "when-slow": ("skip", "skip"),
-    "patience": (2.5, 2.5),
+    "patience": ("5m", 300.0),
     "mute-limit": (5, 5),
     "retention": ("512K", 512 * 1024),
     "notice": ("{missed} gone", "{missed} gone"),
@@ -53,7 +53,7 @@ CHOSEN: dict[str, tuple[Any, Any]] = {
     "byte-rate": ("64KiB", 64 * 1024),
     "message-time": (4, 4.0),
     "idle-time": ("3600", 3600.0),
-    "handshake-time": (3, 3.0),
+    "handshake-time": ("2s", 2.0),
     "unauthenticated-limit": ("4K", 4096),
     "drain-time": (6, 6.0),
     "spread-time": (5.0, 5.0),
@@ -189,7 +189,7 @@ def test_the_option_of_a_setting_is_made_of_its_declaration(name: str) -> None:
 def test_defaults_are_shown_as_a_user_writes_them() -> None:
     shown = {parameter.name: parameter.default for parameter in serve.params}
     names = ("retention", "patience", "connect_rate", "clients_limit", "idle_time", "when_slow")
-    assert [shown[name] for name in names] == ["16MiB", "30", "100", "10000", "none", "disconnect"]
+    assert [shown[name] for name in names] == ["16MiB", "30s", "100", "10000", "none", "disconnect"]
 
 
 def test_when_slow_may_be_any_policy() -> None:

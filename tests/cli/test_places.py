@@ -64,8 +64,10 @@ def test_what_is_different_there_is_behind_a_question_mark() -> None:
         ("http://h:80", "it must begin with fd://, tcp://, tls:// or unix://"),
         ("tcp://127.0.0.1", "write it as tcp://127.0.0.1:5000 or tcp://[::]:5000"),
         ("tls://[::]:1/x", "write it as tls://127.0.0.1:5000 or tls://[::]:5000"),
-        ("tcp://h:65536", "Port out of range 0-65535"),
-        ("tcp://h:http", "Port could not be cast to integer value as 'http'"),
+        ("tcp://h:65536", "the port is 65536; it must be 0 to 65535"),
+        ("tcp://h:http", "write it as tcp://127.0.0.1:5000 or tcp://[::]:5000"),
+        ("tcp://::1:5010", "an IPv6 address must be in brackets, as in tcp://[::1]:5010"),
+        ("tls://::1", "an IPv6 address must be in brackets, write it as tls://127.0.0.1:5000 or tls://[::]:5000"),
         ("tcp://[::1", "Invalid IPv6 URL"),
         ("unix://", "write it as unix:///run/hubbub.sock"),
         ("tcp://h:1?frame=nul", "a listener has no 'frame'; did you mean 'framing'?"),
@@ -86,9 +88,10 @@ def test_what_is_different_there_is_behind_a_question_mark() -> None:
             for name in ("a/b", "", "x" * 65, "é", "a b")
         ),
         ("tcp://h:1?deny=::1&deny=::2", "a key occurs twice; separate several networks by commas"),
+        ("tcp://h:1?mode=600", "mode is for unix:// only"),
         *(
-            (place, "mode is three octal digits, and for unix:// only, as in unix:///run/hubbub.sock?mode=660")
-            for place in ("tcp://h:1?mode=600", "unix:///x?mode=1777", "unix:///x?mode=rw", "unix:///x?mode=8")
+            (f"unix:///x?mode={mode}", f"mode is {mode!r}; write three digits of 0 to 7, as in ?mode=660")
+            for mode in ("999", "1777", "rw", "8", "")
         ),
         *((place, "write it as fd://3 or fd://systemd") for place in ("fd://x", "fd://", "fd://-1", "fd://9999999")),
     ],

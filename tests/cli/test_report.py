@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ from support.programs import (
     HUBBUB,
     Output,
     ServerProgram,
+    TerminalProgram,
     address_in,
     assert_relays,
     hubbub_serve,
@@ -91,7 +93,7 @@ def piped_standard_output() -> Iterator[int]:
 
 def test_the_output_is_that_of_the_tutorial() -> None:
     with hubbub_serve("chat") as server:
-        assert server.started.decode() == f"Server started at: 127.0.0.1:{server.endpoint.port}\n"
+        assert server.started.decode() == f"Server started at: tcp://127.0.0.1:{server.endpoint.port}\n"
         with server.new_peer() as alice:
             alice.send(b"Hey\r\n")
             assert server.output.line().decode() == f"{alice.name} said: Hey\n"
@@ -227,7 +229,7 @@ def test_as_json_each_line_is_an_object() -> None:
         message = f"{peer.name} ended: left: the client closed the connection"
         assert parse(server.errors.line()) == {"event": "log", "level": "debug", "logger": "hubbub", "message": message}
         assert [parse(line) for line in (server.started.decode(), *server.stop().splitlines())] == [
-            {"event": "started", "address": str(server.endpoint)},
+            {"event": "started", "url": f"tcp://{server.endpoint}", "address": str(server.endpoint)},
             {"event": "connected", "client": peer.name, "address": "127.0.0.1", "certificate": None},
             {"event": "said", "client": peer.name, "message": 'say "\x1b"'},
             {
@@ -244,11 +246,56 @@ def test_as_json_each_line_is_an_object() -> None:
         ]
 
 
+def test_each_line_can_begin_with_the_time() -> None:
+    with hubbub_serve("relay", "--log-format", "timed", "--verbose") as server:
+        with server.peer() as peer:
+            peer.end()
+            assert peer.rest() == b""
+        lines = [server.started.decode(), server.errors.line().decode(), *server.stop().splitlines()]
+    times, texts = zip(*(line.rstrip("\n").split(" ", maxsplit=1) for line in lines), strict=True)
+    assert all(is_recent(time) for time in times)
+    assert texts == (
+        f"Server started at: tcp://{server.endpoint}",
+        f"{peer.name} ended: left: the client closed the connection",
+        f"{peer.name} connected.",
+        f"{peer.name} disconnected.",
+    )
+
+
+TLS = ["--tls-cert=server.pem", "--tls-key=server_key.pem"]
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        (["--port=0"], rb"Ctrl-C stops; try: telnet 127\.0\.0\.1 %s\r\n$"),
+        (["--listen=tcp://0.0.0.0:0"], rb"Ctrl-C stops; try: telnet 127\.0\.0\.1 %s\r\n$"),
+        (["--listen=unix://hub.sock"], rb"Ctrl-C stops; try: nc -U hub\.sock\r\n$"),
+        (["--port=0", *TLS], rb"Ctrl-C stops; try: openssl s_client -quiet -connect 127\.0\.0\.1:%s\r\n$"),
+        (["relay", "--port=0", "--framing=length2"], rb"Ctrl-C stops\.\r\n$"),
+        (["--port=0", "--quiet"], rb""),
+        (["--port=0", "--log-format=json"], rb""),
+    ],
+)
+def test_a_person_at_a_terminal_is_told_what_to_do(options: list[str], hint: bytes, directory: Path) -> None:
+    with TerminalProgram(*HUBBUB, "serve", *options, cwd=directory) as server:
+        started = server.output.expect(rb"[^\n]*?(\d*)\"?\}?\r\n")
+        if hint:
+            server.output.expect(hint.replace(b"%s", started[1]))
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        assert server.output.rest() == b""
+
+
+def is_recent(text: str) -> bool:
+    """Whether a time is one of the last minute."""
+    return timedelta() <= datetime.now(UTC) - datetime.fromisoformat(text) < timedelta(minutes=1)
+
+
 def parse(line: bytes | str) -> dict[str, object]:
     """An event, without its time; that is one of the last minute."""
     event: dict[str, object] = json.loads(line)
-    age = datetime.now(UTC) - datetime.fromisoformat(str(event.pop("time")))
-    assert timedelta() <= age < timedelta(minutes=1)
+    assert is_recent(str(event.pop("time")))
     assert 0 <= float(str(event.pop("duration", 0))) < 60
     return event
 

@@ -129,7 +129,7 @@ def test_a_renewed_certificate_is_shown_to_new_clients_and_one_that_is_not_good_
     with hubbub_serve("echo", *tls(certificates)) as server, tls_peer(server, certificates) as old:
         first, second = certificates.server.read_text(), certificates.other.read_text()
         certificates.other.replace(certificates.server)
-        problem = f"{certificates.server} and its key are not valid: key values mismatch"
+        problem = f"{certificates.server_key} is not the key of {certificates.server}; give the key that belongs to it"
         assert hang_up(server) == f"{problem}; what was read before holds"
         assert shown_certificate(server) == first
         certificates.other_key.replace(certificates.server_key)
@@ -173,7 +173,7 @@ def test_changed_networks_hold_for_new_clients(tmp_path: Path) -> None:
 
 def test_on_a_terminal_it_reads_them_again_too() -> None:
     with TerminalProgram(*HUBBUB, "serve", "--port", "0") as server:
-        server.output.expect(rb"Server started at: 127\.0\.0\.1:\d+\r\n")
+        server.output.expect(rb"Server started at: tcp://127\.0\.0\.1:\d+\r\n")
         server.signal(signal.SIGHUP)
         server.output.expect(rb"nothing has changed\r\n")
         assert server.running
@@ -210,7 +210,7 @@ def test_it_tells_who_is_connected_and_how_far_behind() -> None:
         (
             ["--host", "192.0.2.1"],
             "cannot listen on 192.0.2.1:5000: Cannot assign requested address; "
-            "this machine has no such address; choose another --host",
+            "this machine has no such address; choose another host",
         ),
         (
             ["--listen", "fd://999"],
@@ -234,7 +234,7 @@ def assert_port_is_refused(port: int, message: str, *through: str) -> None:
 
 
 def test_a_port_in_use_is_one_line_that_says_what_to_do() -> None:
-    advice = "stop the program that listens there, or choose another --port"
+    advice = "stop the program that listens there, or choose another port"
     with socket.create_server(("127.0.0.1", 0)) as listening:
         assert_port_is_refused(listening.getsockname()[1], f"Address already in use; {advice}")
 
@@ -244,8 +244,25 @@ def test_a_privileged_port_is_one_line_that_says_what_to_do() -> None:
         pytest.skip("every port is free to use here")
     # Root may listen there, but for this.
     unprivileged = [] if os.geteuid() else ["setpriv", "--bounding-set=-net_bind_service"]
-    advice = "ports below 1024 are for privileged programs; choose another --port"
+    advice = "ports below 1024 are for privileged programs; choose another port"
     assert_port_is_refused(1, f"Permission denied; {advice}", *unprivileged)
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_unix_socket_without_permission_is_one_line_that_says_what_to_do(tmp_path: Path, taken: bool) -> None:
+    path = tmp_path / "hub.sock"
+    error = f"Permission denied; let this user write into the directory {tmp_path}, or choose another path"
+    with socket.socket(socket.AF_UNIX) as other:
+        if taken:
+            # By a user who lets nobody else connect.
+            other.bind(str(path))
+            path.chmod(0)
+            error = "Address already in use; stop the program that listens there, or choose another path"
+        tmp_path.chmod(0o500)
+        # Root may do everything, but for this.
+        unprivileged = [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override"]
+        finished = finish(*unprivileged, *HUBBUB, "serve", "--listen", f"unix://{path}")
+    assert finished == Finished(status=2, output="", errors=f"hubbub: cannot listen on {path}: {error}\n")
 
 
 @pytest.mark.parametrize("host", ["no.such.name.invalid", "a..b"])
@@ -253,28 +270,57 @@ def test_an_unknown_name_is_one_line_that_says_what_to_do(host: str) -> None:
     result = CliRunner().invoke(main, ["serve", "--host", host])
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
     assert result.stderr.startswith(f"hubbub: cannot listen on {host}:5000: ")
-    assert result.stderr.endswith("choose another --host\n")
+    assert result.stderr.endswith("choose another host\n")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--port", "99999"], "99999 is not in the range 0<=x<=65535."),
-        (["--log-format", "xml"], "'xml' is not one of 'text', 'json'."),
-        (["--listen", "tcp://h"], "(env var: 'HUBBUB_LISTEN'): 'tcp://h': write it as"),
-        (["--allow", "localhost"], "'localhost' does not appear to be an IPv4 or IPv6 network"),
-        (["--deny", "192.0.2.1/24"], "192.0.2.1/24 has host bits set"),
-        (["--proxy-from", "@missing"], "cannot read the networks of missing: "),
+        (["--port", "99999"], "--port: 99999 is not in the range 0<=x<=65535"),
+        (["--port", "http"], "--port: 'http' is not a valid whole number"),
+        (["--connect-rate", "x"], "--connect-rate: 'x' is not a valid number"),
+        (
+            ["--idle-time", "5x"],
+            "--idle-time: '5x' is not a time; write seconds, or a unit, as in 30, 0.5s, 5m, 2h or 1d",
+        ),
+        (["--log-format", "xml"], "--log-format: 'xml' is not one of 'text', 'timed', 'json'"),
+        (["--listen", "tcp://h"], "--listen: 'tcp://h': write it as"),
+        (["--tls-cert", "missing"], "--tls-cert: file 'missing' does not exist"),
+        (["--prt", "1"], "no such option '--prt'; did you mean '--port'?"),
+        (["--xyz"], "no such option '--xyz'; see main serve --help"),
+        (["--quiet=3"], "option '--quiet' does not take a value; see main serve --help"),
+        (["echo", "5010"], "got unexpected extra argument (5010); see main serve --help"),
+        (["--allow", "localhost"], "--allow: 'localhost' does not appear to be an IPv4 or IPv6 network"),
+        (["--deny", "192.0.2.1/24"], "--deny: 192.0.2.1/24 has host bits set"),
+        (["--proxy-from", "@missing"], "--proxy-from: cannot read the networks of missing: "),
     ],
 )
-def test_a_bad_value_is_named_with_its_option_and_what_it_may_be(options: list[str], message: str) -> None:
-    result = CliRunner().invoke(main, ["serve", *options])
-    assert (result.exit_code, result.stdout) == (2, "")
-    usage, hint, _, error = result.stderr.splitlines()
-    assert usage.startswith("Usage: ")
-    assert hint.endswith(" serve --help' for help.")
-    assert error.startswith(f"Error: Invalid value for '{options[0]}'")
-    assert message in error
+def test_what_is_wrong_with_the_options_is_one_line_that_names_the_option(options: list[str], message: str) -> None:
+    assert_is_one_line(["serve", *options], f"hubbub: {message}")
+
+
+def test_a_bad_value_of_a_variable_is_named_with_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUBBUB_PORT", "http")
+    assert_is_one_line(["serve"], "hubbub: HUBBUB_PORT: 'http' is not a valid whole number")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--xyz"], "no such option '--xyz'; see main --help"),
+        (["srve"], "no such command 'srve'; did you mean 'serve'?"),
+        (["bench"], "missing argument '[HOST:]PORT'; see main bench --help"),
+        (["bench", "::1:5000"], "'::1:5000' is not an endpoint; write it as 5000, localhost:5000 or [::1]:5000"),
+    ],
+)
+def test_a_command_that_cannot_be_run_is_one_line_too(arguments: list[str], message: str) -> None:
+    assert_is_one_line(arguments, f"hubbub: {message}")
+
+
+def assert_is_one_line(arguments: list[str], message: str) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1), result.output
+    assert result.stderr.startswith(message)
 
 
 @pytest.mark.parametrize(

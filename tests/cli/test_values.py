@@ -6,7 +6,7 @@ import click
 import pytest
 
 from hubbub import Address
-from hubbub.cli.values import Endpoint, OrNone, Size, format_size
+from hubbub.cli.values import Endpoint, OrNone, Size, Time, format_size, format_time
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,37 @@ def test_a_size_is_shown_as_it_may_be_written(size: int) -> None:
 
 def test_a_size_is_shown_with_the_largest_unit_that_fits() -> None:
     assert [format_size(size) for size in (0, 1000, 2048, 1 << 20, 1 << 30)] == ["0", "1000", "2KiB", "1MiB", "1GiB"]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0.0),
+        ("30", 30.0),
+        (" 0.5 s ", 0.5),
+        (".5", 0.5),
+        ("1.", 1.0),
+        ("5m", 300.0),
+        ("2H", 7200.0),
+        ("1d", 86_400.0),
+    ],
+)
+def test_a_time_is_in_seconds_or_has_a_unit(text: str, seconds: float) -> None:
+    assert Time()(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "s", ".", "-1", "1e3", "nan", "inf", "5x", "1h30m", "none", "9" * 5_000], ids=lambda text: text[:10]
+)
+def test_anything_else_is_not_a_time(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is not a time; write seconds, or a unit, as in 30, "):
+        Time()(text)
+
+
+def test_a_time_is_shown_with_the_largest_unit_that_fits() -> None:
+    shown = {0.0: "0s", 0.25: "0.25s", 30.0: "30s", 90.0: "90s", 300.0: "5m", 7200.0: "2h", 86_400.0: "1d"}
+    assert {seconds: format_time(seconds) for seconds in shown} == shown
+    assert [Time()(text) for text in shown.values()] == list(shown)
 
 
 def test_a_word_may_stand_for_none() -> None:

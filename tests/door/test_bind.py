@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import stat
 from contextlib import closing
@@ -123,6 +124,22 @@ async def test_a_port_in_use_on_one_of_several_addresses_leaves_none_open(resolv
 
 
 @pytest.mark.parametrize(
+    ("host", "port", "message"),
+    [
+        ("127.0.0.1", "5000", "the port is '5000'; it must be a whole number, as in 5000"),
+        (5000, 5000, "the host is 5000; it must be a string, as in '127.0.0.1'"),
+        ("127.0.0.1:5010", 5000, "the host is '127.0.0.1:5010'; give host '127.0.0.1' and port 5010 separately"),
+        ("[::1]:5010", 5000, "the host is '[::1]:5010'; give host '::1' and port 5010 separately"),
+        (":5010", 5000, "the host is ':5010'; give host '' and port 5010 separately"),
+        ("[::1]", 5000, "the host is '[::1]'; write it without brackets"),
+    ],
+)
+def test_a_host_and_a_port_that_cannot_be_are_said_to_be(host: Any, port: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(message)}$"):
+        hubbub.Server(echo, host, port)
+
+
+@pytest.mark.parametrize(
     ("host", "why"),
     [
         *((host, "") for host in ("no-such-host.invalid", "a" * 64, "a..b")),
@@ -202,16 +219,17 @@ async def test_a_path_at_which_somebody_listens_is_left_alone(tmp_path: Path, bu
             waiting.connect(str(path))
         with pytest.raises(hubbub.ListenError) as failed:
             await hubbub.Server(echo, listeners=at(path)).start()
-        assert str(failed.value) == f"cannot listen on {path}: Address already in use"
+        advice = "stop the program that listens there, or choose another path"
+        assert str(failed.value) == f"cannot listen on {path}: Address already in use; {advice}"
         assert path.is_socket()
 
 
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("notes.txt", "File exists"),
-        ("missing/hub.sock", "No such file or directory"),
-        ("x" * 200, "AF_UNIX path too long"),
+        ("notes.txt", "File exists; it is not a socket; remove it, or choose another path"),
+        ("missing/hub.sock", "No such file or directory; make the directory .*/missing, or choose another path"),
+        ("x" * 200, "AF_UNIX path too long; choose a shorter path"),
     ],
 )
 async def test_a_path_at_which_no_socket_can_be_is_said_to_be_and_left_alone(
@@ -220,7 +238,7 @@ async def test_a_path_at_which_no_socket_can_be_is_said_to_be_and_left_alone(
     notes = tmp_path / "notes.txt"
     notes.write_text("not to be lost")
     path = tmp_path / name
-    with pytest.raises(hubbub.ListenError, match=f"cannot listen on {path}: {why}"):
+    with pytest.raises(hubbub.ListenError, match=f"cannot listen on {path}: {why}$"):
         await hubbub.Server(echo, listeners=at(path)).start()
     assert notes.read_text() == "not to be lost"
 
@@ -265,7 +283,9 @@ async def test_a_descriptor_that_is_no_listening_socket_is_refused_and_left_open
         ):
             with pytest.raises(hubbub.ListenError) as failed:
                 await hubbub.Server(echo, listeners=at(descriptor)).start()
-            assert str(failed.value) == f"cannot listen on descriptor {descriptor}: {why}"
+            assert (
+                str(failed.value) == f"cannot listen on descriptor {descriptor}: {why}; choose another place to listen"
+            )
             os.fstat(descriptor)
 
 

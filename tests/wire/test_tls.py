@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import hubbub
-from hubbub.wire.tls import SESSIONS_LIMIT, describe_tls, name_in
+from hubbub.wire.tls import SESSIONS_LIMIT, TlsFileError, describe_tls, name_in
 
 from support.certificates import CLIENT_NAME, Certificates, TlsPeer
 from support.helpers import serving
@@ -35,8 +35,11 @@ def encrypt_key(key: Path, to: Path) -> Path:
 # Files.
 
 
-BROKEN = "server.pem and its key are not valid: "
-PEM_BROKEN = BROKEN + "a PEM block is missing or broken"
+NO_CERTIFICATE = "has no certificate in PEM form; give another file$"
+NO_KEY = "has no private key in PEM form"
+BROKEN = "is not valid: a PEM block is missing or broken; give another file$"
+CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+KEY = CERTIFICATE.replace(b"CERTIFICATE", b"PRIVATE KEY")
 
 
 @pytest.mark.parametrize(
@@ -45,12 +48,15 @@ PEM_BROKEN = BROKEN + "a PEM block is missing or broken"
         ("server", None, "cannot read .*/server.pem: No such file or directory"),
         ("server_key", None, "cannot read .*/server_key.pem: No such file or directory"),
         ("client_ca", None, "cannot read .*/client_ca.pem: No such file or directory"),
-        ("server", b"", PEM_BROKEN),
-        ("server", b"not PEM\n", PEM_BROKEN),
-        ("server", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", PEM_BROKEN),
-        ("server_key", b"not PEM\n", BROKEN),
-        ("client_ca", b"", "client_ca.pem is not a list of certificates: "),
-        ("client_ca", b"not PEM\n", "client_ca.pem is not a list of certificates: "),
+        ("server", b"", f"server.pem {NO_CERTIFICATE}"),
+        ("server", KEY, f"server.pem {NO_CERTIFICATE}"),
+        ("server", CERTIFICATE, f"server.pem {BROKEN}"),
+        ("server_key", b"not PEM\n", f"server_key.pem {NO_KEY}; give another file$"),
+        ("server_key", CERTIFICATE, f"server_key.pem {NO_KEY}; give another file$"),
+        ("server_key", KEY, f"server_key.pem {BROKEN}"),
+        ("client_ca", b"", f"client_ca.pem {NO_CERTIFICATE}"),
+        ("client_ca", KEY, f"client_ca.pem {NO_CERTIFICATE}"),
+        ("client_ca", CERTIFICATE, "client_ca.pem is not valid: .*; give another file$"),
     ],
 )
 def test_a_file_that_is_missing_or_broken_is_named(
@@ -61,8 +67,20 @@ def test_a_file_that_is_missing_or_broken_is_named(
         path.unlink()
     else:
         path.write_bytes(content)
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises(TlsFileError, match=complaint) as caught:
         certificates.tls(mutual=True)
+    assert caught.value.part == {"server": "certificate", "server_key": "key"}.get(name, name)
+
+
+def test_a_certificate_without_a_key_and_one_that_is_swapped_with_it_say_what_to_do(certificates: Certificates) -> None:
+    for key, what_to_do in (
+        (None, "name the file that has it"),
+        (certificates.server, "swap it with .*/server_key.pem"),
+    ):
+        certificate = certificates.server if key is None else certificates.server_key
+        with pytest.raises(TlsFileError, match=f"server.pem {NO_KEY}; {what_to_do}$") as caught:
+            hubbub.Tls(certificate, key)
+        assert caught.value.part == "key"
 
 
 def test_a_directory_is_no_certificate(certificates: Certificates, tmp_path: Path) -> None:
@@ -70,9 +88,14 @@ def test_a_directory_is_no_certificate(certificates: Certificates, tmp_path: Pat
         hubbub.Tls(tmp_path, certificates.server_key)
 
 
-def test_a_key_of_another_certificate_is_no_good(certificates: Certificates) -> None:
-    with pytest.raises(ValueError, match="its key are not valid: key values mismatch"):
-        hubbub.Tls(certificates.server, certificates.other_key)
+def test_a_key_of_another_certificate_is_no_good(certificates: Certificates, tmp_path: Path) -> None:
+    of_another_type = tmp_path / "ed25519.pem"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", str(of_another_type)], check=True)
+    for key in (certificates.other_key, of_another_type):
+        with pytest.raises(
+            ValueError, match=f"^{key} is not the key of .*/server.pem; give the key that belongs to it$"
+        ):
+            hubbub.Tls(certificates.server, key)
 
 
 async def test_the_key_may_be_in_the_file_of_the_certificate(certificates: Certificates, tmp_path: Path) -> None:
@@ -88,7 +111,7 @@ async def test_the_key_may_be_in_the_file_of_the_certificate(certificates: Certi
 
 def test_a_key_with_a_passphrase_is_refused(certificates: Certificates, tmp_path: Path) -> None:
     key = encrypt_key(certificates.server_key, tmp_path / "encrypted.pem")
-    with pytest.raises(ValueError, match="the key has a passphrase, and hubbub cannot ask for it"):
+    with pytest.raises(ValueError, match=f"^{key} has a passphrase, .* with: openssl pkey -in {key} -out NEW$"):
         hubbub.Tls(certificates.server, key)
 
 

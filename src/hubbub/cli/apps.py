@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import sys
+import sysconfig
+import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +15,7 @@ from ..apps.chat import chat
 from ..apps.echo import echo
 from ..apps.relay import relay
 from ..framing import ByteLines, Framing, Lines, TextFraming
+from ..values.text import printable
 from .failure import Failure
 
 if TYPE_CHECKING:
@@ -39,6 +43,12 @@ APPS: Final = {
     "relay": App(relay, framing=ByteLines(keepends=True)),
 }
 
+_PLACE: Final = re.compile(r"(?:(.*):)?(\d{1,5})")
+"""A place to listen, which users give in the place of the app."""
+
+_LIBRARIES: Final = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+"""The directories of what is installed."""
+
 _APP: Final = {"app": None}
 _FRAMING: Final = {"framing": None, "app": None}
 
@@ -60,6 +70,9 @@ def load(name: str, framing: Framing[Any] | None) -> tuple[Handler[Any], Framing
 
 
 def _import_handler(name: str) -> Handler[Any]:
+    if place := _PLACE.fullmatch(name):
+        host = f"--host {place[1]} " if place[1] else ""
+        raise Failure(f"there is no app {name!r}; did you mean {host}--port {place[2]}?", _APP)
     module_name, colon, attribute = name.partition(":")
     if not (module_name and colon and attribute) or name.startswith("."):
         raise Failure(f"there is no app {name!r}; choose {', '.join(APPS)}, or write module:handler", _APP)
@@ -69,9 +82,11 @@ def _import_handler(name: str) -> Handler[Any]:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise
+            raise _broken(module_name, error) from None
         message = f"there is no module {error.name!r} here or installed; check the name before the colon"
         raise Failure(message, _APP) from None
+    except (Exception, SystemExit) as error:
+        raise _broken(module_name, error) from None
     handler = module
     for part in attribute.split("."):
         try:
@@ -82,3 +97,21 @@ def _import_handler(name: str) -> Handler[Any]:
     if not inspect.iscoroutinefunction(handler):
         raise Failure(f"{name} is not a coroutine function; define it with 'async def'", _APP)
     return handler
+
+
+def _broken(module_name: str, error: BaseException) -> Failure:
+    """Why a module cannot be imported: the line that is to blame, and what Python says about it."""
+    kind, text = type(error).__name__, str(error)
+    where = _line_of(error) or f"module {module_name!r}"
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        where, text = f"{error.filename}, line {error.lineno}", error.msg
+    what = printable(f"{kind}: {text}" if text else kind)
+    return Failure(f"{where}: {what}; correct that, or see all of it with: python -c 'import {module_name}'", _APP)
+
+
+def _line_of(error: BaseException) -> str | None:
+    """The line that has raised an error: the user's own one, or that of a library; None if it is Python's import."""
+    # The first two are the call of `import_module`.
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__)[2:] if not frame.filename.startswith("<")]
+    own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
+    return f"{(own or frames)[-1].filename}, line {(own or frames)[-1].lineno}" if frames else None

@@ -20,7 +20,7 @@ from ..server.run import loop_factory
 from .descriptors import SPARE, allow_descriptors
 from .failure import Failure, Unreachable, reason_of
 from .options import option
-from .values import Endpoint, Size
+from .values import Endpoint, Size, Time, Whole, format_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,14 +45,14 @@ _option = partial(option, group="HUBBUB_BENCH")
 @click.argument("endpoint", metavar="[HOST:]PORT", type=Endpoint())
 @_option(
     "--readers",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     metavar="NUMBER",
     default=_DEFAULTS.readers,
     help="Connections that read all lines.",
 )
 @_option(
     "--senders",
-    type=click.IntRange(1, MAX_SENDERS),
+    type=Whole(1, MAX_SENDERS),
     metavar="NUMBER",
     default=_DEFAULTS.senders,
     help="Connections that send lines.",
@@ -65,12 +65,18 @@ _option = partial(option, group="HUBBUB_BENCH")
 )
 @_option(
     "--rate",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     metavar="NUMBER",
     show_default="as fast as the server takes them",
     help="Lines per second that all senders together send. With a rate, the latency is measured.",
 )
-@_option("--time", type=float, default=_DEFAULTS.time, metavar="SECONDS", help="Seconds that the senders send.")
+@_option(
+    "--time",
+    type=Time(),
+    default=format_time(_DEFAULTS.time),
+    metavar="TIME",
+    help="How long the senders send, as in 30s or 5m.",
+)
 @_option(
     "--plot",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.core import ParameterSource
 
-from .failure import Failure, guess
+from .failure import Failure, clause_of, guess
 from .options import SETTINGS
 from .places import ListenUrlType
 
@@ -153,6 +153,6 @@ def _convert(ctx: click.Context, parameter: click.Parameter, value: Any, part: s
             # An option or a variable may take precedence, and then nothing else would check this value.
             SETTINGS[parameter.name].check(parameter.name, converted)
     except click.BadParameter as error:
-        raise _WrongValueError(f"{_key(parameter)}: {error.message}", part) from None
+        raise _WrongValueError(f"{_key(parameter)}: {clause_of(error.message)}", part) from None
     except ValueError as error:
         raise _WrongValueError(str(error), part) from None

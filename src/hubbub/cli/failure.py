@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import IO, TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 
 class Failure(click.ClickException):
@@ -36,6 +38,51 @@ class Unreachable(Failure):
     """The same with exit status 1: the command was right, but the other side did not do its part."""
 
     exit_code = 1
+
+
+class Group(click.Group):
+    """Commands whose usage errors are one line, as a `Failure` is."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read what stands before the name of the command."""
+        with _in_one_line(ctx):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was named."""
+        with _in_one_line(ctx):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _in_one_line(ctx: click.Context) -> Iterator[None]:
+    """Turn usage errors into a `Failure`."""
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        # It shows the help.
+        raise
+    except click.UsageError as error:
+        if isinstance(error, click.BadParameter) and not isinstance(error, click.MissingParameter):
+            raise Failure(f"{_source(error)}{clause_of(error.message)}") from None
+        message = clause_of(error.format_message()).replace(". Did you", "; did you")
+        command = " ".join(filter(None, (ctx.command_path, ctx.invoked_subcommand)))
+        raise Failure(message if message.endswith("?") else f"{message}; see {command} --help") from None
+
+
+def _source(error: click.BadParameter) -> str:
+    """Where the user has set a wrong value, as the beginning of a message: an option or a variable."""
+    parameter = error.param
+    if not isinstance(parameter, click.Option) or error.ctx is None:
+        return ""
+    if error.ctx.get_parameter_source(str(parameter.name)) is ParameterSource.ENVIRONMENT:
+        return f"{parameter.envvar}: "
+    return f"{max(parameter.opts, key=len)}: "
+
+
+def clause_of(message: str) -> str:
+    """A sentence of click as a part of another one."""
+    return message[:1].lower() + message[1:].rstrip(".")
 
 
 def reason_of(error: OSError) -> str:

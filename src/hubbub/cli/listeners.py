@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..door.listener import Listener
 from ..door.networks import Access, Networks
@@ -16,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .places import ListenUrl
+
+_TLS_OPTIONS: Final = {"certificate": "tls-cert", "key": "tls-key", "client_ca": "tls-client-ca"}
+"""The options of what `Tls` is made of."""
 
 
 def make_listeners(
@@ -82,8 +84,9 @@ def _tls(url: ListenUrl, chosen: Any, share: Any) -> Tls | None:
     try:
         tls: Tls = share(Tls, chosen("tls-cert"), chosen("tls-key") or None, client_ca=client_ca)
     except TlsFileError as error:
-        to_blame = "tls-client-ca" if client_ca and error.file == Path(client_ca) else "tls-cert"
-        raise _failure(url, error, to_blame) from None
+        option = _TLS_OPTIONS[error.part]
+        to_blame = option if chosen(option) else "tls-cert"
+        raise _failure(url, ValueError(f"--{option}: {error}"), to_blame) from None
     return tls
 
 

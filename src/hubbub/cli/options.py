@@ -8,7 +8,7 @@ import click
 
 from ..values.declaration import COUNT, RATE, SECONDS, SIZE, TEXT
 from ..values.settings import DECLARATIONS, Settings
-from .values import NONE, OrNone, Size, format_size
+from .values import NONE, Number, OrNone, Size, Time, format_size, format_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,8 +25,8 @@ SETTINGS: Final = {name: declaration for name, declaration in DECLARATIONS.items
 _TYPES: Final[Mapping[Kind, tuple[click.ParamType[Any], str]]] = {
     SIZE: (Size(), "SIZE"),
     COUNT: (click.INT, "NUMBER"),
-    RATE: (click.FLOAT, "NUMBER"),
-    SECONDS: (click.FLOAT, "SECONDS"),
+    RATE: (Number(), "NUMBER"),
+    SECONDS: (Time(), "TIME"),
     TEXT: (click.STRING, "TEXT"),
 }
 
@@ -88,4 +88,6 @@ def _written(value: Any, kind: Kind) -> str:
         return NONE
     if kind is SIZE:
         return format_size(value)
+    if kind is SECONDS:
+        return format_time(value)
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 
     from ..hub.client import Client
     from ..hub.hub import Hub
+    from ..server.server import Server
     from ..values.address import Address
     from ..values.ending import Ending
 
-LogFormat = Literal["text", "json"]
+LogFormat = Literal["text", "timed", "json"]
 
 LayOut: TypeAlias = "Callable[[str, Mapping[str, object]], str]"
 """Makes the line for an event, of its text and its fields."""
@@ -56,7 +58,7 @@ def reporting(log_format: LogFormat, *, quiet: bool, verbose: bool) -> Iterator[
         quiet: whether only the addresses of the server are printed.
         verbose: whether the end of each client is logged.
     """
-    lay_out: LayOut = _as_json if log_format == "json" else _as_text
+    lay_out = _LAY_OUTS[log_format]
     report_dropped = partial(_report_dropped, lay_out)
     logger, own = logging.getLogger(), logging.getLogger("hubbub")
     level = own.level
@@ -65,7 +67,10 @@ def reporting(log_format: LogFormat, *, quiet: bool, verbose: bool) -> Iterator[
         logger.addHandler(handler)
         own.setLevel(logging.DEBUG if verbose else logging.INFO)
         try:
-            yield QuietReporter(out, lay_out) if quiet else Reporter(out, lay_out)
+            if quiet:
+                yield QuietReporter(out, lay_out)
+            else:
+                yield Reporter(out, lay_out, hint=log_format != "json" and os.isatty(_STDOUT))
         finally:
             own.setLevel(level)
             logger.removeHandler(handler)
@@ -75,8 +80,19 @@ def _as_text(line: str, fields: Mapping[str, object]) -> str:
     return line
 
 
+def _as_timed_text(line: str, fields: Mapping[str, object]) -> str:
+    return f"{_now()} {line}"
+
+
 def _as_json(line: str, fields: Mapping[str, object]) -> str:
-    return json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **fields})
+    return json.dumps({"time": _now(), **fields})
+
+
+_LAY_OUTS: Final[Mapping[LogFormat, LayOut]] = {"text": _as_text, "timed": _as_timed_text, "json": _as_json}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _report_dropped(lay_out: LayOut, count: int) -> str:
@@ -91,9 +107,9 @@ class QuietReporter(Observer[Any]):
         self._out = out
         self._lay_out = lay_out
 
-    def started(self, server: Hub[Any]) -> None:
-        for address in server.addresses:
-            self._report(f"Server started at: {address}", event="started", address=str(address))
+    def started(self, server: Server[Any]) -> None:
+        for url, address in zip(server.urls, server.addresses, strict=True):
+            self._report(f"Server started at: {url}", event="started", url=url, address=str(address))
         notify("READY=1")
 
     def closing(self, server: Hub[Any]) -> None:
@@ -104,13 +120,25 @@ class QuietReporter(Observer[Any]):
 
 
 class Reporter(QuietReporter):
-    """Prints also which clients connect, what they say, and how they end."""
+    """Prints also which clients connect, what they say, and how they end.
 
-    def __init__(self, out: LineWriter, lay_out: LayOut) -> None:
+    Args:
+        out: see `QuietReporter`.
+        lay_out: likewise.
+        hint: whether a person reads it, who is told what to do next.
+    """
+
+    def __init__(self, out: LineWriter, lay_out: LayOut, *, hint: bool) -> None:
         super().__init__(out, lay_out)
+        self._hint = hint
         self._said = _Quota(SAID_LIMIT)
         self._refused = _Quota(REFUSED_LIMIT)
         self._overloaded = _Quota(1, LOG_INTERVAL)
+
+    def started(self, server: Server[Any]) -> None:
+        super().started(server)
+        if self._hint:
+            self._out.write(self._lay_out(_hint(server), {}))
 
     def connected(self, client: Client[Any]) -> None:
         certificate = client.certificate_name
@@ -162,6 +190,26 @@ class Reporter(QuietReporter):
         for quota, what in ((self._said, "messages"), (self._refused, refused), (self._overloaded, refused)):
             if count := quota.take_unshown(at_once=at_once):
                 self._report(f"{count} more {what} not shown.", event="not shown", count=count, what=what)
+
+
+_TRY: Final = {
+    "tcp": "telnet {host} {port}",
+    "tls": "openssl s_client -quiet -connect {host}:{port}",
+    "unix": "nc -U {host}",
+}
+"""A client for people, by the scheme of a place."""
+
+
+def _hint(server: Server[Any]) -> str:
+    """What a person at the terminal may do next: the first place is for trying."""
+    framing = server.listeners[0].framing or server.framing
+    if not framing.textual:
+        return "Ctrl-C stops."
+    address = server.addresses[0]
+    # A socket that listens at all addresses of this machine has one that nobody can connect to.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104 - see above
+    client = _TRY[server.urls[0].partition(":")[0]].format(host=host, port=address.port)
+    return f"Ctrl-C stops; try: {client}"
 
 
 class _Quota:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import socket
 from typing import Any, get_args
 
 import click
 
 from ..door import kinds
 from ..hub import policies
-from ..server.run import run
+from ..server.run import run_server
+from ..server.server import Server
 from ..values.errors import ListenError
 from ..values.role import Role
 from ..values.settings import DEFAULT_HOST, DEFAULT_PORT
@@ -22,19 +21,11 @@ from .options import HELP, option, settings_options
 from .places import ListenUrlType
 from .report import LogFormat, reporting
 from .setup import Setup, failure_of, make_setup
-from .values import FRAMINGS, NetworkEntry, list_framings
+from .values import FRAMINGS, NetworkEntry, Whole, list_framings
 
 logger = logging.getLogger("hubbub")
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True)
-
-# What to do about an error of the system, by its number.
-_ADVICE = {
-    errno.EADDRINUSE: "stop the program that listens there, or choose another --port",
-    errno.EACCES: "ports below 1024 are for privileged programs; choose another --port",
-    errno.EADDRNOTAVAIL: "this machine has no such address; choose another --host",
-    socket.EAI_NONAME: "no such name or address is known; choose another --host",
-}
 
 
 @click.command(no_args_is_help=False, context_settings=HELP, epilog=list_framings())
@@ -51,7 +42,7 @@ _ADVICE = {
 @option(
     "--port",
     default=DEFAULT_PORT,
-    type=click.IntRange(0, 65535),
+    type=Whole(0, 65535),
     metavar="NUMBER",
     help="Port to listen on; 0: the system chooses one.",
 )
@@ -109,7 +100,12 @@ _ADVICE = {
 )
 @settings_options({"when_slow": policies.names()})
 @option("--quiet", is_flag=True, help="Print only the addresses of the server, and no events.")
-@option("--log-format", type=click.Choice(get_args(LogFormat)), default="text", help="Format of events and of the log.")
+@option(
+    "--log-format",
+    type=click.Choice(get_args(LogFormat)),
+    default="text",
+    help="Format of events and of the log; timed: text that begins with the time (UTC).",
+)
 @click.option(
     "-v", "--verbose", is_flag=True, envvar="HUBBUB_VERBOSE", show_envvar=True, help="Log why each connection ends."
 )
@@ -123,7 +119,8 @@ def serve(*, log_format: LogFormat, quiet: bool, verbose: bool, **options: Any) 
       relay           messages go to all others unchanged: for feeds
       module:handler  your own coroutine function
 
-    A SIZE is a number of bytes, as in 65536, 64K or 16M. On SIGHUP, the server reads certificates, secrets and networks
+    A SIZE is a number of bytes, as in 65536, 64K or 16M. A TIME is a number of seconds, or has a unit, as in 30, 0.5s,
+    5m, 2h or 1d. On SIGHUP, the server reads certificates, secrets and networks
     again. On SIGUSR1, it logs the clients and how far behind they are.
     """  # noqa: D301 - click looks for that very character
     with config.placing(click.get_current_context()):
@@ -141,21 +138,17 @@ def _serve(setup: Setup, *, log_format: LogFormat, quiet: bool, verbose: bool) -
                     "raise the limit (ulimit -n, LimitNOFILE=)",
                     allowed,
                 )
-            run(
-                setup.handler,
-                listeners=setup.listeners,
-                framing=setup.framing,
-                settings=setup.settings,
-                observer=reporter,
+            run_server(
+                Server(
+                    setup.handler,
+                    listeners=setup.listeners,
+                    framing=setup.framing,
+                    settings=setup.settings,
+                    observer=reporter,
+                )
             )
     except ValueError as error:
         # The framing cannot carry the notice, or the framings do not go together.
         raise failure_of(error) from None
     except ListenError as error:
-        raise Failure(f"{error}; {_advise(error)}") from None
-
-
-def _advise(error: ListenError) -> str:
-    cause = error.__cause__
-    number = cause.errno if isinstance(cause, OSError) else None
-    return _ADVICE.get(number or 0, "choose another place to listen")
+        raise Failure(str(error)) from None

@@ -24,7 +24,21 @@ NONE: Final = "none"
 # Python refuses to read numbers of thousands of digits.
 _SIZE = re.compile(r"(\d{1,18})\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
 _SHIFTS = {"": 0, "k": 10, "m": 20, "g": 30}
+_TIME = re.compile(r"(\d{1,18}(?:\.\d{0,18})?|\.\d{1,18})\s*([smhd]?)", re.IGNORECASE)
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _ENDPOINT = re.compile(r"(?:(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]*)):)?(?P<port>\d{1,5})")
+
+
+class Whole(click.IntRange):
+    """A whole number within bounds."""
+
+    name = "whole number"
+
+
+class Number(click.types.FloatParamType):
+    """Any number."""
+
+    name = "number"
 
 
 class Size(click.ParamType[int]):
@@ -39,6 +53,20 @@ class Size(click.ParamType[int]):
         if match is None:
             self.fail(f"{value!r} is not a size; write bytes, as in 65536, 64K or 16MiB", param, ctx)
         return int(match[1]) << _SHIFTS[match[2].lower()]
+
+
+class Time(click.ParamType[float]):
+    """A number of seconds, or of another unit: 30, 0.5s, 5m, 2h, 1d."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        match = _TIME.fullmatch(str(value).strip())
+        if match is None:
+            self.fail(f"{value!r} is not a time; write seconds, or a unit, as in 30, 0.5s, 5m, 2h or 1d", param, ctx)
+        return float(match[1]) * _SECONDS[match[2].lower()]
 
 
 class NetworkEntry(click.ParamType[str]):
@@ -84,6 +112,14 @@ def format_size(size: int) -> str:
         if size and size % (1 << shift) == 0:
             return f"{size >> shift}{letter}iB"
     return str(size)
+
+
+def format_time(seconds: float) -> str:
+    """A time in the form that `Time` reads."""
+    for letter in "dhm":
+        if seconds and seconds % _SECONDS[letter] == 0:
+            return f"{seconds / _SECONDS[letter]:g}{letter}"
+    return f"{seconds:g}s"
 
 
 T = TypeVar("T")

@@ -6,7 +6,10 @@ import os
 import socket
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from urllib.parse import quote
 
+from ..values.address import Address
+from ..values.errors import ListenError
 from ..wire.tcp import set_options
 
 if TYPE_CHECKING:
@@ -35,8 +38,7 @@ class Kind(ABC):
         forms: how a user writes its URLs, each beginning with its scheme.
         endpoint: the type of the `Listener.endpoint` that it serves.
         tls_schemes: those of its schemes that need TLS.
-        keys: the keys of a URL's query that this kind alone has. Each has the error for a wrong value, or for a URL of
-            another kind.
+        keys: the keys of a URL's query that this kind alone has. Each has the error for a URL of another kind.
     """
 
     forms: ClassVar[tuple[str, ...]]
@@ -71,6 +73,7 @@ class Kind(ABC):
         """Check an endpoint that a program gave.
 
         Raises:
+            TypeError: a part of it is of another type.
             ValueError: nobody can listen there.
         """
 
@@ -83,7 +86,27 @@ def prepare(listening: socket.socket, settings: Settings) -> socket.socket:
     return listening
 
 
-def reason_of(error: OSError) -> str:
+def url_of(listening: socket.socket, *, tls: bool) -> str:
+    """Where a socket listens, as a user writes it in `--listen`."""
+    address = Address.of(listening.getsockname())
+    if listening.family == socket.AF_UNIX:
+        return f"unix://{quote(address.host)}"
+    return f"{'tls' if tls else 'tcp'}://{address}"
+
+
+def refused(place: str, error: OSError, advice: Mapping[int | None, str]) -> ListenError:
+    """What to raise because the system does not let the server listen.
+
+    Args:
+        place: where, in words.
+        error: what the system said.
+        advice: what to do, by the number of the error.
+    """
+    number = error.errno
+    return ListenError(place, _reason_of(error), *((advice[number],) if number in advice else ()))
+
+
+def _reason_of(error: OSError) -> str:
     """Why the system refused, in words."""
     # The socket module puts the address into strerror, and the message has it already.
     if isinstance(error, socket.gaierror) or error.errno is None:

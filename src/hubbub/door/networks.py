@@ -102,10 +102,22 @@ def _read_file(path: Path) -> set[Network]:
 
 
 def _parse(text: str) -> Network:
-    network = ip_network(text)
+    try:
+        network = ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; {_advise(text)}") from None
     if isinstance(network, IPv6Network) and network.subnet_of(_V4_MAPPED):
         return IPv4Network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - 96))
     return network
+
+
+def _advise(text: str) -> str:
+    """What a user may have meant by an entry that is not a network."""
+    address = text.partition("/")[0]
+    try:
+        return f"write {ip_network(text, strict=False)}, or {address} for that address alone"
+    except ValueError:
+        return "write it as 192.0.2.0/24 or 2001:db8::/32, or as a single address"
 
 
 class Access:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from .base import BytesFraming, Decoder, Named
 from .cutting import SMALL, Cutter, count_ends
 from .messages import Messages
+from .mistakes import wrong_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,13 +45,16 @@ class ByteLines(BytesFraming):
             if self.keepends and messages.framing.keepends:
                 return messages.wire
             return _without_cr(messages.wire)
-        if self.keepends:
-            wire = b"".join([message if message.endswith(b"\n") else message + b"\n" for message in messages])
-        else:
-            wire = b"\n".join(messages) + b"\n" if messages else b""
-            if wire.count(b"\n") == len(messages):
-                return wire
-            wire = b"\n".join(map(_without_end, messages)) + b"\n"
+        try:
+            if self.keepends:
+                wire = b"".join([message if message.endswith(b"\n") else message + b"\n" for message in messages])
+            else:
+                wire = b"\n".join(messages) + b"\n" if messages else b""
+                if wire.count(b"\n") == len(messages):
+                    return wire
+                wire = b"\n".join(map(_without_end, messages)) + b"\n"
+        except (TypeError, AttributeError):
+            raise wrong_type(messages, bytes) from None
         if wire.count(b"\n") != len(messages):
             raise ValueError("a line cannot contain a line end (LF) but at its end")
         return wire

@@ -9,6 +9,7 @@ from ..values.errors import MessageTooLong
 from .base import BytesFraming, Decoder, Named
 from .cutting import Cutter, count_ends
 from .messages import Messages
+from .mistakes import wrong_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,10 @@ class Delimited(BytesFraming):
     def encode(self, messages: Sequence[bytes]) -> bytes:
         if type(messages) is Messages and messages.framing == self:
             return messages.wire
-        wire = b"".join([message + self.delimiter for message in messages])
+        try:
+            wire = b"".join([message + self.delimiter for message in messages])
+        except TypeError:
+            raise wrong_type(messages, bytes) from None
         # Also finds a message whose end and the delimiter together hold an earlier delimiter ("ab" before "ba").
         if wire.split(self.delimiter)[:-1] != list(messages):
             raise ValueError(f"a message cannot contain its delimiter {self.delimiter!r}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from ..values.errors import IncompleteMessage, MessageTooLong
 from .base import BytesFraming, Decoder, Named
 from .messages import Messages
+from .mistakes import wrong_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,17 +44,16 @@ class LengthPrefixed(BytesFraming):
     def encode(self, messages: Sequence[bytes]) -> bytes:
         if type(messages) is Messages and messages.framing == self:
             return messages.wire
-        parts = []
-        for message in messages:
-            try:
-                parts.append(len(message).to_bytes(self.size, self.byteorder))
-            except OverflowError:
-                most = 256**self.size - 1
-                raise ValueError(
-                    f"a message of {len(message)} bytes; {self.size} bytes of length carry {most}"
-                ) from None
-            parts.append(message)
-        return b"".join(parts)
+        parts: list[bytes] = []
+        try:
+            for message in messages:
+                parts += (len(message).to_bytes(self.size, self.byteorder), message)
+            return b"".join(parts)
+        except OverflowError:
+            most = 256**self.size - 1
+            raise ValueError(f"a message of {len(message)} bytes; {self.size} bytes of length carry {most}") from None
+        except TypeError:
+            raise wrong_type(messages, bytes) from None
 
 
 class _LengthPrefixedDecoder(Decoder[bytes]):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from .base import Decoder, Named, TextFraming
 from .cutting import Cutter, count_ends
 from .messages import Messages
+from .mistakes import wrong_type
 from .telnet import IAC, TelnetFilter
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ class Lines(TextFraming):
     def encode(self, messages: Sequence[str]) -> bytes:
         if type(messages) is Messages and self._would_make(messages):
             return messages.wire
-        text = "\n".join(messages) + "\n" if messages else ""
+        try:
+            text = "\n".join(messages) + "\n" if messages else ""
+        except TypeError:
+            raise wrong_type(messages, str) from None
         if text.count("\n") != len(messages):
             raise ValueError("a line cannot contain a line end (LF)")
         if self.crlf:
@@ -89,11 +93,7 @@ class _TextLineDecoder(Cutter[str]):
         return Cutter.feed(self, data)
 
     def take_replies(self) -> bytes:
-        if self._telnet is None:
-            return b""
-        replies = bytes(self._telnet.replies)
-        self._telnet.replies.clear()
-        return replies
+        return b"" if self._telnet is None else self._telnet.take_replies()
 
     def _replace_cr_nul(self, data: bytes) -> bytes:
         """`data` with CR LF for each CR NUL. The CR may have come in an earlier piece."""

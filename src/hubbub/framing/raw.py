@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from .base import BytesFraming, Decoder, Named
+from .mistakes import wrong_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,10 @@ class Raw(BytesFraming):
         return _RawDecoder()
 
     def encode(self, messages: Sequence[bytes]) -> bytes:
-        return b"".join(messages)
+        try:
+            return b"".join(messages)
+        except TypeError:
+            raise wrong_type(messages, bytes) from None
 
 
 class _RawDecoder(Decoder[bytes]):

@@ -39,7 +39,7 @@ class TelnetFilter:
     It holds no text back. It remembers at most three bytes: the beginning of a command.
 
     Attributes:
-        replies: the answers to send to the client. The caller takes them and clears this.
+        replies: the answers to send to the client; see `take_replies`.
     """
 
     __slots__ = ("_begun", "replies")
@@ -58,6 +58,12 @@ class TelnetFilter:
         kept: list[bytes | None] = [None] * (len(texts) + len(escapes))
         kept[0::2], kept[1::2] = texts, escapes
         return b"".join(filter(None, kept))
+
+    def take_replies(self) -> bytes:
+        """The answers to send to the client. Each is returned once."""
+        replies = bytes(self.replies)
+        self.replies.clear()
+        return replies
 
 
 def _begun(subnegotiation: bytes | None, command: bytes | None) -> bytes:

@@ -9,6 +9,7 @@ import signal
 from importlib import import_module, util
 from typing import TYPE_CHECKING, Any, overload
 
+from ..values.errors import ListenError
 from ..values.settings import DEFAULT_HOST, DEFAULT_PORT, Settings
 from .server import Server
 from .summary import describe
@@ -69,11 +70,26 @@ def run(
     The arguments are those of `Server`.
 
     Raises:
-        ListenError: the server cannot listen there.
-        TypeError: the handler is not a coroutine function.
+        SystemExit: the server cannot listen there. Where nobody catches it, Python prints the reason in a line, and
+            ends the program with status 1.
+        TypeError, ValueError: as `Server` does.
         KeyboardInterrupt: SIGINT came while the server was draining.
     """
     server = Server(handler, host, port, listeners=listeners, framing=framing, settings=settings, observer=observer)
+    try:
+        run_server(server)
+    except ListenError as error:
+        # Python prints that line, without a traceback.
+        raise SystemExit(str(error)) from error
+
+
+def run_server(server: Server[Any]) -> None:
+    """As `run`, with a server that was not started.
+
+    Raises:
+        ListenError: the server cannot listen there.
+        KeyboardInterrupt: SIGINT came while the server was draining.
+    """
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         for task in runner.run(_serve(server)):
             # It swallows its cancellation, as was logged, and the runner would wait for it for ever. (The name has an

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from ..door import kinds
 from ..door.acceptor import Acceptor, Reserve
+from ..door.kind import url_of
 from ..door.listener import Listener
 from ..door.secret import SharedSecret
 from ..framing import Lines, M, check_framing
@@ -124,6 +125,7 @@ class Server(Hub[M]):
         self._reserve = Reserve()
         self._acceptors: list[Acceptor[M]] = []
         self._addresses: tuple[Address, ...] = ()
+        self._urls: tuple[str, ...] = ()
         self._state = _State.NEW
         self._starting = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
@@ -147,6 +149,11 @@ class Server(Hub[M]):
     def addresses(self) -> tuple[Address, ...]:
         """Where it listens; nowhere before `start`."""
         return self._addresses
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where it listens, as the command line has it, in the order of `addresses`: tcp://127.0.0.1:5000."""
+        return self._urls
 
     @property
     def clients(self) -> frozenset[Client[M]]:
@@ -239,6 +246,9 @@ class Server(Hub[M]):
                     acceptor = Acceptor(listening, listener, self._sessions.arrivals, self._reserve, self.settings)
                     self._acceptors.append(acceptor)
             self._addresses = tuple(Address.of(acceptor.listening.getsockname()) for acceptor in self._acceptors)
+            self._urls = tuple(
+                url_of(acceptor.listening, tls=acceptor.listener.tls is not None) for acceptor in self._acceptors
+            )
             for acceptor in self._acceptors:
                 acceptor.start()
         except BaseException:

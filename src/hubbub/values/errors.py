@@ -47,15 +47,17 @@ class ListenError(HubbubError):
     Attributes:
         endpoint: the address and port, as text.
         reason: what the operating system said.
+        advice: what to do.
     """
 
-    def __init__(self, endpoint: str, reason: str) -> None:
-        super().__init__(endpoint, reason)
+    def __init__(self, endpoint: str, reason: str, advice: str = "choose another place to listen") -> None:
+        super().__init__(endpoint, reason, advice)
         self.endpoint = endpoint
         self.reason = reason
+        self.advice = advice
 
     def __str__(self) -> str:
-        return f"cannot listen on {self.endpoint}: {self.reason}"
+        return f"cannot listen on {self.endpoint}: {self.reason}; {self.advice}"
 
 
 class ConnectionClosed(HubbubError):

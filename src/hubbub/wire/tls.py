@@ -18,16 +18,26 @@ _ALERT: Final = re.compile(r"^(?:sslv3|tlsv1|tlsv13) alert ")
 """How OpenSSL begins an error that is an alert of the peer."""
 
 
+_CERTIFICATE: Final = re.compile(rb"-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----")
+_KEY: Final = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )?PRIVATE KEY-----")
+"""How the PEM blocks of a certificate and of a private key begin (RFC 7468)."""
+
+_MISMATCHES: Final = {"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"}
+"""What OpenSSL says of a key that belongs to another certificate: of the same type, or of another one."""
+
+_GIVE_ANOTHER: Final = "give another file"
+
+
 class TlsFileError(ValueError):
     """A file of `Tls` cannot be read, or is not what it should be; the message names it.
 
     Attributes:
-        file: the file.
+        part: the argument of `Tls` that is to blame.
     """
 
-    def __init__(self, file: Path, message: str) -> None:
+    def __init__(self, part: str, message: str) -> None:
         super().__init__(message)
-        self.file = file
+        self.part = part
 
 
 class Tls:
@@ -67,18 +77,12 @@ class Tls:
         before, self._digest = self._digest, self._digest_files()
         return None if self._digest == before else f"the certificate of {self.certificate} has changed"
 
-    def _files(self) -> list[Path]:
-        return [path for path in (self.certificate, self.key, self.client_ca) if path is not None]
-
     def _digest_files(self) -> bytes:
-        return hashlib.sha256(b"\0".join(path.read_bytes() for path in self._files())).digest()
+        files = (self.certificate, self.key, self.client_ca)
+        return hashlib.sha256(b"\0".join(path.read_bytes() for path in files if path is not None)).digest()
 
     def _load(self) -> ssl.SSLContext:
-        for path in self._files():
-            try:
-                path.read_bytes()
-            except OSError as error:
-                raise TlsFileError(path, f"cannot read {path}: {error.strerror}") from error
+        self._check_files()
         context = _Context(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         # A client could ask for a renegotiation again and again, and the server would do the work.
@@ -88,17 +92,51 @@ class Tls:
         try:
             # Without the last argument, OpenSSL would ask at the terminal.
             context.load_cert_chain(self.certificate, self.key, password=_refuse_passphrase)
-        except (ssl.SSLError, ValueError) as error:
-            message = f"{self.certificate} and its key are not valid: {describe_tls(error)}"
-            raise TlsFileError(self.certificate, message) from error
+        except (ssl.SSLError, _PassphraseError) as error:
+            raise self._explain(error) from error
         if self.client_ca is not None:
             try:
                 context.load_verify_locations(self.client_ca)
             except ssl.SSLError as error:
-                message = f"{self.client_ca} is not a list of certificates: {describe_tls(error)}"
-                raise TlsFileError(self.client_ca, message) from error
+                message = f"{self.client_ca} is not valid: {describe_tls(error)}; {_GIVE_ANOTHER}"
+                raise TlsFileError("client_ca", message) from error
             context.verify_mode = ssl.CERT_REQUIRED
         return context
+
+    def _check_files(self) -> None:
+        """See that each file has what it is for: OpenSSL names no file.
+
+        Raises:
+            TlsFileError: one has not.
+        """
+        certificate, key = _read("certificate", self.certificate), _read("key", self.key or self.certificate)
+        if not _KEY.search(key):
+            message = f"{self.key or self.certificate} has no private key in PEM form"
+            if self.key is None:
+                raise TlsFileError("key", f"{message}; name the file that has it")
+            swapped = _KEY.search(certificate) and _CERTIFICATE.search(key)
+            raise TlsFileError("key", f"{message}; {f'swap it with {self.certificate}' if swapped else _GIVE_ANOTHER}")
+        authorities = [] if self.client_ca is None else [("client_ca", self.client_ca)]
+        for part, path in (("certificate", self.certificate), *authorities):
+            if not _CERTIFICATE.search(_read(part, path)):
+                raise TlsFileError(part, f"{path} has no certificate in PEM form; {_GIVE_ANOTHER}")
+
+    def _explain(self, error: Exception) -> TlsFileError:
+        """What is wrong with the certificate or its key, which have been found to be what they are for."""
+        key = self.key or self.certificate
+        if isinstance(error, _PassphraseError):
+            advice = f"remove it, as with: openssl pkey -in {key} -out NEW"
+            return TlsFileError("key", f"{key} has a passphrase, and hubbub cannot ask for it; {advice}")
+        if isinstance(error, ssl.SSLError) and error.reason in _MISMATCHES:
+            return TlsFileError("key", f"{key} is not the key of {self.certificate}; give the key that belongs to it")
+        # The same error for both of them.
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(self.certificate)
+        except ssl.SSLError:
+            part, path = "certificate", self.certificate
+        else:
+            part, path = "key", key
+        return TlsFileError(part, f"{path} is not valid: {describe_tls(error)}; {_GIVE_ANOTHER}")
 
 
 class _Context(ssl.SSLContext):
@@ -150,5 +188,16 @@ def describe_tls(error: Exception) -> str:
     return _ALERT.sub("the client refused: ", words)
 
 
+def _read(part: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise TlsFileError(part, f"cannot read {path}: {error.strerror}") from error
+
+
+class _PassphraseError(Exception):
+    """The key has a passphrase."""
+
+
 def _refuse_passphrase() -> str:
-    raise ValueError("the key has a passphrase, and hubbub cannot ask for it")
+    raise _PassphraseError

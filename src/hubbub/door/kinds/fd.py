@@ -7,7 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ...values.errors import ListenError
-from ..kind import Kind, prepare, reason_of
+from ..kind import Kind, prepare, refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +35,7 @@ class _Descriptor(Kind):
         try:
             listening = socket.socket(fileno=descriptor)
         except OSError as error:
-            raise ListenError(f"descriptor {descriptor}", reason_of(error)) from error
+            raise refused(f"descriptor {descriptor}", error, {}) from error
         if listening.type != socket.SOCK_STREAM or not listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             listening.detach()
             raise ListenError(f"descriptor {descriptor}", "it is not a stream socket that listens")

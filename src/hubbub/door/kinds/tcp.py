@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import re
 import socket
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ...values.address import Address
-from ...values.errors import ListenError
-from ..kind import Kind, prepare, reason_of
+from ..kind import Kind, prepare, refused
+from ..networks import parse_address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
 # A name may have an address that this machine does not have, such as ::1 where IPv6 is off.
 _UNUSABLE: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
+_ADVICE: Final[Mapping[int | None, str]] = {
+    errno.EADDRINUSE: "stop the program that listens there, or choose another port",
+    errno.EACCES: "ports below 1024 are for privileged programs; choose another port",
+    errno.EADDRNOTAVAIL: "this machine has no such address; choose another host",
+    socket.EAI_NONAME: "no such name or address is known; choose another host",
+}
+
+_WITH_PORT: Final = re.compile(r"(?:([^:\[\]]*)|\[([^\]]*)\]):(\d{1,5})")
+_NUMBER: Final = re.compile("[0-9]{1,5}")
+
 
 class _Tcp(Kind):
     forms: ClassVar[tuple[str, ...]] = ("tcp://HOST:PORT", "tls://HOST:PORT")
@@ -28,13 +39,31 @@ class _Tcp(Kind):
     tls_schemes: ClassVar[frozenset[str]] = frozenset({"tls"})
 
     def parse(self, url: SplitResult, query: Mapping[str, str]) -> dict[str, Any]:
-        if url.port is None or url.path:
-            raise ValueError(f"write it as {url.scheme}://127.0.0.1:5000 or {url.scheme}://[::]:5000")
-        return {"endpoint": Address(url.hostname or "", url.port)}
+        how = f"write it as {url.scheme}://127.0.0.1:5000 or {url.scheme}://[::]:5000"
+        host, colon, port = url.netloc.rpartition(":")
+        if ":" in host and not host.endswith("]"):
+            how = f"as in {url.scheme}://[{host}]:{port}" if parse_address(host) else how
+            raise ValueError(f"an IPv6 address must be in brackets, {how}")
+        if not (colon and _NUMBER.fullmatch(port)) or url.path:
+            raise ValueError(how)
+        endpoint = Address(url.hostname or "", int(port))
+        self.check(endpoint)
+        return {"endpoint": endpoint}
 
     def check(self, endpoint: Any) -> None:
-        if not 0 <= endpoint.port <= 65535:
-            raise ValueError(f"the port is {endpoint.port}; it must be 0 to 65535")
+        host, port = endpoint
+        if not isinstance(host, str):
+            raise TypeError(f"the host is {host!r}; it must be a string, as in '127.0.0.1'")
+        if not isinstance(port, int):
+            raise TypeError(f"the port is {port!r}; it must be a whole number, as in 5000")
+        if both := _WITH_PORT.fullmatch(host):
+            raise ValueError(
+                f"the host is {host!r}; give host {both[1] or both[2] or ''!r} and port {both[3]} separately"
+            )
+        if host.startswith("["):
+            raise ValueError(f"the host is {host!r}; write it without brackets")
+        if not 0 <= port <= 65535:
+            raise ValueError(f"the port is {port}; it must be 0 to 65535")
 
     async def bind(self, place: Place, settings: Settings) -> list[socket.socket]:
         """Sockets for every address of the host. With port 0 the system chooses one port for all of them."""
@@ -57,7 +86,7 @@ class _Tcp(Kind):
         except OSError as error:
             for listening in sockets:
                 listening.close()
-            raise ListenError(str(endpoint), reason_of(error)) from error
+            raise refused(str(endpoint), error, _ADVICE) from error
         return sockets
 
 

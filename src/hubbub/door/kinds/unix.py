@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import unquote
 
-from ...values.errors import ListenError
-from ..kind import Kind, prepare, reason_of
+from ..kind import Kind, prepare, refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,13 +22,12 @@ if TYPE_CHECKING:
     from ..kind import Place
 
 _MODE: Final = re.compile("[0-7]{3}")
-_WRONG_MODE: Final = "mode is three octal digits, and for unix:// only, as in unix:///run/hubbub.sock?mode=660"
 
 
 class _Unix(Kind):
     forms: ClassVar[tuple[str, ...]] = ("unix:///PATH",)
     endpoint: ClassVar[type] = Path
-    keys: ClassVar[Mapping[str, str]] = {"mode": _WRONG_MODE}
+    keys: ClassVar[Mapping[str, str]] = {"mode": "mode is for unix:// only"}
 
     def parse(self, url: SplitResult, query: Mapping[str, str]) -> dict[str, Any]:
         path = unquote(url.netloc + url.path)
@@ -38,7 +36,7 @@ class _Unix(Kind):
         attributes: dict[str, Any] = {"endpoint": Path(path)}
         if "mode" in query:
             if not _MODE.fullmatch(query["mode"]):
-                raise ValueError(_WRONG_MODE)
+                raise ValueError(f"mode is {query['mode']!r}; write three digits of 0 to 7, as in ?mode=660")
             attributes["mode"] = int(query["mode"], 8)
         return attributes
 
@@ -56,9 +54,20 @@ class _Unix(Kind):
             listening.listen(settings.backlog)
         except OSError as error:
             listening.close()
-            raise ListenError(str(path), reason_of(error)) from error
+            raise refused(str(path), error, _advice(path)) from error
         listening.own(path)
         return [prepare(listening, settings)]
+
+
+def _advice(path: Path) -> dict[int | None, str]:
+    return {
+        errno.EADDRINUSE: "stop the program that listens there, or choose another path",
+        errno.EEXIST: "it is not a socket; remove it, or choose another path",
+        errno.ENOENT: f"make the directory {path.parent}, or choose another path",
+        errno.EACCES: f"let this user write into the directory {path.parent}, or choose another path",
+        # The path is too long, which Python says without a number.
+        None: "choose a shorter path",
+    }
 
 
 class _PathSocket(socket.socket):
@@ -97,7 +106,8 @@ def _remove_stale(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink()
             return
-        except BlockingIOError:
+        except (BlockingIOError, PermissionError):
+            # It may be another user's.
             pass
         raise OSError(errno.EADDRINUSE, "a program listens there")
 
