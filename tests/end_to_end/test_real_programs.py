@@ -11,7 +11,16 @@ import pytest
 
 from hubbub import Address
 
-from support.programs import Program, ServerProgram, TerminalProgram, hubbub_serve, require_program, wait_until
+from support.certificates import make_certificates
+from support.programs import (
+    Program,
+    ServerProgram,
+    TerminalProgram,
+    finish,
+    hubbub_serve,
+    require_program,
+    wait_until,
+)
 
 pytestmark = pytest.mark.real
 
@@ -138,6 +147,17 @@ def test_every_byte_goes_through_a_relay_as_it_is(command: Callable[[Address], l
             reader.program.end()
             assert reader.program.output.rest() == b"server is closing\n"
             assert reader.program.wait() == 0
+
+
+def test_over_tls_ncat_is_answered_all_whole_lines_though_it_does_not_end_its_stream_as_tls_asks(
+    tmp_path: Path,
+) -> None:
+    with hubbub_serve("echo", *make_certificates(tmp_path).options) as server:
+        host, port = server.endpoint
+        ended = finish(require_program("ncat"), "--ssl", host, str(port), input=b"a\nb\nunfinished")
+        assert ended.output == "We got your message: a\nWe got your message: b\n"
+        name = server.new_client()
+        assert server.output.lines(3) == [f"{name} said: a", f"{name} said: b", f"{name} disconnected."]
 
 
 def test_what_telnet_negotiates_is_refused_and_is_no_text() -> None:

@@ -90,11 +90,14 @@ async def test_a_full_inbox_is_read_no_further_until_it_is_received_from_and_som
 # The end.
 
 
-@pytest.mark.parametrize(("how", "last"), [(Box.end, ["last"]), (Box.lose, [])])
+@pytest.mark.parametrize(
+    ("how", "cut", "last"), [(Box.end, False, ["last"]), (Box.end, True, []), (Box.lose, False, [])]
+)
 async def test_a_last_line_without_its_end_is_received_only_where_the_stream_ended_cleanly(
-    how: Callable[[Box], None], last: list[str]
+    how: Callable[[Box], None], cut: bool, last: list[str]
 ) -> None:
     box = Box()
+    box.drop_tail = cut
     box.arrive(b"one\nlast")
     assert await box.receive_many() == ["one"]
     assert box.in_message

@@ -55,7 +55,8 @@ class Inbox(ABC, Generic[M]):
         framing: how messages are cut from the stream.
         settings: the limits.
         loop: the event loop.
-        at_end: whether the peer has ended its stream cleanly.
+        at_end: whether the peer has ended its stream.
+        drop_tail: whether a message that has no end when the stream ends is dropped: it may have been cut short.
         listening: whether what arrives is kept for the receiver.
         messages_received: how many messages have been decoded.
         bytes_received: how many bytes they came in, with those that belong to no complete message yet.
@@ -72,6 +73,7 @@ class Inbox(ABC, Generic[M]):
         "_throttle",
         "at_end",
         "bytes_received",
+        "drop_tail",
         "framing",
         "listening",
         "loop",
@@ -87,6 +89,7 @@ class Inbox(ABC, Generic[M]):
         self.settings = settings
         self.loop = loop
         self.at_end = False
+        self.drop_tail = False
         self.listening = True
         self.messages_received = 0
         self.bytes_received = 0
@@ -280,7 +283,7 @@ class Inbox(ABC, Generic[M]):
     def _decode_end(self) -> Sequence[M]:
         if self.at_end and self.listening:
             self._spent = True
-            return self._decoder.end()
+            return [] if self.drop_tail else self._decoder.end()
         self._spent = self.lost
         return []
 
