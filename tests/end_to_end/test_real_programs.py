@@ -179,6 +179,42 @@ def test_what_telnet_negotiates_is_refused_and_is_no_text() -> None:
         assert server.output.lines(2) == [f"{name} said: after it", f"{name} disconnected."]
 
 
+def test_putty_says_the_right_secret_and_is_heard_without_what_it_negotiates(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("open sesame\n")
+    with hubbub_serve("relay", f"--secret-file={secret}") as server, server.peer() as witness:
+        host, port = server.endpoint
+        witness.send(b"open sesame\n")
+        server.inside(witness)
+        with Program(require_program("plink"), "-telnet", "-P", str(port), host) as putty:
+            putty.send(b"open sesame\n")
+            name = server.new_client()
+            witness.send(b"Hey\n")
+            assert putty.output.line() == b"Hey\n"
+            # What looks like a command, it escapes.
+            putty.send(b"first \xff\xfb\n")
+            assert witness.line() == b"first \xff\xfb\n"
+            # It says by a command that its input has ended, and still listens.
+            putty.end()
+            witness.send(b"Bye\n")
+            assert putty.output.line() == b"Bye\n"
+        server.output.expect(rb"%s disconnected\.\n" % name.encode())
+        server.stop()
+        assert witness.rest() == b"server is closing\n"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_of_what_a_web_page_posts_to_a_relay_nobody_hears(scheme: str) -> None:
+    with hubbub_serve("relay") as server, server.new_peer() as witness:
+        curl = require_program("curl"), "--silent", "--http0.9", "--data-binary", "$FORGED\n"
+        ended = finish(*curl, f"{scheme}://{server.endpoint}/x")
+        protocol = "HTTP" if scheme == "http" else "TLS"
+        assert scheme == "https" or ended.output == "HTTP is not spoken here\n"
+        server.output.expect(rb" disconnected \(wrong-protocol: %s is not spoken here\)\.\n" % protocol.encode())
+        server.stop()
+        assert witness.rest() == b"server is closing\n"
+
+
 def tell_telnet(program: TerminalProgram, command: str) -> None:
     """Give telnet a command of its own."""
     # What is typed before telnet has set up the terminal for its escape character is not taken for it.

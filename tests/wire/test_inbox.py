@@ -155,6 +155,18 @@ async def test_what_comes_before_a_fault_is_received_and_nothing_after_it(before
     assert await box.receive() is None
 
 
+async def test_a_request_of_http_is_a_fault_only_at_the_beginning_and_where_that_is_guarded() -> None:
+    request = b"GET / HTTP/1.1\r\n"
+    box = Box(guarded=True)
+    box.arrive(request)
+    assert await box.receive() is None
+    assert box.told == ["HTTP is not spoken here"]
+    for box, before in ((Box(guarded=True), [b"one\n"]), (Box(), [])):
+        for data in (*before, request):
+            box.arrive(data)
+            assert await box.receive() is not None
+
+
 async def test_what_the_framing_owes_the_peer_is_told_once() -> None:
     box = Box()
     box.arrive(b"\xff\xfb\x01one\ntwo\n")

@@ -29,8 +29,4 @@ class Discarder(Decoder[Any]):
         return ()
 
     def take_replies(self) -> bytes:
-        if self._filter is None:
-            return b""
-        replies = bytes(self._filter.replies)
-        self._filter.replies.clear()
-        return replies
+        return b"" if self._filter is None else self._filter.take_replies()

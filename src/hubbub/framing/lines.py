@@ -89,11 +89,7 @@ class _TextLineDecoder(Cutter[str]):
         return Cutter.feed(self, data)
 
     def take_replies(self) -> bytes:
-        if self._telnet is None:
-            return b""
-        replies = bytes(self._telnet.replies)
-        self._telnet.replies.clear()
-        return replies
+        return b"" if self._telnet is None else self._telnet.take_replies()
 
     def _replace_cr_nul(self, data: bytes) -> bytes:
         """`data` with CR LF for each CR NUL. The CR may have come in an earlier piece."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
-from ..framing import Discarder, M
+from ..framing import Beginning, Discarder, M
 from ..values.errors import FramingError
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterator, Sequence
 
-    from ..framing import Framing
+    from ..framing import Decoder, Framing
     from ..values.pace import Throttle
     from ..values.settings import Settings
 
@@ -50,6 +50,7 @@ class Inbox(ABC, Generic[M]):
         framing: how they are cut from the stream.
         settings: the limits.
         loop: the event loop.
+        guarded: whether a peer that speaks HTTP or TLS, where messages are text, has failed.
 
     Attributes:
         framing: how messages are cut from the stream.
@@ -63,6 +64,7 @@ class Inbox(ABC, Generic[M]):
     """
 
     __slots__ = (
+        "_beginning",
         "_decoder",
         "_inbox",
         "_inbox_size",
@@ -82,7 +84,13 @@ class Inbox(ABC, Generic[M]):
     )
 
     def __init__(
-        self, owner: Receiver[M], framing: Framing[M], settings: Settings, loop: asyncio.AbstractEventLoop
+        self,
+        owner: Receiver[M],
+        framing: Framing[M],
+        settings: Settings,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        guarded: bool = False,
     ) -> None:
         self._owner = owner
         self.framing = framing
@@ -93,7 +101,8 @@ class Inbox(ABC, Generic[M]):
         self.listening = True
         self.messages_received = 0
         self.bytes_received = 0
-        self._decoder = framing.decoder(settings.message_limit)
+        self._beginning: Beginning[M] | None = Beginning(framing, settings.message_limit, guarded=guarded)
+        self._decoder: Decoder[M] = self._beginning
         self._throttle: Throttle | None = None
         # Whether nothing more will be decoded.
         self._spent = False
@@ -190,7 +199,7 @@ class Inbox(ABC, Generic[M]):
     def discard(self) -> None:
         """Receive nothing any more: count what arrives and discard it. The end of the peer's stream ends nothing."""
         self._messages = _NOTHING
-        self._decoder = Discarder(telnet=self.framing.telnet)
+        self._decoder, self._beginning = Discarder(telnet=self.framing.telnet), None
         self.listening = False
         if self._inbox:
             self._take_inbox()
@@ -273,6 +282,8 @@ class Inbox(ABC, Generic[M]):
             self._owner.on_replies(replies)
         if failure:
             self._owner.on_failed(failure)
+        elif self._beginning is not None and self._beginning.rest is not None:
+            self._decoder, self._beginning = self._beginning.rest, None
         return messages
 
     @property
