@@ -49,6 +49,7 @@ from .values.errors import (
     PositionLost,
     RoomClosed,
     RoomLimitReached,
+    WrongProtocol,
 )
 from .values.position import Position
 from .values.role import Role
@@ -98,6 +99,7 @@ __all__ = [
     "Statistics",
     "TextFraming",
     "Tls",
+    "WrongProtocol",
     "connect",
     "printable",
     "run",

@@ -68,16 +68,18 @@ def test_options_hold_for_all_but_where_a_place_says_otherwise(tmp_path: Path) -
         (tmp_path / name).write_text(name)
     general, special, fixed = listeners(
         "tcp://h:1",
-        f"tcp://h:2?framing=nul&deny=::1,::2&allow=192.0.2.7&proxy-from=::3&secret-file={tmp_path}/two",
+        f"tcp://h:2?framing=nul&deny=::1,::2&allow=192.0.2.7&proxy-from=::3&any-protocol=no&secret-file={tmp_path}/two",
         "unix:///x?mode=606",
         allow=("192.0.2.1",),
         deny=("192.0.2.2",),
         proxy_from=("192.0.2.3",),
+        any_protocol=True,
         secret_file=str(tmp_path / "one"),
     )
     networks = [[str(each) for each in (one.access.allow, one.access.deny, one.proxies)] for one in (general, special)]
     assert networks == [["192.0.2.1", "192.0.2.2", "192.0.2.3"], ["192.0.2.7", "::1, ::2", "::3"]]
     assert (general.framing, special.framing) == (None, Delimited(b"\0"))
+    assert (general.any_protocol, special.any_protocol) == (True, False)
     assert [one.authenticate.path.name for one in (general, special, fixed)] == ["one", "two", "one"]
     assert (general.mode, fixed.mode) == (0o660, 0o606)
 

@@ -34,6 +34,7 @@ CHOSEN: dict[str, tuple[Any, Any]] = {
     "deny": (["192.0.2.1"], ("192.0.2.1",)),
     "proxy-from": (["::1"], ("::1",)),
     "secret-file": ("secret", "secret"),
+    "any-protocol": (True, True),
     "quiet": (True, True),
     "verbose": (True, True),
     "log-format": ("json", "json"),

@@ -73,10 +73,11 @@ def test_what_is_different_there_is_behind_a_question_mark() -> None:
         ("tcp://h:1?frame=nul", "a listener has no 'frame'; did you mean 'framing'?"),
         (
             "tcp://h:1?xyz=1",
-            "a listener has no 'xyz'; choose one of framing, room, role, tls-cert, tls-key, tls-client-ca, allow, "
-            "deny, proxy-from, secret-file, mode",
+            "a listener has no 'xyz'; choose one of framing, room, role, any-protocol, tls-cert, tls-key, "
+            "tls-client-ca, allow, deny, proxy-from, secret-file, mode",
         ),
         ("tcp://h:1?framing=line", "there is no framing 'line'; did you mean 'lines'?"),
+        ("tcp://h:1?any-protocol=1", "any-protocol is '1'; it must be yes or no"),
         ("tcp://h:1?role=rea", "the role is 'rea'; it must be both, read or write"),
         ("tcp://h:1?secret-file=a#b", "# ends a URL; write %23 for it"),
         ("tcp://h:1?framing", "bad query field: 'framing'"),
@@ -108,10 +109,17 @@ def test_a_plus_in_a_place_is_a_plus() -> None:
 
 def test_a_place_may_be_a_table_in_which_nothing_is_escaped() -> None:
     url = parse_table(
-        {"url": "unix:///x", "role": "read", "secret-file": "a&b#c", "deny": ["::1", "::2"], "mode": "600"}
+        {
+            "url": "unix:///x",
+            "role": "read",
+            "any-protocol": False,
+            "secret-file": "a&b#c",
+            "deny": ["::1", "::2"],
+            "mode": "600",
+        }
     )
-    assert url.attributes == {"endpoint": Path("/x"), "role": Role.READ, "mode": 0o600}
-    assert url.query == {"role": "read", "secret-file": "a&b#c", "deny": "::1,::2", "mode": "600"}
+    assert url.attributes == {"endpoint": Path("/x"), "role": Role.READ, "any_protocol": False, "mode": 0o600}
+    assert url.query == {"role": "read", "any-protocol": "no", "secret-file": "a&b#c", "deny": "::1,::2", "mode": "600"}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,16 @@ import pytest
 
 from hubbub import Address
 
-from support.programs import Program, ServerProgram, TerminalProgram, hubbub_serve, require_program, wait_until
+from support.certificates import make_certificates
+from support.programs import (
+    Program,
+    ServerProgram,
+    TerminalProgram,
+    finish,
+    hubbub_serve,
+    require_program,
+    wait_until,
+)
 
 pytestmark = pytest.mark.real
 
@@ -140,6 +149,17 @@ def test_every_byte_goes_through_a_relay_as_it_is(command: Callable[[Address], l
             assert reader.program.wait() == 0
 
 
+def test_over_tls_ncat_is_answered_all_whole_lines_though_it_does_not_end_its_stream_as_tls_asks(
+    tmp_path: Path,
+) -> None:
+    with hubbub_serve("echo", *make_certificates(tmp_path).options) as server:
+        host, port = server.endpoint
+        ended = finish(require_program("ncat"), "--ssl", host, str(port), input=b"a\nb\nunfinished")
+        assert ended.output == "We got your message: a\nWe got your message: b\n"
+        name = server.new_client()
+        assert server.output.lines(3) == [f"{name} said: a", f"{name} said: b", f"{name} disconnected."]
+
+
 def test_what_telnet_negotiates_is_refused_and_is_no_text() -> None:
     with hubbub_serve("echo") as server, TerminalProgram(*telnet(server.endpoint)) as program:
         name = server.new_client()
@@ -157,6 +177,42 @@ def test_what_telnet_negotiates_is_refused_and_is_no_text() -> None:
         program.output.expect(rb"We got your message: after it\r\n")
         tell_telnet(program, "quit")
         assert server.output.lines(2) == [f"{name} said: after it", f"{name} disconnected."]
+
+
+def test_putty_says_the_right_secret_and_is_heard_without_what_it_negotiates(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("open sesame\n")
+    with hubbub_serve("relay", f"--secret-file={secret}") as server, server.peer() as witness:
+        host, port = server.endpoint
+        witness.send(b"open sesame\n")
+        server.inside(witness)
+        with Program(require_program("plink"), "-telnet", "-P", str(port), host) as putty:
+            putty.send(b"open sesame\n")
+            name = server.new_client()
+            witness.send(b"Hey\n")
+            assert putty.output.line() == b"Hey\n"
+            # What looks like a command, it escapes.
+            putty.send(b"first \xff\xfb\n")
+            assert witness.line() == b"first \xff\xfb\n"
+            # It says by a command that its input has ended, and still listens.
+            putty.end()
+            witness.send(b"Bye\n")
+            assert putty.output.line() == b"Bye\n"
+        server.output.expect(rb"%s disconnected\.\n" % name.encode())
+        server.stop()
+        assert witness.rest() == b"server is closing\n"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_of_what_a_web_page_posts_to_a_relay_nobody_hears(scheme: str) -> None:
+    with hubbub_serve("relay") as server, server.new_peer() as witness:
+        curl = require_program("curl"), "--silent", "--http0.9", "--data-binary", "$FORGED\n"
+        ended = finish(*curl, f"{scheme}://{server.endpoint}/x")
+        protocol = "HTTP" if scheme == "http" else "TLS"
+        assert scheme == "https" or ended.output == "HTTP is not spoken here\n"
+        server.output.expect(rb" disconnected \(wrong-protocol: %s is not spoken here\)\.\n" % protocol.encode())
+        server.stop()
+        assert witness.rest() == b"server is closing\n"
 
 
 def tell_telnet(program: TerminalProgram, command: str) -> None:

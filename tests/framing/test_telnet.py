@@ -12,6 +12,8 @@ from support.feeding import pieces_of
 GA = 0xF9
 NAWS = 31
 
+NO_COMMAND = 0xEB
+
 ESCAPED = bytes([IAC, IAC])
 COMMANDS = {
     "a command without an option": bytes([IAC, GA]),
@@ -44,6 +46,12 @@ def test_a_command_is_taken_out_and_refused_if_it_must_be_wherever_it_is_cut(nam
     stream = b"a" + ESCAPED + COMMANDS[name] + b"b" + ESCAPED + ESCAPED
     for at in range(len(stream) + 1):
         assert filtered(stream[:at], stream[at:]) == (b"a\xffb\xff\xff", REPLIES.get(name, b""))
+
+
+def test_an_iac_before_a_byte_that_is_no_command_is_text() -> None:
+    stream = bytes([IAC, NO_COMMAND, IAC]) + b"a"
+    for at in range(len(stream) + 1):
+        assert filtered(stream[:at], stream[at:]) == (stream, b"")
 
 
 @given(pieces_of([*COMMANDS.values(), ESCAPED, b"a", b"\r\n", bytes([IAC]), bytes([SB]), bytes([DO])]))

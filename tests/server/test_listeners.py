@@ -129,6 +129,25 @@ async def test_a_client_is_in_the_room_of_its_listener_and_in_no_other() -> None
         assert not news.closed
 
 
+async def test_a_peer_that_speaks_http_is_ended_before_it_is_heard_unless_its_listener_takes_any_protocol() -> None:
+    async def ask(arrival: hubbub.Arrival) -> bool:
+        return await arrival.receive() == "open sesame"
+
+    ending = hubbub.Ending(hubbub.EndingCode.WRONG_PROTOCOL, "HTTP is not spoken here")
+    listeners = [listening(), listening(authenticate=ask), listening(any_protocol=True)]
+    async with serving(listeners=listeners) as (server, record), Peer.of(at(server, 2)) as witness:
+        await record.wait_for_clients(1)
+        for index in range(3):
+            async with Peer.of(at(server, index)) as peer:
+                await peer.send(b"POST / HTTP/1.1\r\nHost: localhost:%d\r\n\r\nforged\n" % index)
+                peer.end()
+                assert await peer.rest() == (b"" if index == 2 else b"HTTP is not spoken here\n")
+        assert await record.wait_for_refusals() == [ending]
+        assert (await record.wait_for_endings(2))[0] == ending
+        for line in (b"POST / HTTP/1.1\n", b"Host: localhost:2\n", b"\n", b"forged\n"):
+            assert await witness.line() == line
+
+
 async def test_clients_of_a_unix_socket_have_names_of_their_own_and_only_the_limit_of_all(tmp_path: Path) -> None:
     path = tmp_path / "hub.sock"
     settings = hubbub.Settings(clients_limit=3, clients_per_address=1, clients_per_subnet=1, connect_burst=1)

@@ -9,7 +9,7 @@ from typing import Generic
 
 from hypothesis import strategies as st
 
-from hubbub.framing import Framing, M
+from hubbub.framing import Beginning, Framing, M
 from hubbub.values.errors import FramingError
 
 AMPLE = 2**20
@@ -25,14 +25,18 @@ class Outcome(Generic[M]):
     replies: bytes
 
 
-def decode(framing: Framing[M], pieces: Iterable[bytes], *, limit: int = AMPLE) -> Outcome[M]:
-    """Feed `pieces` and then the end of the stream, as a connection does."""
-    decoder = framing.decoder(limit)
+def decode(
+    framing: Framing[M], pieces: Iterable[bytes], *, limit: int = AMPLE, guarded: bool | None = None
+) -> Outcome[M]:
+    """Feed `pieces` and then the end of the stream; with `guarded`, from its beginning on as a connection does."""
+    decoder = framing.decoder(limit) if guarded is None else Beginning(framing, limit, guarded=guarded)
     outcome: Outcome[M] = Outcome([], None, b"")
     try:
         for piece in pieces:
             outcome.messages += decoder.feed(piece)
             outcome.replies += decoder.take_replies()
+            if isinstance(decoder, Beginning):
+                decoder = decoder.rest or decoder
         outcome.messages += decoder.end()
     except FramingError as error:
         outcome.messages += error.messages
@@ -41,13 +45,15 @@ def decode(framing: Framing[M], pieces: Iterable[bytes], *, limit: int = AMPLE) 
     return outcome
 
 
-def decode_however_cut(framing: Framing[M], *pieces: bytes, limit: int = AMPLE) -> Outcome[M]:
+def decode_however_cut(
+    framing: Framing[M], *pieces: bytes, limit: int = AMPLE, guarded: bool | None = None
+) -> Outcome[M]:
     """What becomes of the joined `pieces`: the same whole, in these pieces, byte by byte and cut at any one place."""
     stream = b"".join(pieces)
-    outcome = decode(framing, [stream], limit=limit)
+    outcome = decode(framing, [stream], limit=limit, guarded=guarded)
     byte_by_byte = [stream[at : at + 1] for at in range(len(stream))]
     for cut in (pieces, byte_by_byte, *([stream[:at], stream[at:]] for at in range(1, len(stream)))):
-        assert decode(framing, cut, limit=limit) == outcome, cut
+        assert decode(framing, cut, limit=limit, guarded=guarded) == outcome, cut
     return outcome
 
 

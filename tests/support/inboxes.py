@@ -13,8 +13,11 @@ from hubbub.wire.inbox import Inbox
 class Box(Inbox[str]):
     """An inbox of what a test says has arrived, which notes what its receiver is told."""
 
-    def __init__(self, settings: hubbub.Settings | None = None, throttle: Throttle | None = None) -> None:
-        super().__init__(self, hubbub.Lines(), settings or hubbub.Settings(), asyncio.get_running_loop())
+    def __init__(
+        self, settings: hubbub.Settings | None = None, throttle: Throttle | None = None, *, guarded: bool = False
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        super().__init__(self, hubbub.Lines(), settings or hubbub.Settings(), loop, guarded=guarded)
         self._throttle = throttle
         self.gone = False
         self.reading = True

@@ -19,6 +19,7 @@ from hubbub.values.errors import (
     PositionLost,
     RoomClosed,
     RoomLimitReached,
+    WrongProtocol,
 )
 from hubbub.values.position import Position
 
@@ -40,6 +41,7 @@ MESSAGES: list[tuple[HubbubError, str]] = [
     (FramingError("no message"), "no message"),
     (MessageTooLong(5), "message longer than 5 bytes"),
     (IncompleteMessage(2), "the stream ended 2 bytes before the end of a message"),
+    (WrongProtocol("HTTP"), "HTTP is not spoken here"),
 ]
 
 

@@ -90,11 +90,14 @@ async def test_a_full_inbox_is_read_no_further_until_it_is_received_from_and_som
 # The end.
 
 
-@pytest.mark.parametrize(("how", "last"), [(Box.end, ["last"]), (Box.lose, [])])
+@pytest.mark.parametrize(
+    ("how", "cut", "last"), [(Box.end, False, ["last"]), (Box.end, True, []), (Box.lose, False, [])]
+)
 async def test_a_last_line_without_its_end_is_received_only_where_the_stream_ended_cleanly(
-    how: Callable[[Box], None], last: list[str]
+    how: Callable[[Box], None], cut: bool, last: list[str]
 ) -> None:
     box = Box()
+    box.drop_tail = cut
     box.arrive(b"one\nlast")
     assert await box.receive_many() == ["one"]
     assert box.in_message
@@ -150,6 +153,18 @@ async def test_what_comes_before_a_fault_is_received_and_nothing_after_it(before
     assert box.told == [*filter(None, [before]), "message longer than 3 bytes"]
     box.arrive(b"two\n")
     assert await box.receive() is None
+
+
+async def test_a_request_of_http_is_a_fault_only_at_the_beginning_and_where_that_is_guarded() -> None:
+    request = b"GET / HTTP/1.1\r\n"
+    box = Box(guarded=True)
+    box.arrive(request)
+    assert await box.receive() is None
+    assert box.told == ["HTTP is not spoken here"]
+    for box, before in ((Box(guarded=True), [b"one\n"]), (Box(), [])):
+        for data in (*before, request):
+            box.arrive(data)
+            assert await box.receive() is not None
 
 
 async def test_what_the_framing_owes_the_peer_is_told_once() -> None:

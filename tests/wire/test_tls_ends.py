@@ -130,11 +130,30 @@ async def test_g7_only_whole_messages_count_at_an_end_without_that_of_tls_and_be
                 await at.peer.rest()
         else:
             at.peer.cut()
+            assert await at.peer.rest() == b""
         (ending,) = await at.record.wait_for_endings()
         assert ending.code is (hubbub.EndingCode.LOST if garbage else hubbub.EndingCode.LEFT)
         await at.server.broadcast("end")
         assert await at.other.line() == b"whole\n"
         assert await at.other.line() == b"end\n"
+
+
+async def test_an_end_without_that_of_tls_is_heard_behind_what_waits_and_all_of_it_is_answered(tls: Tls) -> None:
+    read = asyncio.Event()
+
+    async def answer(client: hubbub.Client) -> None:
+        await read.wait()
+        while messages := await client.receive_many():
+            await client.send_many(messages)
+
+    async with tls.talk(answer, settings=hubbub.Settings(inbox_limit=1)) as at:
+        await at.peer.send(b"one\n")
+        await eventually(lambda: not at.transport.is_reading())
+        at.transport.eof_received()
+        read.set()
+        assert await at.peer.rest() == b"one\n"
+        (ending,) = await at.record.wait_for_endings()
+        assert ending.code is hubbub.EndingCode.LEFT
 
 
 async def test_what_is_written_behind_garbage_goes_nowhere_and_does_not_change_the_reason(tls: Tls) -> None:

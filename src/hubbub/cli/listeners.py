@@ -50,7 +50,7 @@ def make_listeners(
             return url.query[key] if key in url.query else options.get(key.replace("-", "_"))
 
         try:
-            attributes = {**{key: options[key] for key in ("role",) if key in options}, **url.attributes}
+            attributes = {**{key: options[key] for key in ("role", "any_protocol") if key in options}, **url.attributes}
             endpoint = attributes.pop("endpoint")
             for each in [endpoint] if endpoint is not None else passed or passed_descriptors():
                 listener = Listener[Any](

@@ -30,7 +30,18 @@ def _room(name: str) -> str:
     return name
 
 
-ATTRIBUTES: Final[Mapping[str, Callable[[str], Any]]] = {"framing": _framing, "room": _room, "role": Role.parse}
+def _any_protocol(value: str) -> bool:
+    if value not in ("yes", "no"):
+        raise ValueError(f"any-protocol is {value!r}; it must be yes or no")
+    return value == "yes"
+
+
+ATTRIBUTES: Final[Mapping[str, Callable[[str], Any]]] = {
+    "framing": _framing,
+    "room": _room,
+    "role": Role.parse,
+    "any-protocol": _any_protocol,
+}
 """The keys that set an attribute of `Listener` by their name, each with what reads its value, or raises ValueError."""
 
 COMMON_KEYS: Final = (*ATTRIBUTES, "tls-cert", "tls-key", "tls-client-ca", "allow", "deny", "proxy-from", "secret-file")
@@ -130,7 +141,7 @@ def _make(text: str, query: Mapping[str, str]) -> ListenUrl:
         if key in special and key not in kind.keys:
             raise ValueError(special[key])
         if key in ATTRIBUTES:
-            attributes[key] = ATTRIBUTES[key](value)
+            attributes[key.replace("-", "_")] = ATTRIBUTES[key](value)
     return ListenUrl(text, url.scheme, {**attributes, **kind.parse(url, query)}, query)
 
 
@@ -138,6 +149,8 @@ def _written(key: str, value: Any) -> str:
     """A value of a table as it is written in a URL."""
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return ",".join(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if not isinstance(value, str):
         raise ValueError(f"{key} is {value!r}; it must be a string, or a list of strings")
     return value

@@ -98,6 +98,12 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True)
     metavar="FILE",
     help="Accept only clients whose first message is the secret in this file.",
 )
+@option(
+    "--any-protocol",
+    is_flag=True,
+    help="Hear clients that begin with an HTTP request or a TLS handshake, too. Otherwise they are disconnected where "
+    "messages are text, so that no web page can speak to the server through a browser.",
+)
 @settings_options({"when_slow": policies.names()})
 @option("--quiet", is_flag=True, help="Print only the addresses of the server, and no events.")
 @option(

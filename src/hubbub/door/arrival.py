@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Generic
 
 from ..framing import M, words_in
 from ..values.ending import Ending, EndingCode
-from ..values.errors import ConnectionClosed, IncompleteMessage, MessageTooLong
+from ..values.errors import ConnectionClosed
 from ..wire.link import Link, describe
 from ..wire.pulse import Pulse
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ..values.errors import FramingError
     from ..values.settings import Settings
     from .listener import Listener
-
-CODES = {MessageTooLong: EndingCode.TOO_LONG, IncompleteMessage: EndingCode.INCOMPLETE}
 
 
 class Refused(Exception):
@@ -69,7 +67,7 @@ class Arrival(Generic[M]):
         self.loop = loop
         self.counted = False
         self.ending: Ending | None = None
-        self.link: Link[M] = Link(self, framing, settings, loop)
+        self.link: Link[M] = Link(self, framing, settings, loop, guarded=listener.guarded)
         self._admit = admit
         self._space = Pulse()
 
@@ -172,7 +170,7 @@ class Arrival(Generic[M]):
             self.link.transport.write(replies)
 
     def on_failed(self, error: FramingError) -> None:
-        ending = Ending(CODES.get(type(error), EndingCode.MALFORMED), error.reason)
+        ending = Ending(error.code, error.reason)
         if self.link.writable and (words := words_in(self.framing, ending.reason)):
             self.link.transport.write(words)
         self.end(ending)

@@ -45,6 +45,8 @@ class Listener(Generic[M]):
         authenticate: is asked whether a connection may come in, before it is a client.
         room: the name of the room that its clients are in; "root" is the server's root room.
         role: what its clients may do: "both", "read" or "write".
+        any_protocol: whether clients may begin with an HTTP request or a TLS handshake where messages are text.
+            Otherwise they are ended, so that no web page can speak to the server through a browser.
         mode: the permissions of a Unix socket.
 
     Raises:
@@ -60,12 +62,19 @@ class Listener(Generic[M]):
     authenticate: Authenticate | None = None
     room: str = ROOT_ROOM
     role: Role | Literal["both", "read", "write"] = Role.BOTH
+    any_protocol: bool = False
     mode: int = SOCKET_MODE
 
     def __post_init__(self) -> None:
         kinds.serving(self.endpoint).check(self.endpoint)
         check_room_name(self.room)
         Role.parse(self.role)
+
+    @property
+    def guarded(self) -> bool:
+        """Whether a client that speaks HTTP or TLS, where messages are text, is ended."""
+        # What a client says that only reads is not heard.
+        return not self.any_protocol and Role.parse(self.role).speaks
 
     @property
     def introduces(self) -> bool:

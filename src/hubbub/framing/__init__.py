@@ -11,6 +11,7 @@ only, and finds single messages in them by decoding.
 """
 
 from .base import BytesFraming, Decoder, Framing, M, Named, TextFraming, check_framing
+from .beginning import Beginning
 from .byte_lines import ByteLines
 from .delimited import Delimited
 from .discarding import Discarder
@@ -21,6 +22,7 @@ from .raw import Raw
 from .words import words_in
 
 __all__ = [
+    "Beginning",
     "ByteLines",
     "BytesFraming",
     "Decoder",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from .base import BytesFraming, Decoder, Named
 from .cutting import SMALL, Cutter, count_ends
@@ -20,7 +20,7 @@ _CR: Final = 0x0D
 
 @dataclass(frozen=True, slots=True)
 class ByteLines(BytesFraming):
-    """Lines of bytes, untouched: no decoding, no telnet filter.
+    """Lines of bytes, untouched. Only where a stream begins with telnet negotiation, telnet's commands are taken out.
 
     A line ends at LF; one CR before the LF is not part of the line. The last line needs no LF. A message may be given
     with its line end or without. So a line that was received with `keepends` can be sent without, and the reverse.
@@ -30,6 +30,7 @@ class ByteLines(BytesFraming):
             Without `keepends`, all lines are sent with LF.
     """
 
+    telnet: ClassVar[bool] = True
     keepends: bool = False
 
     @property

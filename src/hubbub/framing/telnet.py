@@ -1,13 +1,18 @@
-"""The telnet filter: takes the negotiation out of a stream of text and refuses what the client offers.
+"""The telnet filter: takes the commands out of a client's stream and refuses what the client offers.
 
-Real telnet clients mix commands into the text. Each starts with the byte IAC (RFC 854). This end supports no options,
-so the filter refuses all that the client asks for or offers (RFC 1143 shows why that alone cannot loop).
+Real telnet clients mix commands into what they say. Each starts with the byte IAC (RFC 854). This end supports no
+options, so the filter refuses all that the client asks for or offers (RFC 1143 shows why that alone cannot loop).
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from .base import Decoder, M
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 IAC: Final = 0xFF
 DONT: Final = 0xFE
@@ -19,11 +24,12 @@ SE: Final = 0xF0
 
 IAC_BYTE: Final = bytes([IAC])
 
-# One alternative matches at every IAC. At the end of a piece, it may be the beginning of a command.
+# One alternative matches at every IAC but before a byte that is no command (RFC 854; RFC 1184 and 885 have the lowest
+# ones): such an IAC is text. At the end of a piece, it may be the beginning of a command.
 _COMMAND: Final = re.compile(
     rb"\xff(?:(\xff)"
     # DO and WILL ask for an answer. WONT and DONT state what is true here anyway, and get none.
-    rb"|([\xfb\xfd].)|[\xfc\xfe].|[^\xfa-\xff]"
+    rb"|([\xfb\xfd].)|[\xfc\xfe].|[\xec-\xf9]"
     # After an IAC, all but SE belongs to the sub-negotiation; mostly it is an escaped IAC.
     rb"|\xfa[^\xff]*(?:\xff[^\xf0][^\xff]*)*(?:\xff\xf0|(\xff?\Z))"
     rb"|([\xfb-\xfe]?\Z))",
@@ -80,3 +86,26 @@ def _refusals(asked: bytes) -> bytes:
     refusals[1::3] = asked[0::2].translate(_REFUSALS)
     refusals[2::3] = asked[1::2]
     return bytes(refusals)
+
+
+class TelnetDecoder(Decoder[M]):
+    """Decodes what a telnet client says: `decoder` is given the stream without its commands, which are refused."""
+
+    __slots__ = ("_decoder", "_filter")
+
+    def __init__(self, decoder: Decoder[M]) -> None:
+        self._decoder = decoder
+        self._filter = TelnetFilter()
+
+    @property
+    def partial(self) -> bool:
+        return self._decoder.partial
+
+    def feed(self, data: bytes) -> Sequence[M]:
+        return self._decoder.feed(self._filter.feed(data))
+
+    def end(self) -> Sequence[M]:
+        return self._decoder.end()
+
+    def take_replies(self) -> bytes:
+        return self._filter.take_replies()

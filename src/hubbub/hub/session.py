@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..framing import M, words_in
 from ..values.ending import Ending, EndingCode
-from ..values.errors import IncompleteMessage, MessageTooLong
 from ..wire.link import describe
 from .reader import Reader
 
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from ..wire.link import Link
     from .ports import Supervisor
     from .pump import Pump
-
-_CODES = {MessageTooLong: EndingCode.TOO_LONG, IncompleteMessage: EndingCode.INCOMPLETE}
 
 
 class Session(Reader[M]):
@@ -90,11 +87,11 @@ class Session(Reader[M]):
             self.send(replies)
 
     def on_failed(self, error: FramingError) -> None:
-        code = _CODES.get(type(error), EndingCode.MALFORMED)
-        if code is EndingCode.INCOMPLETE:
-            self.end(Ending(code, error.reason), deliver=True)
+        ending = Ending(error.code, error.reason)
+        if error.code is EndingCode.INCOMPLETE:
+            self.end(ending, deliver=True)
         else:
-            self.dismiss(Ending(code, error.reason))
+            self.dismiss(ending)
 
     def on_ignored(self) -> None:
         # What the transport has comes before the end of the stream. If the peer does not take that, it cannot see that

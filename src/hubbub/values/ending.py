@@ -32,6 +32,8 @@ class EndingCode(StrEnum):
     """The client sent a message over the limit."""
     MALFORMED = "malformed"
     """The client sent bytes that are no message in its framing."""
+    WRONG_PROTOCOL = "wrong-protocol"
+    """The client began with an HTTP request or a TLS handshake, where messages are text."""
     INCOMPLETE = "incomplete"
     """The client's stream ended within a message."""
     UNFINISHED = "unfinished"

@@ -8,7 +8,8 @@
     ├── RoomLimitReached        the server has as many rooms as it may
     └── FramingError            the peer's bytes are no messages in this framing
         ├── MessageTooLong      one message is over the limit
-        └── IncompleteMessage   the stream ended within a message
+        ├── IncompleteMessage   the stream ended within a message
+        └── WrongProtocol       the stream begins as one of HTTP or TLS does
 
 A `FramingError` blames the peer. What the caller itself got wrong (a message that its framing cannot carry, a setting
 out of range) is a `ValueError` or a `TypeError`, as in the rest of Python.
@@ -16,7 +17,9 @@ out of range) is a `ValueError` or a `TypeError`, as in the rest of Python.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .ending import EndingCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +37,7 @@ __all__ = [
     "PositionLost",
     "RoomClosed",
     "RoomLimitReached",
+    "WrongProtocol",
 ]
 
 
@@ -125,9 +129,12 @@ class FramingError(HubbubError):
     """The peer's bytes are no messages in this framing; nothing after them can be understood.
 
     Attributes:
+        code: what ends the connection.
         reason: what is wrong, for the peer to read.
         messages: the complete messages found before, which still count.
     """
+
+    code: ClassVar[EndingCode] = EndingCode.MALFORMED
 
     def __init__(self, reason: str, messages: Sequence[Any] = ()) -> None:
         super().__init__(reason, messages)
@@ -141,6 +148,8 @@ class FramingError(HubbubError):
 class MessageTooLong(FramingError):
     """The peer sends a message of more than `limit` bytes."""
 
+    code = EndingCode.TOO_LONG
+
     def __init__(self, limit: int, messages: Sequence[Any] = ()) -> None:
         super().__init__(f"message longer than {limit} bytes", messages)
         self.args = (limit, messages)
@@ -150,7 +159,20 @@ class MessageTooLong(FramingError):
 class IncompleteMessage(FramingError):
     """The stream ended `missing` bytes before the end of a message."""
 
+    code = EndingCode.INCOMPLETE
+
     def __init__(self, missing: int) -> None:
         super().__init__(f"the stream ended {missing} bytes before the end of a message")
         self.args = (missing,)
         self.missing = missing
+
+
+class WrongProtocol(FramingError):
+    """The peer speaks `protocol`, which is "HTTP" or "TLS", where messages are text."""
+
+    code = EndingCode.WRONG_PROTOCOL
+
+    def __init__(self, protocol: str) -> None:
+        super().__init__(f"{protocol} is not spoken here")
+        self.args = (protocol,)
+        self.protocol = protocol

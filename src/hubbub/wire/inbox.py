@@ -8,14 +8,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
-from ..framing import Discarder, M
+from ..framing import Beginning, Discarder, M
 from ..values.errors import FramingError
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterator, Sequence
 
-    from ..framing import Framing
+    from ..framing import Decoder, Framing
     from ..values.pace import Throttle
     from ..values.settings import Settings
 
@@ -50,18 +50,21 @@ class Inbox(ABC, Generic[M]):
         framing: how they are cut from the stream.
         settings: the limits.
         loop: the event loop.
+        guarded: whether a peer that speaks HTTP or TLS, where messages are text, has failed.
 
     Attributes:
         framing: how messages are cut from the stream.
         settings: the limits.
         loop: the event loop.
-        at_end: whether the peer has ended its stream cleanly.
+        at_end: whether the peer has ended its stream.
+        drop_tail: whether a message that has no end when the stream ends is dropped: it may have been cut short.
         listening: whether what arrives is kept for the receiver.
         messages_received: how many messages have been decoded.
         bytes_received: how many bytes they came in, with those that belong to no complete message yet.
     """
 
     __slots__ = (
+        "_beginning",
         "_decoder",
         "_inbox",
         "_inbox_size",
@@ -72,6 +75,7 @@ class Inbox(ABC, Generic[M]):
         "_throttle",
         "at_end",
         "bytes_received",
+        "drop_tail",
         "framing",
         "listening",
         "loop",
@@ -80,17 +84,25 @@ class Inbox(ABC, Generic[M]):
     )
 
     def __init__(
-        self, owner: Receiver[M], framing: Framing[M], settings: Settings, loop: asyncio.AbstractEventLoop
+        self,
+        owner: Receiver[M],
+        framing: Framing[M],
+        settings: Settings,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        guarded: bool = False,
     ) -> None:
         self._owner = owner
         self.framing = framing
         self.settings = settings
         self.loop = loop
         self.at_end = False
+        self.drop_tail = False
         self.listening = True
         self.messages_received = 0
         self.bytes_received = 0
-        self._decoder = framing.decoder(settings.message_limit)
+        self._beginning: Beginning[M] | None = Beginning(framing, settings.message_limit, guarded=guarded)
+        self._decoder: Decoder[M] = self._beginning
         self._throttle: Throttle | None = None
         # Whether nothing more will be decoded.
         self._spent = False
@@ -187,7 +199,7 @@ class Inbox(ABC, Generic[M]):
     def discard(self) -> None:
         """Receive nothing any more: count what arrives and discard it. The end of the peer's stream ends nothing."""
         self._messages = _NOTHING
-        self._decoder = Discarder(telnet=self.framing.telnet)
+        self._decoder, self._beginning = Discarder(telnet=self.framing.telnet), None
         self.listening = False
         if self._inbox:
             self._take_inbox()
@@ -270,6 +282,8 @@ class Inbox(ABC, Generic[M]):
             self._owner.on_replies(replies)
         if failure:
             self._owner.on_failed(failure)
+        elif self._beginning is not None and self._beginning.rest is not None:
+            self._decoder, self._beginning = self._beginning.rest, None
         return messages
 
     @property
@@ -280,7 +294,7 @@ class Inbox(ABC, Generic[M]):
     def _decode_end(self) -> Sequence[M]:
         if self.at_end and self.listening:
             self._spent = True
-            return self._decoder.end()
+            return [] if self.drop_tail else self._decoder.end()
         self._spent = self.lost
         return []
 

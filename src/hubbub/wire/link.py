@@ -57,9 +57,15 @@ class Link(Inbox[M], asyncio.Protocol):
     __slots__ = ("_closed", "_linger", "_unsent", "moved_at", "state", "transport", "writable")
 
     def __init__(
-        self, owner: Owner[M], framing: Framing[M], settings: Settings, loop: asyncio.AbstractEventLoop
+        self,
+        owner: Owner[M],
+        framing: Framing[M],
+        settings: Settings,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        guarded: bool = False,
     ) -> None:
-        super().__init__(owner, framing, settings, loop)
+        super().__init__(owner, framing, settings, loop, guarded=guarded)
         self.state = State.OPENING
         self.transport: asyncio.Transport
         self.writable = False

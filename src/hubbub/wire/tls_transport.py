@@ -180,7 +180,7 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         self._reading = True
         if self._allowance != 0:
             self._inner.resume_reading()
-        if self._records.waiting:
+        if self._records.waiting or self._cut:
             # Later: the link is in the middle of taking what it has.
             self._loop.call_soon(self._decrypt)
 
@@ -232,6 +232,10 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
             while self._reading and self._allowance != 0 and not (self._ended or link.at_end or link.lost):
                 if not (records.whole or self._feed()):
                     self._reply()
+                    if self._cut:
+                        # TCP's end without TLS's own: an attacker may have cut the stream short (RFC 8446, 6.1).
+                        link.drop_tail = True
+                        link.eof_received()
                     return
                 size = READ_SIZE if self._allowance is None else min(FIRST_READ_SIZE, self._allowance)
                 try:
@@ -251,9 +255,6 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
                     link.data_received(data)
                 else:
                     link.eof_received()
-        except ssl.SSLEOFError:
-            # TCP's end without TLS's own: an attacker may have cut the stream short (RFC 8446, 6.1).
-            self._inner.abort()
         except TlsError as error:
             # Closing would wait until the client has taken what it is owed.
             self._error = ConnectionAbortedError(str(error))
@@ -262,7 +263,7 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
             self._fail(describe_tls(error))
 
     def _feed(self) -> bool:
-        """Give OpenSSL the next records, or the end of the stream; whether there is something for it to read then.
+        """Give OpenSSL the next records; whether there is something for it to read then.
 
         Raises:
             TlsError: the client announces a record that is too long.
@@ -273,9 +274,6 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
             # Before authentication, a part of a record must not wait here: OpenSSL makes room for all of it by itself.
             if records.whole or self._allowance is not None:
                 return True
-        if self._cut and not self._incoming.eof:
-            self._incoming.write_eof()
-            return True
         return False
 
     def _reply(self) -> None:
