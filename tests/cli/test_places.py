@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +74,14 @@ def test_what_is_different_there_is_behind_a_question_mark() -> None:
         ("tcp://h:1?frame=nul", "a listener has no 'frame'; did you mean 'framing'?"),
         (
             "tcp://h:1?xyz=1",
-            "a listener has no 'xyz'; choose one of framing, room, role, any-protocol, tls-cert, tls-key, "
-            "tls-client-ca, allow, deny, proxy-from, secret-file, mode",
+            "a listener has no 'xyz'; choose one of framing, room, role, tail, max-lag, patience, sndbuf, "
+            "any-protocol, tls-cert, tls-key, tls-client-ca, allow, deny, proxy-from, secret-file, mode",
         ),
         ("tcp://h:1?framing=line", "there is no framing 'line'; did you mean 'lines'?"),
         ("tcp://h:1?any-protocol=1", "any-protocol is '1'; it must be yes or no"),
         ("tcp://h:1?role=rea", "the role is 'rea'; it must be both, read or write"),
+        ("tcp://h:1?max-lag=much", "max-lag is 'much'; write a time or a size, as in 10s or 64K"),
+        ("tcp://h:1?sndbuf=8X", "'8X' is not a size; write bytes, as in 65536, 64K or 16MiB"),
         ("tcp://h:1?secret-file=a#b", "# ends a URL; write %23 for it"),
         ("tcp://h:1?framing", "bad query field: 'framing'"),
         *(
@@ -101,6 +104,18 @@ def test_a_place_that_is_not_valid_is_an_error_that_says_why(text: str, message:
     with pytest.raises(click.BadParameter) as caught:
         ListenUrlType().convert(text, None, None)
     assert caught.value.message == f"{text!r}: {message}"
+
+
+def test_limits_of_a_place_are_written_as_options_are() -> None:
+    attributes = parse("tcp://h:1?max-lag=10s&patience=2m&sndbuf=8K&tail=drop").attributes
+    assert attributes == {
+        "endpoint": Address("h", 1),
+        "max_lag": timedelta(seconds=10),
+        "patience": 120,
+        "sndbuf": 8192,
+        "tail": "drop",
+    }
+    assert parse("tcp://h:1?max-lag=64K").attributes["max_lag"] == 65536
 
 
 def test_a_plus_in_a_place_is_a_plus() -> None:

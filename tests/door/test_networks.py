@@ -72,6 +72,8 @@ def test_an_address_may_connect_if_it_is_allowed_and_not_denied(allow: list[str]
         ("::ffff:192.0.2.0/120", ["192.0.2.7", "::ffff:192.0.2.7", "::ffff:c000:207"], ["192.0.3.7"]),
         ("::ffff:c000:200/120", ["192.0.2.7"], ["192.0.3.7"]),
         ("::/64", ["::1"], ["0.0.0.1"]),
+        # All Unix sockets.
+        ("unix", ["unix"], ["192.0.2.1", "::1", "/run/hubbub.sock"]),
         # A scope is no part of an address.
         ("fe80::/10", ["fe80::1%eth0", "fe80::1%2"], ["fec0::1%eth0"]),
     ],

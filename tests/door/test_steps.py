@@ -135,6 +135,16 @@ async def test_the_header_of_one_who_is_no_trusted_proxy_is_just_a_message(plain
         await eventually(lambda: record.received_from[peer.name] == [v1().decode().removesuffix("\r\n"), "Hey"])
 
 
+async def test_a_proxy_may_come_through_a_unix_socket(tmp_path: Path) -> None:
+    listener = hubbub.Listener[str](endpoint=tmp_path / "hub.sock", proxies=hubbub.Networks(["unix"]))
+    async with serving(listeners=[listener]) as (_, record):
+        _, writer = await asyncio.open_unix_connection(tmp_path / "hub.sock")
+        writer.write(v1(hubbub.Address("192.0.2.7", 1)) + b"Hey\n")
+        await eventually(lambda: record.received_from == {"192.0.2.7:1": ["Hey"]})
+        writer.close()
+        await writer.wait_closed()
+
+
 async def test_limits_and_access_count_the_real_address_and_not_that_of_the_proxy(plain: Way) -> None:
     settings = hubbub.Settings(clients_per_address=1)
     listener = plain.listener(proxies=OURS, access=hubbub.Access(deny=["192.0.2.66"]))

@@ -57,8 +57,11 @@ def test_disconnect_ends_the_reader_and_says_how_far_it_was_behind() -> None:
     cursor = source.cursor()
     source.say(b"a")
     source.say(b"bc")
-    reason = f"2 messages ({offset_of([b'a'], [b'bc'])} bytes) behind, more than room root retains"
-    assert policies.find("disconnect")(cursor, "root") == Ending(EndingCode.SLOW, reason)
+    behind = f"2 messages ({offset_of([b'a'], [b'bc'])} bytes) behind, more than"
+    overrun = policies.find("disconnect")
+    assert overrun(cursor, "root") == Ending(EndingCode.SLOW, f"{behind} its listener allows (max-lag)")
+    assert source.drop()
+    assert overrun(cursor, "root") == Ending(EndingCode.SLOW, f"{behind} room root retains")
 
 
 def test_skip_lets_the_reader_stay() -> None:

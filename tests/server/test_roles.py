@@ -151,3 +151,27 @@ async def test_a_reader_that_half_closes_ends_with_the_server_at_once() -> None:
         await eventually(lambda: record.clients[0]._reader.link.at_end)
         async with asyncio.timeout(0.5):  # Half of the time that a peer which has not ended its stream is given.
             await server.close()
+
+
+@pytest.mark.parametrize(
+    ("role", "tail", "heard"),
+    [
+        ("write", None, b"W,0001249.5 kg\n"),
+        ("both", "drop", b"W,0001249.5 kg\n"),
+        ("write", "keep", b"W,0001249.5 kg\nW,00012\n"),
+        ("both", None, b"W,0001249.5 kg\nW,00012\n"),
+    ],
+)
+async def test_a_message_that_is_cut_short_is_dropped_and_counted_where_that_is_asked_for(
+    role: str, tail: Any, heard: bytes
+) -> None:
+    async with with_roles(role, "read", listener={"tail": tail}) as (server, record, (scales, reader)):
+        await scales.send(b"W,0001249.5 kg\nW,00012")
+        scales.end()
+        await record.wait_for_endings()
+        assert await scales.rest() == b""
+        closing = asyncio.create_task(server.close())
+        assert await reader.rest() == heard + b"server is closing\n"
+        reader.end()
+        await closing
+        assert server.statistics().tails == heard.count(b"\n") % 2

@@ -17,7 +17,8 @@ async def test_nobody_is_there() -> None:
     async with serving() as (server, _):
         figures, room = describe(server)
         assert figures == (
-            "0 clients in 1 rooms; 0 accepted; ended: none; held to their rate 0 times; muted 0; 0 messages unheard"
+            "0 clients in 1 rooms; 0 accepted; ended: none; held to their rate 0 times; muted 0; "
+            "0 messages unheard, 0 dropped without their end"
         )
         assert room.startswith("room <Room 'root': 0 clients, head ")
         assert room.endswith(">: retains 0 messages")
@@ -38,7 +39,8 @@ async def test_figures_and_rooms() -> None:
         figures, root, other, *lags = describe(server)
         assert figures == (
             "1 clients in 2 rooms; 3 accepted; ended: left 1, lost 1; "
-            "held to their rate 0 times; muted 0; 0 messages unheard"
+            "held to their rate 0 times; muted 0; "
+            "0 messages unheard, 0 dropped without their end"
         )
         assert root.startswith("room <Room 'root': 1 clients, ")
         assert other.startswith("room <Room 'news': 0 clients, ")

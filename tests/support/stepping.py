@@ -18,6 +18,7 @@ from hubbub.hub.client import Client
 from hubbub.hub.hub import Hub
 from hubbub.hub.room import Room
 from hubbub.hub.session import Session
+from hubbub.log.max_lag import MaxLag
 from hubbub.log.older import OlderEnd
 from hubbub.values.address import Address
 from hubbub.values.ending import Ending
@@ -279,7 +280,7 @@ class FakeHub(Hub[Any]):
             await client.close()
 
     def connect(
-        self, framing: Framing[Any] | None = None, *, credit: float = inf, told: Any = None
+        self, framing: Framing[Any] | None = None, *, credit: float = inf, told: Any = None, max_lag: Any = None
     ) -> tuple[Client[Any], FakeTransport]:
         """A client that is in no room, and its transport."""
         transport = FakeTransport(self._loop, credit)
@@ -288,7 +289,8 @@ class FakeHub(Hub[Any]):
         transport.connect(link)
         address = Address("peer", len(self._connected) + 1)
         supervisor = told or self.told
-        client = Client(self, self.root, link, address, pump=self._pump, supervisor=supervisor)
+        limit = None if max_lag is None else MaxLag(max_lag)
+        client = Client(self, self.root, link, address, pump=self._pump, supervisor=supervisor, max_lag=limit)
         link.hand_to(client._reader)
         self._connected.append(client)
         return client, transport

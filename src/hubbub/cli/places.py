@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import click
@@ -13,10 +14,13 @@ from ..hub.hub import check_room_name
 from ..values.address import Address
 from ..values.role import Role
 from .failure import guess
-from .values import FRAMINGS
+from .values import FRAMINGS, Size, Time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+
+T = TypeVar("T")
 
 
 def _framing(name: str) -> Any:
@@ -30,6 +34,29 @@ def _room(name: str) -> str:
     return name
 
 
+def _max_lag(value: str) -> int | timedelta:
+    try:
+        return Size().convert(value, None, None)
+    except click.BadParameter:
+        pass
+    try:
+        return timedelta(seconds=Time().convert(value, None, None))
+    except click.BadParameter:
+        raise ValueError(f"max-lag is {value!r}; write a time or a size, as in 10s or 64K") from None
+
+
+def _converted(kind: click.ParamType[T]) -> Callable[[str], T]:
+    """What reads a value of an option's type."""
+
+    def read(value: str) -> T:
+        try:
+            return kind.convert(value, None, None)
+        except click.BadParameter as error:
+            raise ValueError(error.message) from None
+
+    return read
+
+
 def _any_protocol(value: str) -> bool:
     if value not in ("yes", "no"):
         raise ValueError(f"any-protocol is {value!r}; it must be yes or no")
@@ -40,6 +67,10 @@ ATTRIBUTES: Final[Mapping[str, Callable[[str], Any]]] = {
     "framing": _framing,
     "room": _room,
     "role": Role.parse,
+    "tail": str,
+    "max-lag": _max_lag,
+    "patience": _converted(Time()),
+    "sndbuf": _converted(Size()),
     "any-protocol": _any_protocol,
 }
 """The keys that set an attribute of `Listener` by their name, each with what reads its value, or raises ValueError."""
@@ -151,6 +182,9 @@ def _written(key: str, value: Any) -> str:
         return ",".join(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
+    # TOML has numbers, but a mode is none: 0o640 would come as 416.
+    if isinstance(value, int | float) and not isinstance(value, bool) and key in ATTRIBUTES:
+        return str(value)
     if not isinstance(value, str):
         raise ValueError(f"{key} is {value!r}; it must be a string, or a list of strings")
     return value

@@ -47,7 +47,7 @@ _OVERLOADED: Final = Ending(EndingCode.OVERLOADED, "the server has no descriptor
 class Taker(Protocol[M]):
     """What an acceptor needs of what it gives connections to."""
 
-    def take(self, connection: socket.socket, peername: Any, listener: Listener[M]) -> None:
+    def take(self, connection: socket.socket, peername: Any, listener: Listener[M], settings: Settings) -> None:
         """Serve a connection that was just accepted, or refuse it."""
 
     def refuse(self, connection: socket.socket, peername: Any, listener: Listener[M], ending: Ending) -> None:
@@ -89,7 +89,7 @@ class Acceptor(Generic[M]):
         listener: what is asked of those who connect.
         sessions: is given each connection, to take or to refuse it.
         reserve: what all acceptors of a server share.
-        settings: the limits.
+        settings: the limits there.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Acceptor(Generic[M]):
                     return
             else:
                 connection.setblocking(False)
-                self._sessions.take(connection, peername, self.listener)
+                self._sessions.take(connection, peername, self.listener, self._settings)
 
     def _back_off(self, error: OSError) -> None:
         """Accept nothing for a moment: whatever it is would be tried again and again."""

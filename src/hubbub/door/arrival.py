@@ -67,7 +67,9 @@ class Arrival(Generic[M]):
         self.loop = loop
         self.counted = False
         self.ending: Ending | None = None
-        self.link: Link[M] = Link(self, framing, settings, loop, guarded=listener.guarded)
+        self.link: Link[M] = Link(
+            self, framing, settings, loop, guarded=listener.guarded, drop_tail=listener.drops_tail
+        )
         self._admit = admit
         self._space = Pulse()
 

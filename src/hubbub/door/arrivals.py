@@ -11,6 +11,7 @@ from ..values.ending import Ending, EndingCode
 from .acceptor import turn_away
 from .arrival import Arrival, Refused
 from .limits import Limits, Source
+from .networks import UNIX
 from .steps import introduce, open_plain
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Arrivals(Generic[M]):
         """The tasks that serve them."""
         return list(self._tasks.values())
 
-    def take(self, connection: socket.socket, peername: Any, listener: Listener[M]) -> None:
+    def take(self, connection: socket.socket, peername: Any, listener: Listener[M], settings: Settings) -> None:
         """Serve a connection that was just accepted, or refuse it."""
         self.accepted += 1
         origin = self._address_of(peername)
@@ -67,7 +68,7 @@ class Arrivals(Generic[M]):
         loop = asyncio.get_running_loop()
         framing = listener.framing or self._framing
         arrival = Arrival(
-            listener, connection, origin, framing=framing, settings=self._settings, loop=loop, admit=self._admit
+            listener, connection, origin, framing=framing, settings=settings, loop=loop, admit=self._admit
         )
         if origin.host not in listener.proxies and (ending := self._admit(arrival)):
             self._turn_away(connection, origin, listener, ending)
@@ -143,4 +144,4 @@ class Arrivals(Generic[M]):
 
     def _address_of(self, peername: Any) -> Address:
         # The other end of a Unix socket has no name.
-        return Address.of(peername) if isinstance(peername, tuple) else Address("unix", self.accepted)
+        return Address.of(peername) if isinstance(peername, tuple) else Address(UNIX, self.accepted)

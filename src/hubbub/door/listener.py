@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta  # noqa: TC003 - likewise
 from pathlib import Path  # noqa: TC003 - a dataclass is asked for the types of its fields
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal
 
 from ..framing import M
 from ..hub.hub import ROOT_ROOM, check_room_name
+from ..log.max_lag import MaxLag
 from ..values.address import Address  # noqa: TC001 - likewise
 from ..values.role import Role
+from ..values.settings import Settings
 from . import kinds
 from .networks import Access, Networks
 
@@ -40,18 +43,25 @@ class Listener(Generic[M]):
             for the same type of messages, `str` or `bytes`.
         tls: how it speaks TLS; None: it does not.
         access: which addresses may connect.
-        proxies: the networks of proxies, whose connections must begin with a PROXY header that says whose they are. On
-            a Unix socket there are none.
+        proxies: the networks of proxies, whose connections must begin with a PROXY header that says whose they are.
         authenticate: is asked whether a connection may come in, before it is a client.
         room: the name of the room that its clients are in; "root" is the server's root room.
         role: what its clients may do: "both", "read" or "write".
+        tail: what becomes of a message that has no end when its client's stream ends: "keep" delivers it, and "drop"
+            does not, for it may be a part of one. None: "drop" where clients only write.
         any_protocol: whether clients may begin with an HTTP request or a TLS handshake where messages are text.
             Otherwise they are ended, so that no web page can speak to the server through a browser.
+        max_lag: how far its clients may lag in a room before `when_slow` says what becomes of them: counted bytes, or
+            for how long a message may wait; None: as much as the room retains. The system holds more for each:
+            see `sndbuf`.
+        patience: as in the settings; None: the same as there.
+        sndbuf: bytes that the system may hold for each client (SO_SNDBUF, socket(7)); None: as many as it likes.
         mode: the permissions of a Unix socket.
 
     Raises:
-        TypeError: no kind of listener has such an endpoint.
-        ValueError: the port is out of range, the name of the room is not valid, or there is no such role.
+        TypeError: no kind of listener has such an endpoint, or `max_lag` is neither bytes nor a time.
+        ValueError: the port is out of range, the name of the room is not valid, there is no such role or tail, or a
+            limit is not more than 0.
     """
 
     endpoint: Address | Path | int
@@ -62,13 +72,37 @@ class Listener(Generic[M]):
     authenticate: Authenticate | None = None
     room: str = ROOT_ROOM
     role: Role | Literal["both", "read", "write"] = Role.BOTH
+    tail: Literal["keep", "drop"] | None = None
     any_protocol: bool = False
+    max_lag: int | timedelta | None = None
+    patience: float | None = None
+    sndbuf: int | None = None
     mode: int = SOCKET_MODE
 
     def __post_init__(self) -> None:
         kinds.serving(self.endpoint).check(self.endpoint)
         check_room_name(self.room)
         Role.parse(self.role)
+        if self.tail not in ("keep", "drop", None):
+            raise ValueError(f"tail is {self.tail!r}; it must be keep or drop")
+        if self.max_lag is not None:
+            MaxLag(self.max_lag)
+        if self.sndbuf is not None and self.sndbuf < 1:
+            raise ValueError(f"sndbuf is {self.sndbuf}; it must be at least 1")
+        self.settings_in(Settings())
+
+    def settings_in(self, settings: Settings) -> Settings:
+        """The settings of a server as they are here."""
+        if self.patience is not None:
+            settings = replace(settings, patience=self.patience)
+        if self.sndbuf is not None:
+            settings = replace(settings, unsent_limit=min(settings.unsent_limit, self.sndbuf))
+        return settings
+
+    @property
+    def drops_tail(self) -> bool:
+        """Whether a last message without its end is dropped."""
+        return self.tail == "drop" if self.tail is not None else not Role.parse(self.role).hears
 
     @property
     def guarded(self) -> bool:

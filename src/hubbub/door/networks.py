@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 Network = IPv4Network | IPv6Network
 
+UNIX: Final = "unix"
+"""The address of those who connect through a Unix socket."""
+
 _V4_MAPPED: Final = IPv6Network("::ffff:0:0/96")
 
 
@@ -21,8 +24,8 @@ class Networks:
 
     Args:
         entries: networks as CIDR has them (RFC 4632), as in 192.0.2.0/24, where a single address is a network of one;
-            or @ and the path of a file that has one a line, and comments behind #. What is written as v4-mapped, such
-            as ::ffff:192.0.2.0/120, is the IPv4 network (RFC 4291, 2.5.5.2).
+            "unix" for all Unix sockets; or @ and the path of a file that has one a line, and comments behind #. What is
+            written as v4-mapped, such as ::ffff:192.0.2.0/120, is the IPv4 network (RFC 4291, 2.5.5.2).
 
     Raises:
         ValueError: an entry is no network, or its file cannot be read; the message names it.
@@ -37,7 +40,9 @@ class Networks:
         return bool(self.entries)
 
     def __contains__(self, host: str) -> bool:
-        """Whether an address is in one of them; what is no IP address is in none."""
+        """Whether an address is in one of them; what is neither an IP address nor "unix" is in none."""
+        if host == UNIX:
+            return UNIX in self.entries
         if not self._networks or (address := parse_address(host)) is None:
             return False
         value, bits = int(address), address.max_prefixlen
@@ -62,7 +67,7 @@ class Networks:
         for entry in self.entries:
             if entry.startswith("@"):
                 networks |= _read_file(Path(entry[1:]))
-            else:
+            elif entry != UNIX:
                 networks.add(_parse(entry))
         return frozenset(networks)
 

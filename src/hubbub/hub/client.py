@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from ..log.cursor import Lag
+    from ..log.max_lag import MaxLag
     from ..values.position import Position
     from ..wire.link import Link
     from .hub import Hub
@@ -57,6 +58,7 @@ class Client(Generic[M]):
         pump: Pump,
         supervisor: Supervisor,
         role: Role = Role.BOTH,
+        max_lag: MaxLag | None = None,
     ) -> None:
         self.server = server
         self.room = room
@@ -64,7 +66,7 @@ class Client(Generic[M]):
         self._host, self._port = address
         self._name: str | None = None
         self._state: dict[str, Any] | None = None
-        self._reader = Session(self, link, pump, supervisor, role)
+        self._reader = Session(self, link, pump, supervisor, role=role, max_lag=max_lag)
 
     def __str__(self) -> str:
         return self.name

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..framing import Framing
     from ..log.chunk import Buffer, Mark
     from ..log.cursor import Cursor
+    from ..log.max_lag import MaxLag
     from ..wire.link import Link
     from .fan_out import FanOut
     from .ports import Supervisor
@@ -34,6 +35,9 @@ PUMP_READS: Final = 256
 
 PUMP_SIZE: Final = 256 * 1024
 """About how many bytes a reader is written in one turn of the loop, beside what a flush writes."""
+
+FRESH_SIZE: Final = 4 * 1024
+"""The same for a reader whose lag has a limit: what it is written is too late to be skipped."""
 
 JOIN_SIZE: Final = 64 * 1024
 """Pieces that are smaller together are joined: a copy then costs less than to write them one by one."""
@@ -67,6 +71,7 @@ class Reader(Generic[M]):
         marked: see `Pumped`.
         blocker: likewise.
         when_slow: the name of its policy; None: that of the room.
+        max_lag: the limit on its lag in each room, where its listener has one.
         muted: whether nothing is sent to it in private: it only writes, or takes nothing and stays because it speaks.
     """
 
@@ -84,6 +89,7 @@ class Reader(Generic[M]):
         "leaving",
         "link",
         "marked",
+        "max_lag",
         "muted",
         "outbox",
         "pumped_by",
@@ -111,6 +117,7 @@ class Reader(Generic[M]):
         self._supervisor = supervisor
         self.dropped = False
         self.muted = False
+        self.max_lag: MaxLag | None = None
         self._sent_in = 0
         self._space: Space | None = None
 
@@ -190,13 +197,14 @@ class Reader(Generic[M]):
             CannotTell: the client missed messages, and its framing cannot say so.
         """
         link, outbox = self.link, self.outbox
+        most = PUMP_SIZE if self.max_lag is None else FRESH_SIZE
         buffers: list[Buffer] = []
         reads = size = 0
         cursor = None
         # The next chunk of the older end is fetched once the socket has taken the one before.
-        while link.writable and reads < PUMP_READS and size < PUMP_SIZE and not (cursor and cursor.catching_up):
+        while link.writable and reads < PUMP_READS and size < most and not (cursor and cursor.catching_up):
             if (cursor := outbox.take_cursor()) is not None:
-                more = self._read(cursor)
+                more = self._read(cursor, most - size)
             elif not (outbox.has_private and (more := outbox.take_private(self._horizon))):
                 break
             reads += 1
@@ -210,7 +218,7 @@ class Reader(Generic[M]):
         if self.outbox.idle:
             self.outbox = IDLE
         self.direct = link.writable and self.outbox is IDLE and not self.unsettled
-        if reads == PUMP_READS or size >= PUMP_SIZE or (cursor and cursor.catching_up):
+        if reads == PUMP_READS or size >= most or (cursor and cursor.catching_up):
             self.pumped_by.pump_soon(self)
         if self._space is not None and not self.full:
             self._space.tell()
@@ -218,13 +226,13 @@ class Reader(Generic[M]):
             link.finish()
         return reads
 
-    def _read(self, cursor: Cursor[Any, Any]) -> list[Buffer]:
-        """What is next at a cursor that was behind; nothing while it must be fetched."""
+    def _read(self, cursor: Cursor[Any, Any], size: int) -> list[Buffer]:
+        """What is next at a cursor that was behind, about `size` bytes; nothing while it must be fetched."""
         fan_out = cursor.owner
         fan_out.displace(cursor)
         if fan_out.fetches.fetch_for(cursor):
             return []
-        buffers = cursor.read(self.outbox.tick)
+        buffers = cursor.read(self.outbox.tick, size)
         if fan_out.place(cursor):
             self.outbox.add(cursor)
         self.link.moved_at = self.link.loop.time()

@@ -12,6 +12,7 @@ from .reader import Reader
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..log.max_lag import MaxLag
     from ..values.errors import FramingError
     from ..values.role import Role
     from ..wire.link import Link
@@ -28,9 +29,19 @@ class Session(Reader[M]):
 
     __slots__ = ("role",)
 
-    def __init__(self, client: Any, link: Link[M], pump: Pump, supervisor: Supervisor, role: Role) -> None:
+    def __init__(
+        self,
+        client: Any,
+        link: Link[M],
+        pump: Pump,
+        supervisor: Supervisor,
+        *,
+        role: Role,
+        max_lag: MaxLag | None,
+    ) -> None:
         super().__init__(client, link, pump, supervisor)
         self.role = role
+        self.max_lag = max_lag
         self.muted = not role.hears
         if not role.speaks:
             link.discard()
@@ -41,10 +52,21 @@ class Session(Reader[M]):
             self._place(wire)
         self.end(ending, deliver=True)
 
-    def end_stalled(self, patience: float) -> None:
+    def end_stalled(self) -> None:
         """End the connection at once: its socket takes nothing."""
-        self.end(Ending(EndingCode.STALLED, f"took nothing for {patience:g} s"), deliver=False)
+        self.end(Ending(EndingCode.STALLED, f"took nothing for {self.link.settings.patience:g} s"), deliver=False)
         self.link.reset()
+
+    def check_lag(self) -> None:
+        """Apply the policy of each room in which it lags by more than its listener allows."""
+        if self.max_lag is None or self.ending is not None:
+            return
+        for cursor in self.outbox.cursors:
+            start = self.max_lag.start(cursor.log)
+            if cursor.at.seq < start.seq and not self.dropped:
+                self.overrun(cursor)
+                if not cursor.catching_up:
+                    cursor.skip_to(start)
 
     def drop(self, count: int) -> None:
         """Note that so many private messages are not sent, since the client is muted."""
@@ -71,6 +93,7 @@ class Session(Reader[M]):
     def on_resumed(self) -> None:
         if self.muted:
             self.unmute()
+        self.check_lag()
         self._supervisor.resumed(self)
         self.pumped_by.pump_soon(self)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Buffer = bytes | memoryview
+
+ALL: Final = sys.maxsize
+"""More bytes than there are."""
 
 BATCH_COST: Final = 256
 """What a batch counts beside its bytes: about what its bookkeeping takes."""
@@ -158,7 +162,9 @@ class Chunk:
             self.excluded.setdefault(token, []).extend(index + shift for index in indexes)
         self.renderings.clear()
 
-    def read(self, rendering: Renders, at: Mark, stop: int, tick: int, token: int) -> tuple[list[Buffer], Mark]:
+    def read(
+        self, rendering: Renders, at: Mark, stop: int, tick: int, token: int, *, size: int = ALL
+    ) -> tuple[list[Buffer], Mark]:
         """What a reader is to be written next of this chunk.
 
         Args:
@@ -167,6 +173,7 @@ class Chunk:
             stop: the `seq` before which it stops; the end of a batch.
             tick: the tick before which it stops.
             token: its own token: batches that exclude it are cut out.
+            size: about how many counted bytes it is given, at least a batch.
 
         Returns:
             The bytes, and where the reader is then.
@@ -181,6 +188,8 @@ class Chunk:
             last = min(last, bisect_left(batches, tick, key=_tick))
         if first >= last:
             return [], at
+        if self.size > size:
+            last = min(last, bisect_left(batches, at.offset + size, first + 1, last, key=_start_offset))
         if at.seq > batches[first].start.seq:
             # It joined in the middle of a batch: the rest of that is made for it alone.
             batch = batches[first]
@@ -225,6 +234,10 @@ class Chunk:
 
 def _start_seq(batch: Batch) -> int:
     return batch.start.seq
+
+
+def _start_offset(batch: Batch) -> int:
+    return batch.start.offset
 
 
 def _tick(batch: Batch) -> int:

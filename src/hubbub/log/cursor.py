@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
+from .chunk import ALL
+
 if TYPE_CHECKING:
     from .chunk import Buffer, Chunk, Mark
     from .log import Log
@@ -53,6 +55,7 @@ class Cursor(Generic[Owner, Reader]):
         chunk: the chunk that it stands in while it is behind, for the owner's use. While it is catching up: the one of
             the older end that it reads, once there is one.
         passed: how many messages that exclude it were dropped since it last read.
+        missed: how many messages its reader has missed and was not told of.
     """
 
     __slots__ = (
@@ -62,6 +65,7 @@ class Cursor(Generic[Owner, Reader]):
         "end",
         "index",
         "joined",
+        "missed",
         "owner",
         "passed",
         "reader",
@@ -89,6 +93,7 @@ class Cursor(Generic[Owner, Reader]):
         self.chunk: Chunk | None = None
         self.ready = False
         self.passed = 0
+        self.missed = 0
 
     @property
     def log(self) -> Log[Any]:
@@ -130,20 +135,23 @@ class Cursor(Generic[Owner, Reader]):
             return self.joined
         return max(self.joined, self.log.batch_at(self.at).tick)
 
-    def read(self, tick: int) -> list[Buffer]:
-        """The next bytes that were broadcast before `tick`, at most a chunk of them; none when there are none.
+    def read(self, tick: int, size: int = ALL) -> list[Buffer]:
+        """The next bytes that were broadcast before `tick`: about `size`, at most a chunk; none when there are none.
 
         Raises:
             CannotTell: the reader missed messages, and its framing cannot say so.
         """
         if self.catching_up and self.chunk is not None:
-            return self._read_older(self.chunk, tick)
-        if (missed := self._skip()) and (notice := self.rendering.notice(missed)):
+            return self._read_older(self.chunk, tick, size)
+        if self.at.seq < self.log.oldest.seq:
+            self.skip_to(self.log.oldest)
+        missed, self.missed = self.missed, 0
+        if missed and (notice := self.rendering.notice(missed)):
             return [notice]
         while self.at.seq < (stop := self.stop):
             before = self.at
             chunk = self.log.chunk_at(before)
-            buffers, self.at = chunk.read(self.rendering, before, stop, tick, self.token)
+            buffers, self.at = chunk.read(self.rendering, before, stop, tick, self.token, size=size)
             if buffers or self.at is before:
                 return buffers
         return []
@@ -152,20 +160,17 @@ class Cursor(Generic[Owner, Reader]):
         """The log has dropped `chunk` before this cursor has read it all: note which of it was not for the reader."""
         self.passed += chunk.count_excluded(self.token, self.at.seq, self.end or chunk.end.seq)
 
-    def _read_older(self, chunk: Chunk, tick: int) -> list[Buffer]:
+    def skip_to(self, start: Mark) -> None:
+        """Go on at a later place. The reader is told how many messages it missed when it reads on."""
+        lost = start.seq if self.end is None else min(self.end, start.seq)
+        excluded = self.passed + self.log.count_excluded(self.token, self.at.seq, lost)
+        self.missed += max(0, lost - self.at.seq - excluded)
+        self.passed = 0
+        self.at = start
+
+    def _read_older(self, chunk: Chunk, tick: int, size: int) -> list[Buffer]:
         """The next bytes of the chunk that it has of the older end."""
-        buffers, self.at = chunk.read(self.rendering, self.at, self.stop, tick, self.token)
+        buffers, self.at = chunk.read(self.rendering, self.at, self.stop, tick, self.token, size=size)
         if self.at.seq >= chunk.end.seq:
             self.chunk = None
         return buffers
-
-    def _skip(self) -> int:
-        """Go to the oldest message, if retention has passed the cursor; how many messages the reader missed."""
-        oldest = self.log.oldest
-        if self.at.seq >= oldest.seq:
-            return 0
-        lost = oldest.seq if self.end is None else min(self.end, oldest.seq)
-        missed = max(0, lost - self.at.seq - self.passed)
-        self.passed = 0
-        self.at = oldest
-        return missed

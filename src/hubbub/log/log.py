@@ -7,7 +7,7 @@ messages are found in them again by decoding. What is appended is *pending* unti
 from __future__ import annotations
 
 import logging
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Generic
 
@@ -18,6 +18,8 @@ from .chunk import BATCH_COST, Batch, Chunk, Mark
 from .clock import NEVER
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..framing import Framing
     from .clock import Clock
     from .older import OlderEnd
@@ -175,6 +177,19 @@ class Log(Generic[M]):
     def batch_at(self, mark: Mark) -> Batch:
         """The batch that holds the retained, readable message at `mark`."""
         return self.chunk_at(mark).batch_at(mark.seq)
+
+    def count_excluded(self, token: int, start: int, stop: int) -> int:
+        """How many messages that memory holds, from `start` up to `stop`, exclude the connection with that token."""
+        return sum(chunk.count_excluded(token, start, stop) for chunk in self._chunks)
+
+    def first(self, key: Callable[[Batch], float], least: float) -> Mark:
+        """The start of the first readable batch whose `key` is at least `least`, or the end; keys never fall."""
+        chunks = self._chunks
+        index = bisect_left(chunks, least, key=lambda chunk: key(chunk.batches[-1]))
+        if index == len(chunks):
+            return self.readable
+        batches = chunks[index].batches
+        return batches[bisect_left(batches, least, key=key)].start
 
     def seq_of(self, position: Position) -> int:
         """How many messages come before a position that the log holds, its head included.

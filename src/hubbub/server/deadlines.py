@@ -23,16 +23,19 @@ class Deadlines(Generic[M]):
 
     Args:
         settings: the times.
+        patience: the shortest of all listeners, in seconds.
         readers: everybody, as it changes.
         stalls: those of them whose transport has not taken all it was given.
     """
 
-    def __init__(self, settings: Settings, readers: AbstractSet[Session[M]], stalls: Stalls[M]) -> None:
+    def __init__(
+        self, settings: Settings, patience: float, readers: AbstractSet[Session[M]], stalls: Stalls[M]
+    ) -> None:
         self._readers = readers
         self._unfinished: Unchanged[Session[M]] = Unchanged(settings.message_time)
         self._idle: Unchanged[Session[M]] = Unchanged(settings.idle_time or inf)
         self._periodics = [
-            Periodic(min(1.0, settings.patience / 4), stalls.look),
+            Periodic(min(1.0, patience / 4), stalls.look),
             # These look at everybody, and so not as often.
             Periodic(self._unfinished.time / 8, self._end_unfinished),
         ]

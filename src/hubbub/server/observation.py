@@ -67,6 +67,7 @@ class Statistics:
         accepted: connections since the start, those that were not let in too.
         endings: how many of them ended, by code.
         slowed: how often a client was read no faster than `message_rate` and `byte_rate` allow.
+        tails: how many last messages had no end when their stream ended, and were dropped; see `Listener.tail`.
         muted: how many clients took nothing, and stayed because they speak; see `Settings.mute_limit`.
         unheard: how many private messages were dropped, to clients that only write or are muted.
     """
@@ -76,5 +77,6 @@ class Statistics:
     accepted: int
     endings: Mapping[EndingCode, int]
     slowed: int
+    tails: int = 0
     muted: int = 0
     unheard: int = 0

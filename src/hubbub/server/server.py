@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import socket
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, overload
 
@@ -121,7 +122,9 @@ class Server(Hub[M]):
         descriptors = [listener.endpoint for listener in self.listeners if isinstance(listener.endpoint, int)]
         if len(set(descriptors)) < len(descriptors):
             raise ValueError(f"a descriptor is named twice: {descriptors}")
-        self._sessions: Sessions[M] = Sessions(self, self._pump, handler, self._observer)
+        times = [listener.settings_in(self.settings).patience for listener in self.listeners]
+        patience = min(times, default=self.settings.patience)
+        self._sessions: Sessions[M] = Sessions(self, self._pump, handler, self._observer, patience)
         self._reserve = Reserve()
         self._acceptors: list[Acceptor[M]] = []
         self._addresses: tuple[Address, ...] = ()
@@ -169,6 +172,7 @@ class Server(Hub[M]):
             accepted=sessions.arrivals.accepted,
             endings=dict(sessions.endings),
             slowed=sessions.slowed_count,
+            tails=sessions.tail_count,
             muted=sessions.stalls.muted_count,
             unheard=sessions.unheard_count,
         )
@@ -242,8 +246,11 @@ class Server(Hub[M]):
     async def _listen(self) -> None:
         try:
             for listener in self.listeners:
-                for listening in await kinds.serving(listener.endpoint).bind(listener, self.settings):
-                    acceptor = Acceptor(listening, listener, self._sessions.arrivals, self._reserve, self.settings)
+                settings = listener.settings_in(self.settings)
+                for listening in await kinds.serving(listener.endpoint).bind(listener, settings):
+                    if listener.sndbuf is not None:
+                        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, listener.sndbuf)
+                    acceptor = Acceptor(listening, listener, self._sessions.arrivals, self._reserve, settings)
                     self._acceptors.append(acceptor)
             self._addresses = tuple(Address.of(acceptor.listening.getsockname()) for acceptor in self._acceptors)
             self._urls = tuple(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 from ..door.arrivals import Arrivals
 from ..framing import M
 from ..hub.client import Client, Handler
+from ..log.max_lag import MaxLag
 from ..values.ending import Ending, EndingCode
 from ..values.pace import Throttle
 from ..values.role import Role
@@ -51,20 +52,23 @@ class Sessions(Generic[M]):
         pump: delivers to its clients.
         handler: serves a client.
         observer: is told what happens.
+        patience: the shortest of all listeners, in seconds.
 
     Attributes:
         hears_messages: whether the observer wants to know of each message; what nobody hears costs nothing.
         arrivals: those that are not clients yet.
         endings: how many have ended, by code.
         slowed_count: how often a client was held to its rate.
+        tail_count: how many last messages had no end and were dropped.
         unheard_count: how many private messages were dropped, to clients that hear none.
         stalls: those whose transport has not taken all it was given.
         left_over: the tasks of handlers that swallowed their cancellation when the server closed.
     """
 
-    def __init__(self, server: Hub[M], pump: Pump, handler: Handler[M], observer: Observer[M]) -> None:
+    def __init__(self, server: Hub[M], pump: Pump, handler: Handler[M], observer: Observer[M], patience: float) -> None:
         self.endings: Counter[EndingCode] = Counter()
         self.slowed_count = 0
+        self.tail_count = 0
         self.unheard_count = 0
         self.left_over: set[asyncio.Task[None]] = set()
         self.hears_messages = getattr(observer.received, "__func__", None) is not Observer.received
@@ -75,7 +79,7 @@ class Sessions(Generic[M]):
         self._settings = server.settings
         # The task of each, which may end after its connection has, and the other way round.
         self._readers: dict[Session[M], asyncio.Task[None]] = {}
-        self.stalls: Stalls[M] = Stalls(self._settings)
+        self.stalls: Stalls[M] = Stalls(self._settings.mute_limit)
         # Those whose handler has ended, and whose connection has not.
         self._handled: set[Session[M]] = set()
         # The end of the time of each handler whose client has ended.
@@ -85,7 +89,7 @@ class Sessions(Generic[M]):
         self.arrivals = Arrivals(server.framing, self._settings, self._serve, self._refused)
         self._connections = 0
         self._changed = Pulse()
-        self._deadlines = Deadlines(self._settings, self._readers.keys(), self.stalls)
+        self._deadlines = Deadlines(self._settings, patience, self._readers.keys(), self.stalls)
         self._forget_bursts = Periodic(FORGET_INTERVAL, self.arrivals.forget_bursts)
 
     @property
@@ -128,6 +132,7 @@ class Sessions(Generic[M]):
     def closed(self, reader: Session[M]) -> None:
         """A client's connection is gone."""
         self._connections -= 1
+        self.tail_count += reader.link.tail_dropped
         self.stalls.forget(reader)
         self._changed.fire()
 
@@ -246,7 +251,10 @@ class Sessions(Generic[M]):
             throttle = Throttle(settings.message_rate, settings.byte_rate)
         room = self._server.place(arrival.listener.room)
         role = Role.parse(arrival.listener.role)
-        client = Client(self._server, room, link, arrival.origin, pump=self._pump, supervisor=self, role=role)
+        max_lag = None if arrival.listener.max_lag is None else MaxLag(arrival.listener.max_lag)
+        client = Client(
+            self._server, room, link, arrival.origin, pump=self._pump, supervisor=self, role=role, max_lag=max_lag
+        )
         reader = client._reader
         link.hand_to(reader, throttle)
         self._readers[reader] = self.arrivals.leave(arrival)

@@ -9,7 +9,6 @@ from ..framing import M
 
 if TYPE_CHECKING:
     from ..hub.session import Session
-    from ..values.settings import Settings
 
 logger = logging.getLogger("hubbub")
 
@@ -21,15 +20,14 @@ class Stalls(Generic[M]):
     be a source that never reads: it is muted instead, up to `Settings.mute_limit` of them.
 
     Args:
-        settings: the time and the limit.
+        limit: how many may be muted at a time.
 
     Attributes:
         muted_count: how many clients were muted, each counted once.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._patience = settings.patience
-        self._limit = settings.mute_limit
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         # How many messages each had completed when it was paused.
         self._paused: dict[Session[M], int] = {}
         # How many it had completed when it was last looked at, and when it completed the last one.
@@ -52,9 +50,10 @@ class Stalls(Generic[M]):
 
     def look(self, now: float) -> None:
         """End those who have taken nothing for too long and say nothing, and mute those who speak."""
-        since = now - self._patience
         before, self._spoke = self._spoke, {}
         for reader, received in list(self._paused.items()):
+            since = now - reader.link.settings.patience
+            reader.check_lag()
             moved = reader.link.see_progress()
             seen, spoke = before.get(reader, (received, moved))
             if reader.link.messages_received != seen:
@@ -63,7 +62,7 @@ class Stalls(Generic[M]):
             if moved >= since:
                 continue
             if spoke < since or not self._may_be_muted(reader):
-                reader.end_stalled(self._patience)
+                reader.end_stalled()
             else:
                 self._mute(reader)
 
@@ -80,5 +79,5 @@ class Stalls(Generic[M]):
                 "%s speaks, and has taken nothing for %g s: it stays, but misses messages from now on; "
                 "let sources connect where the role is write",
                 reader.client,
-                self._patience,
+                reader.link.settings.patience,
             )

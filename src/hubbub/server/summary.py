@@ -18,7 +18,7 @@ def describe(server: Server[Any]) -> list[str]:
     lines = [
         f"{statistics.clients} clients in {statistics.rooms} rooms; {statistics.accepted} accepted; ended: {endings}; "
         f"held to their rate {statistics.slowed} times; muted {statistics.muted}; "
-        f"{statistics.unheard} messages unheard",
+        f"{statistics.unheard} messages unheard, {statistics.tails} dropped without their end",
     ]
     for room in server.rooms.values():
         retained = room.head.seq - room.oldest.seq

@@ -51,6 +51,7 @@ class Inbox(ABC, Generic[M]):
         settings: the limits.
         loop: the event loop.
         guarded: whether a peer that speaks HTTP or TLS, where messages are text, has failed.
+        drop_tail: see below.
 
     Attributes:
         framing: how messages are cut from the stream.
@@ -58,6 +59,7 @@ class Inbox(ABC, Generic[M]):
         loop: the event loop.
         at_end: whether the peer has ended its stream.
         drop_tail: whether a message that has no end when the stream ends is dropped: it may have been cut short.
+        tail_dropped: whether one was.
         listening: whether what arrives is kept for the receiver.
         messages_received: how many messages have been decoded.
         bytes_received: how many bytes they came in, with those that belong to no complete message yet.
@@ -81,6 +83,7 @@ class Inbox(ABC, Generic[M]):
         "loop",
         "messages_received",
         "settings",
+        "tail_dropped",
     )
 
     def __init__(
@@ -91,13 +94,15 @@ class Inbox(ABC, Generic[M]):
         loop: asyncio.AbstractEventLoop,
         *,
         guarded: bool = False,
+        drop_tail: bool = False,
     ) -> None:
         self._owner = owner
         self.framing = framing
         self.settings = settings
         self.loop = loop
         self.at_end = False
-        self.drop_tail = False
+        self.drop_tail = drop_tail
+        self.tail_dropped = False
         self.listening = True
         self.messages_received = 0
         self.bytes_received = 0
@@ -294,7 +299,10 @@ class Inbox(ABC, Generic[M]):
     def _decode_end(self) -> Sequence[M]:
         if self.at_end and self.listening:
             self._spent = True
-            return [] if self.drop_tail else self._decoder.end()
+            if not self.drop_tail:
+                return self._decoder.end()
+            self.tail_dropped = self._decoder.partial
+            return []
         self._spent = self.lost
         return []
 

@@ -64,8 +64,9 @@ class Link(Inbox[M], asyncio.Protocol):
         loop: asyncio.AbstractEventLoop,
         *,
         guarded: bool = False,
+        drop_tail: bool = False,
     ) -> None:
-        super().__init__(owner, framing, settings, loop, guarded=guarded)
+        super().__init__(owner, framing, settings, loop, guarded=guarded, drop_tail=drop_tail)
         self.state = State.OPENING
         self.transport: asyncio.Transport
         self.writable = False

@@ -21,5 +21,6 @@ def overrun(cursor: Cursor[Any, Any], room: str) -> Ending | None:
 def too_slow(cursor: Cursor[Any, Any], room: str) -> Ending:
     """The ending of a reader whose next message is not held any more."""
     lag = cursor.lag
-    reason = f"{lag.messages} messages ({lag.bytes} bytes) behind, more than room {room} retains"
+    allows = f"room {room} retains" if cursor.at.seq < cursor.log.oldest.seq else "its listener allows (max-lag)"
+    reason = f"{lag.messages} messages ({lag.bytes} bytes) behind, more than {allows}"
     return Ending(EndingCode.SLOW, reason)

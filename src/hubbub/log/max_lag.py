@@ -1,0 +1,47 @@
+"""How far a reader may be behind, where its listener says so."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .chunk import Batch, Mark
+    from .log import Log
+
+
+@dataclass(frozen=True, slots=True)
+class MaxLag:
+    """A limit on the lag of one reader.
+
+    Args:
+        limit: counted bytes, or for how long a message may have waited.
+
+    Raises:
+        TypeError: it is neither.
+        ValueError: it is not more than 0.
+    """
+
+    limit: int | timedelta
+
+    def __post_init__(self) -> None:
+        if isinstance(self.limit, bool) or not isinstance(self.limit, int | timedelta):
+            raise TypeError(f"max_lag is {self.limit!r}; it must be a number of bytes or a timedelta")
+        if not (self.limit > timedelta() if isinstance(self.limit, timedelta) else self.limit > 0):
+            raise ValueError(f"max_lag is {self.limit}; it must be more than 0")
+
+    def start(self, log: Log[Any]) -> Mark:
+        """The place before which no reader may be: the start of a batch, or the end of what is readable."""
+        if isinstance(self.limit, timedelta):
+            return log.first(_time, time.time() - self.limit.total_seconds())
+        return log.first(_offset, log.head.offset - self.limit)
+
+
+def _time(batch: Batch) -> float:
+    return batch.time
+
+
+def _offset(batch: Batch) -> float:
+    return batch.start.offset
