@@ -168,9 +168,10 @@ def at(endpoint: hubbub.Address | Path | int, **options: Any) -> list[hubbub.Lis
 
 
 async def test_a_unix_socket(tmp_path: Path) -> None:
-    path = tmp_path / "hub.sock"
+    path = tmp_path / "hub 1.sock"
     async with serving(echo, listeners=at(path)) as (server, record):
         assert [str(address) for address in server.addresses] == [str(path)]
+        assert server.urls == (f"unix://{tmp_path}/hub%201.sock",)
         # It is for its owner and its group.
         assert stat.S_IMODE(path.stat().st_mode) == 0o660
         for _ in range(2):
