@@ -83,6 +83,8 @@ HELLO = client_hello()
         (REQUEST + b"Host: localhost:5000\r\nContent-Length: 8\r\n\r\n$FORGED\n", "HTTP"),
         (b"GET http://localhost:5000/ HTTP/1.0\n\n", "HTTP"),
         (b"M-SEARCH * HTTP/1.1", "HTTP"),
+        # More than what is taken apart at once.
+        (REQUEST + b"forged\n" * 50, "HTTP"),
         (HELLO, "TLS"),
         (b"\x16\x03\x01\x0a\x0a\x01", "TLS"),
         (b"\x16\x03\x04\xff\xff\x01", "TLS"),
@@ -111,7 +113,7 @@ def test_of_a_request_nothing_is_heard_whatever_stands_before_it_or_is_wrong_beh
         *(b"GET / HTTP/1.1 x\n", b" GET / HTTP/1.1\n", b"GET /\n", b"GET / HTTP/2\n", b"GET  HTTP/1.1\n", b"\n"),
         *(b"I like HTTP/1.1\n", b"Use plain HTTP/1.1\n", b"hello\n" + REQUEST, b"\r\n" + REQUEST),
         *(b"\x16", b"\x16\n", b"\x16\x03", b"\x16\x03\x03ab", b"\x16\x03\x05abc\n", b"\x16\x03\x01\0\n\x02\n"),
-        b"\n" + HELLO,
+        *(b"\n" + HELLO, b"\n" * 300 + REQUEST),
     ],
 )
 @text

@@ -109,10 +109,17 @@ class Beginning(Decoder[M]):
         Raises:
             WrongProtocol: it is an HTTP request.
         """
-        if messages and self._guarded:
-            # A run is not taken apart for it.
-            first = messages.wire if isinstance(messages, Messages) else messages[0]
-            if _REQUEST.match(first.encode(errors="replace") if isinstance(first, str) else first):
-                raise WrongProtocol("HTTP")
+        if messages and self._guarded and _REQUEST.match(_first_line(messages)):
+            raise WrongProtocol("HTTP")
         if messages or not self._guarded:
             self.rest = self._decoder
+
+
+def _first_line(messages: Sequence[str | bytes]) -> bytes:
+    """The first of `messages`, as bytes; of a run of many, its first line at least."""
+    if isinstance(messages, Messages):
+        # It is not taken apart for that.
+        end = messages.wire.find(b"\n") + 1 or len(messages.wire)
+        messages = messages.framing.split(messages.wire[:end])
+    first = messages[0]
+    return first.encode(errors="replace") if isinstance(first, str) else first
