@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ..client.dial import reason_of
 from ..load.figures import milliseconds
 from ..load.lines import MAX_SENDERS, MIN_SIZE
 from ..load.load import Load, LoadFailure
 from ..load.plan import Plan
 from ..server.run import loop_factory
 from .descriptors import SPARE, allow_descriptors
-from .failure import Failure, Unreachable, reason_of
+from .failure import Failure, Unreachable
 from .options import option
-from .values import Endpoint, Size, Time, Whole, format_time
+from .target import Target, target_argument
+from .values import Size, Time, Whole, format_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +44,7 @@ _option = partial(option, group="HUBBUB_BENCH")
 
 
 @click.command()
-@click.argument("endpoint", metavar="[HOST:]PORT", type=Endpoint())
+@target_argument(required=True)
 @_option(
     "--readers",
     type=Whole(min=1),
@@ -86,7 +88,7 @@ _option = partial(option, group="HUBBUB_BENCH")
 @_option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def bench(
     *,
-    endpoint: Address,
+    target: Target,
     readers: int,
     senders: int,
     size: int,
@@ -114,8 +116,8 @@ def bench(
         raise Failure(
             f"{needed} open files are needed, but only {allowed} are allowed; raise the limit (ulimit -Hn {needed})"
         )
-    load = Load(endpoint, plan)
-    problem, status = _drive(load, endpoint)
+    load = Load(target.address, plan, tls=target.tls)
+    problem, status = _drive(load, target.address)
     if load.elapsed is not None:
         figures = load.figures
         click.echo(json.dumps({**figures.as_json(), "problem": problem}) if as_json else figures)

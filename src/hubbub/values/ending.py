@@ -83,6 +83,7 @@ _FINAL: Final = frozenset(
         EndingCode.CLOSED,
         EndingCode.TOO_LONG,
         EndingCode.MALFORMED,
+        EndingCode.WRONG_PROTOCOL,
         EndingCode.DENIED,
         EndingCode.BAD_PROXY,
         EndingCode.BAD_TLS,
