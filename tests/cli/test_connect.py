@@ -253,7 +253,8 @@ def test_tls_with_an_authority_and_a_certificate(certificates: Certificates) -> 
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        (["--ca", "missing.pem"], "hubbub: cannot read missing.pem: No such file or directory\n"),
+        (["--ca", "missing.pem"], "hubbub: --ca: cannot read missing.pem: No such file or directory\n"),
+        (["--key", "key.pem"], "hubbub: --key is the key of a certificate; give that with --cert\n"),
         (["--timeout", "0"], "hubbub: --timeout is 0.0; it must be "),
     ],
 )

@@ -242,19 +242,23 @@ async def test_a_handshake_that_breaks_off_or_takes_too_long(certificates: Certi
 
 
 BAD_FILES: list[tuple[str, Callable[[Path, Certificates], Any], str]] = [
-    ("ca", lambda bad, _: (bad,), "is not a list of certificates: "),
-    ("certificate", lambda bad, files: (None, bad, files.server_key), "is not a certificate with its key: "),
-    ("key", lambda bad, files: (None, files.server, bad), "is not a certificate with its key: "),
+    ("ca", lambda bad, _: (bad,), "has no certificate in PEM form"),
+    ("certificate", lambda bad, files: (None, bad, files.server_key), "has no certificate in PEM form"),
+    ("key", lambda bad, files: (None, files.server, bad), "has no private key in PEM form"),
 ]
 
 
-@pytest.mark.parametrize(("name", "arguments", "complaint"), BAD_FILES, ids=[name for name, *_ in BAD_FILES])
+@pytest.mark.parametrize(("part", "arguments", "complaint"), BAD_FILES, ids=[part for part, *_ in BAD_FILES])
 def test_a_file_that_is_missing_or_broken_is_named(
-    name: str, arguments: Any, complaint: str, certificates: Certificates, tmp_path: Path
+    part: str, arguments: Any, complaint: str, certificates: Certificates, tmp_path: Path
 ) -> None:
-    bad = tmp_path / name
-    with pytest.raises(TlsFileError, match=f"cannot read {bad}: No such file or directory"):
-        client_context(*arguments(bad, certificates))
-    bad.write_text("not PEM\n")
-    with pytest.raises(TlsFileError, match=complaint):
-        client_context(*arguments(bad, certificates))
+    bad = tmp_path / part
+    for content, message in (
+        (None, f"cannot read {bad}: No such file or directory"),
+        ("not PEM", f"{bad} {complaint}"),
+    ):
+        if content is not None:
+            bad.write_text(content)
+        with pytest.raises(TlsFileError, match=message) as error:
+            client_context(*arguments(bad, certificates))
+        assert error.value.part == part

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from dataclasses import asdict
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -18,6 +19,7 @@ from ..load.lines import MAX_SENDERS, MIN_SIZE
 from ..load.load import Load, LoadFailure
 from ..load.plan import Plan
 from ..server.run import loop_factory
+from ..values.errors import ConnectionClosed
 from .descriptors import SPARE, allow_descriptors
 from .failure import Failure, Unreachable
 from .options import option
@@ -104,7 +106,8 @@ def bench(
     The latency of a line is the time from when it was due to be sent until the last reader had it. It counts also when
     the server made the sender wait.
 
-    The exit status is 0 if every line arrived as it was sent, and 1 if not.
+    The exit status is 0 if every line arrived as it was sent, and 1 if not. With --json, there is an object in either
+    case, whose "problem" says what went wrong.
     """
     try:
         plan = Plan(readers=readers, senders=senders, size=size, rate=rate, time=time)
@@ -118,9 +121,13 @@ def bench(
         )
     load = Load(target.address, plan, tls=target.tls)
     problem, status = _drive(load, target.address)
-    if load.elapsed is not None:
-        figures = load.figures
-        click.echo(json.dumps({**figures.as_json(), "problem": problem}) if as_json else figures)
+    figures = load.figures if load.elapsed is not None else None
+    if as_json:
+        measured = figures.as_json() if figures is not None else {"plan": asdict(plan)}
+        click.echo(json.dumps({**measured, "problem": problem}))
+    if figures is not None:
+        if not as_json:
+            click.echo(figures)
         if draw is not None and plot is not None and figures.latencies:
             try:
                 draw(plan, figures.latencies, plot)
@@ -139,6 +146,8 @@ def _drive(load: Load, endpoint: Address) -> tuple[str | None, int]:
             runner.run(_run(load))
     except LoadFailure as failure:
         return str(failure), 1
+    except ConnectionClosed as closed:
+        return f"cannot talk to {endpoint}: {closed.ending.reason if closed.ending else closed}", 1
     except OSError as error:
         return f"cannot talk to {endpoint}: {reason_of(error)}", 1
     except KeyboardInterrupt:

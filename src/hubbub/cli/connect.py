@@ -72,6 +72,8 @@ def connect(*, target: Target, tls: bool, retry: bool, timeout: float, verbose: 
     The exit status is 1 if the server cannot be reached, refuses the connection or breaks it.
     """
     try:
+        if files["key"] and not files["cert"]:
+            raise Failure("--key is the key of a certificate; give that with --cert")
         context = client_context(files["ca"], files["cert"], files["key"])
         make = partial(
             dial,
@@ -82,7 +84,7 @@ def connect(*, target: Target, tls: bool, retry: bool, timeout: float, verbose: 
         )
         make()
     except TlsFileError as error:
-        raise Failure(str(error)) from None
+        raise Failure(f"--{error.part.replace('certificate', 'cert')}: {error}") from None
     except ValueError as error:
         raise Failure(str(error).replace("connect_time", "--timeout")) from None
     # Ctrl-C ends the program at once, as with nc. Where a line is being typed, it is a key.

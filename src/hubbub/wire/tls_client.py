@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .state import State
-from .tls import TlsFileError, describe_tls
+from .tls import describe_tls, load_authorities, load_certificate
 from .tls_handshake import HANDSHAKE
 from .tls_records import TlsError
 from .tls_transport import TlsTransport
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
 
     from .link import Link
     from .tls_records import Records
@@ -41,26 +40,13 @@ def client_context(
     Raises:
         TlsFileError: a file cannot be read, or is not what it should be; the message names it.
     """
-    context = ssl.create_default_context()
-    if ca is not None:
-        # Those of the system would be trusted too.
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        _load(ca, "a list of certificates", lambda: context.load_verify_locations(ca))
+    context = ssl.create_default_context() if ca is None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca is not None:
+        load_authorities(context, Path(ca), "ca")
     if certificate is not None:
-        _load(key or certificate, "the key of the certificate", lambda: None)
-        _load(certificate, "a certificate with its key", lambda: context.load_cert_chain(certificate, key))
+        load_certificate(context, Path(certificate), Path(key) if key is not None else None)
     return context
-
-
-def _load(file: str | Path, what: str, load: Callable[[], None]) -> None:
-    try:
-        Path(file).read_bytes()
-        load()
-    except ssl.SSLError as error:
-        raise TlsFileError(Path(file), f"{file} is not {what}: {describe_tls(error)}") from error
-    except OSError as error:
-        raise TlsFileError(Path(file), f"cannot read {file}: {error.strerror}") from error
 
 
 class ClientTlsTransport(TlsTransport):
