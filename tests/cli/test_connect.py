@@ -254,6 +254,8 @@ def test_tls_with_an_authority_and_a_certificate(certificates: Certificates) -> 
     ("options", "error"),
     [
         (["--ca", "missing.pem"], "hubbub: --ca: cannot read missing.pem: No such file or directory\n"),
+        (["--secret-file", "missing"], "hubbub: --secret-file: cannot read missing: No such file or directory\n"),
+        (["--secret-file", os.devnull], "hubbub: --secret-file: there is no secret in /dev/null; write one into it\n"),
         (["--key", "key.pem"], "hubbub: --key is the key of a certificate; give that with --cert\n"),
         (["--timeout", "0"], "hubbub: --timeout is 0.0; it must be "),
     ],
@@ -298,6 +300,17 @@ def test_with_retry_it_comes_back_and_says_so(tmp_path: Path) -> None:
             # Its own end is the end.
             program.end()
             assert program.wait() == 0
+
+
+def test_a_secret_is_said_first_on_each_connection(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("open sesame\n")
+    secret = ("--secret-file", str(tmp_path / "secret"))
+    with hubbub_serve("echo", *secret) as server:
+        finished = finish(*CONNECT, str(server.endpoint), *secret, input=b"Hey\n")
+        assert finished == Finished(0, "We got your message: Hey\n", "")
+        finished = finish(*CONNECT, str(server.endpoint), input=b"Hey\n")
+        message = f"hubbub: cannot talk to {server.endpoint}: not authenticated\n"
+        assert finished == Finished(1, "", message)
 
 
 def test_with_retry_it_does_not_come_back_where_that_makes_no_sense() -> None:

@@ -30,8 +30,11 @@ async def read(descriptor: int) -> bytes:
         OSError: it cannot be read.
     """
     loop = asyncio.get_running_loop()
+    # A file is always ready, and the loop is to turn nevertheless.
+    await asyncio.sleep(0)
     while True:
-        await _until_ready(descriptor, loop.add_reader, loop.remove_reader)
+        if not _is_ready(descriptor, select.POLLIN):
+            await _until_ready(descriptor, loop.add_reader, loop.remove_reader)
         with suppress(BlockingIOError):
             return os.read(descriptor, READ_SIZE)
 
@@ -44,10 +47,12 @@ async def write(descriptor: int, data: bytes) -> None:
     """
     loop = asyncio.get_running_loop()
     rest = memoryview(data)
+    # A pipe that blocks and is ready takes so much without waiting, and perhaps no more (pipe(7)).
+    waits = os.get_blocking(descriptor) and not stat.S_ISREG(os.fstat(descriptor).st_mode)
+    size = select.PIPE_BUF if waits else len(rest)
     while rest:
-        watched = await _until_ready(descriptor, loop.add_writer, loop.remove_writer)
-        # A pipe that blocks and is ready takes so much without waiting, and perhaps no more (pipe(7)).
-        size = select.PIPE_BUF if watched and os.get_blocking(descriptor) else len(rest)
+        if not _is_ready(descriptor, select.POLLOUT):
+            await _until_ready(descriptor, loop.add_writer, loop.remove_writer)
         with suppress(BlockingIOError):
             rest = rest[os.write(descriptor, rest[:size]) :]
 
@@ -58,19 +63,19 @@ def is_null(descriptor: int) -> bool:
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == null.st_rdev
 
 
+def _is_ready(descriptor: int, event: int) -> bool:
+    """Whether a descriptor can be used without waiting; files always can, and the loop cannot watch them."""
+    poll = select.poll()
+    poll.register(descriptor, event)
+    return bool(poll.poll(0))
+
+
 async def _until_ready(
     descriptor: int, watch: Callable[[int, Callable[[], None]], None], unwatch: Callable[[int], bool]
-) -> bool:
-    """Wait until a descriptor can be used; whether it had to be watched for that."""
+) -> None:
     ready = asyncio.Event()
-    try:
-        watch(descriptor, ready.set)
-    except PermissionError:
-        # Files are always ready, and cannot be watched (epoll_ctl(2)). The loop is to turn nevertheless.
-        await asyncio.sleep(0)
-        return False
+    watch(descriptor, ready.set)
     try:
         await ready.wait()
     finally:
         unwatch(descriptor)
-    return True
