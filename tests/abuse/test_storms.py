@@ -22,7 +22,7 @@ pytestmark = pytest.mark.long
 
 DESCRIPTORS = 64
 CONNECTS = 200
-OVERLOADED = b"the server has no descriptor left for a connection\n"
+OVERLOADED = b"overloaded: the server has no descriptor left for a connection\n"
 
 GRACE = 1.5
 """Seconds without a refusal that mean that there are no more: longer than `shed_time`."""
@@ -132,7 +132,7 @@ def test_5_a_connect_storm_does_not_delay_those_who_are_connected() -> None:
 
         baseline, stormed = map(median, compare(scaled(5, 3), latency, latency_in_storm))
         for one in told:
-            assert one["endings"].keys() == {f"server full: limit of {clients + 1} clients reached\n"}
+            assert one["endings"].keys() == {f"full: server full: limit of {clients + 1} clients reached\n"}
             assert not one["failed"]
         reached = sum(one["connects"] for one in told) / sum(one["seconds"] for one in told)
         note(5, "connects a second, all refused and told why", f"{reached:.0f}", rate)

@@ -129,6 +129,25 @@ def test_a_refused_connection_is_one_line_and_status_1() -> None:
     assert finish(*BENCH, str(port)) == Finished(status=1, output="", errors=message)
 
 
+def test_a_reader_that_is_refused_is_told_why_also_as_json() -> None:
+    with hubbub_serve("relay", "--clients-limit", "2") as server:
+        finished = finish(*BENCH, str(server.endpoint), *SHORT, "--json")
+        why = "has ended (full: server full: limit of 2 clients reached)\n"
+        assert finished.status == 1
+        # The sender is refused, too.
+        who = ("reader 3 of 3", "sender 1 of 1")
+        assert finished.errors in [f"hubbub: {one}: the connection to {server.endpoint} {why}" for one in who]
+        told = json.loads(finished.output)
+        assert (told["plan"]["readers"], told["problem"]) == (3, finished.errors.removeprefix("hubbub: ").rstrip())
+
+
+def test_a_server_that_speaks_no_tls_is_told() -> None:
+    with hubbub_serve("relay") as server:
+        reason = "the TLS handshake failed: what the server sent is not TLS"
+        message = f"hubbub: cannot talk to {server.endpoint}: {reason}\n"
+        assert finish(*BENCH, f"tls://{server.endpoint}", "--readers", "1") == Finished(1, "", message)
+
+
 def test_a_server_that_ends_connections_is_one_line_and_status_1() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         endpoint = Address.of(listening.getsockname())

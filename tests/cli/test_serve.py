@@ -65,8 +65,8 @@ def tell(server: ServerProgram, data: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("options", "answer"),
     [
-        (["--deny", "127.0.0.0/8"], b"127.0.0.1 may not connect here\n"),
-        (["--allow", "192.0.2.1"], b"127.0.0.1 may not connect here\n"),
+        (["--deny", "127.0.0.0/8"], b"denied: 127.0.0.1 may not connect here\n"),
+        (["--allow", "192.0.2.1"], b"denied: 127.0.0.1 may not connect here\n"),
         (["--allow", "192.0.2.1", "--allow", "127.0.0.1", "--deny", "::1"], b"We got your message: Hey\n"),
     ],
 )
@@ -148,7 +148,7 @@ def test_a_changed_secret_holds_for_new_clients(tmp_path: Path) -> None:
         assert server.new_client() == inside.name
         secret.write_text("new\n")
         assert hang_up(server) == f"the secrets of {secret} have changed"
-        assert tell(server, b"old\n") == b"not authenticated\n"
+        assert tell(server, b"old\n") == b"unauthenticated: not authenticated\n"
         assert tell(server, b"new\nHey\n") == b"We got your message: Hey\n"
         inside.send(b"Ho\n")
         assert inside.line() == b"We got your message: Ho\n"
@@ -168,7 +168,7 @@ def test_changed_networks_hold_for_new_clients(tmp_path: Path) -> None:
         denied.write_text("300.0.0.0/8\n")
         assert hang_up(server).startswith(f"{denied}, line 1: '300.0.0.0/8' does not appear")
         with server.peer() as peer:
-            assert peer.rest() == b"127.0.0.1 may not connect here\n"
+            assert peer.rest() == b"denied: 127.0.0.1 may not connect here\n"
 
 
 def test_on_a_terminal_it_reads_them_again_too() -> None:

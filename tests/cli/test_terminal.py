@@ -5,13 +5,23 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from hubbub import Address
+from hubbub.framing.telnet import DO, IAC, WONT
 
-from support.programs import HUBBUB, WAIT_TIME, TerminalProgram, hubbub_serve
+from support.programs import HUBBUB, WAIT_TIME, TerminalProgram, hubbub_serve, wait_until
 from support.screens import render
+from support.tmux import Tmux
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the history is kept."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    return tmp_path
 
 
 @contextmanager
@@ -65,18 +75,99 @@ def test_a_key_ends_it(key: bytes) -> None:
         terminal.wait_for_screen(connected, ">")
 
 
+def test_ctrl_c_clears_a_half_typed_line_first() -> None:
+    with talking() as (terminal, connection, connected):
+        terminal.send(b"half a line")
+        terminal.wait_for_screen(connected, "> half a line")
+        terminal.send(b"\x03")
+        terminal.wait_for_screen(connected, ">")
+        terminal.send(b"Hey\r")
+        assert connection.recv(100) == b"Hey\n"
+        terminal.send(b"\x03")
+        assert connection.recv(1) == b""
+
+
+def test_a_prompt_of_the_server_is_shown_after_a_moment_and_what_is_typed_stands_behind_it() -> None:
+    with talking() as (terminal, connection, connected):
+        connection.sendall(b"login: ")
+        terminal.wait_for_screen(connected, "login:")
+        terminal.send(b"bob\r")
+        assert connection.recv(100) == b"bob\n"
+        terminal.wait_for_screen(connected, "login: bob", ">")
+        # It is escaped, and goes on where it has stopped.
+        connection.sendall(b"Loading\x1b...")
+        terminal.wait_for_screen(connected, "login: bob", r"Loading\x1b...")
+        connection.sendall(b" done\r\nBye")
+        terminal.wait_for_screen(connected, "login: bob", r"Loading\x1b... done", "Bye")
+        connection.close()
+        assert terminal.wait() == 0
+        name = connected.split()[2].removesuffix(".")
+        lines = render(terminal.output.rest())
+        assert [line for line in lines[-3:] if line != ">"] == ["Bye", f"{name} closed the connection."]
+
+
+def test_telnet_negotiation_is_refused_and_not_shown() -> None:
+    with talking() as (terminal, connection, connected):
+        connection.sendall(bytes([IAC, DO, 24]) + b"Hey\n")
+        assert connection.recv(3) == bytes([IAC, WONT, 24])
+        terminal.wait_for_screen(connected, "Hey", ">")
+
+
+def test_a_line_without_end_is_shown_in_pieces() -> None:
+    with talking() as (terminal, connection, _):
+        connection.sendall(b"x" * 150_000)
+        terminal.output.expect(b"x" * 64 * 1024)
+        connection.close()
+        assert terminal.wait() == 0
+
+
+def test_what_was_typed_is_remembered_in_the_next_run(state: Path) -> None:
+    with talking() as (terminal, connection, _):
+        terminal.send(b"one\r two\r")
+        assert connection.recv(100).startswith(b"one\n")
+    assert (state / "hubbub" / "history").stat().st_mode & 0o777 == 0o600
+    with talking() as (terminal, _, connected):
+
+        def recall() -> bool:
+            terminal.send(b"\x1b[A")
+            return render(terminal.output.unread)[-1] == "> one"
+
+        # The file is read behind the first prompt. The line that begins with a space is not there.
+        wait_until(recall, "recalled line")
+        terminal.wait_for_screen(connected, "> one")
+
+
+@pytest.mark.real
+def test_ctrl_z_suspends_and_a_narrower_terminal_shows_no_fragments(tmp_path: Path) -> None:
+    typed = "a line that is longer than a window with thirty columns"
+    with hubbub_serve("echo") as server, Tmux(tmp_path) as terminal:
+        terminal.type(f"{' '.join(HUBBUB)} connect {server.endpoint} 2>&1", "Enter")
+        connected = f"Connected to {server.endpoint}. Ctrl-D ends the connection."
+        terminal.wait_for(connected, ">")
+        terminal.type(typed)
+        terminal.wait_for(connected, f"> {typed}")
+        terminal.resize(30)
+        terminal.wait_for("> a line that is longer than a", " window with thirty columns")
+        assert sum("line" in line for line in terminal.shown) == 1
+        terminal.resize(80)
+        terminal.wait_for(f"> {typed}")
+        assert sum("line" in line for line in terminal.shown) == 1
+        terminal.type("C-z")
+        wait_until(lambda: any("Stopped" in line for line in terminal.shown), "suspension")
+        terminal.type("fg", "Enter")
+        terminal.wait_for(f"> {typed}")
+        terminal.type("Enter")
+        terminal.wait_for(f"> {typed}", f"We got your message: {typed}", ">")
+
+
 @pytest.mark.parametrize(
     ("last_words", "linger", "shown"),
     [
         (b"last words", b"\0" * 8, ["last words", "{name} closed the connection."]),
-        (b"", b"\1" + b"\0" * 7, ["the connection to {name} has ended (lost: Connection reset by peer)."]),
-        (
-            b"x" * 70_000 + b"\n",
-            b"\0" * 8,
-            ["{name} sent data that is not a message: message longer than 65536 bytes."],
-        ),
+        (b"", b"\1" + b"\0" * 7, ["hubbub: cannot talk to {name}: Connection reset by peer"]),
+        (b"denied: not you\n", b"\0" * 8, ["hubbub: cannot talk to {name}: not you"]),
     ],
-    ids=["closed", "lost", "too long"],
+    ids=["closed", "lost", "refused"],
 )
 def test_why_the_connection_has_ended_is_said(last_words: bytes, linger: bytes, shown: list[str]) -> None:
     with talking() as (terminal, connection, connected):
@@ -86,7 +177,7 @@ def test_why_the_connection_has_ended_is_said(last_words: bytes, linger: bytes, 
         connection.sendall(last_words)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         connection.close()
-        assert terminal.wait() == 0
+        assert terminal.wait() == (0 if last_words == b"last words" else 1)
         lines = render(terminal.output.rest())
         # The last line may come before or after its prompt is gone.
         lines.remove("> half a line")

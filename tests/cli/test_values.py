@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from hubbub import Address
-from hubbub.cli.values import Endpoint, OrNone, Size, Time, format_size, format_time
+from hubbub.cli.values import OrNone, Size, Time, format_size, format_time
 
 
 @pytest.mark.parametrize(
@@ -79,34 +78,3 @@ def test_a_word_may_stand_for_none() -> None:
     assert OrNone(click.STRING, "none", "")("") is None
     with pytest.raises(click.BadParameter, match="'nothing' is not a size"):
         OrNone(Size(), "none")("nothing")
-
-
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("5000", Address("127.0.0.1", 5000)),
-        (":5000", Address("127.0.0.1", 5000)),
-        ("localhost:1", Address("localhost", 1)),
-        ("192.0.2.1:65535", Address("192.0.2.1", 65_535)),
-        ("[::1]:5000", Address("::1", 5000)),
-        ("bücher.example:5000", Address("bücher.example", 5000)),
-    ],
-)
-def test_an_endpoint_is_a_port_with_or_without_a_host(text: str, address: Address) -> None:
-    assert Endpoint()(text) == address
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "localhost", "localhost:", "0", "65536", "::1", "::1:5000", "-1", "5e3", "9" * 5_000],
-    ids=lambda text: text[:10],
-)
-def test_anything_else_is_not_an_endpoint(text: str) -> None:
-    with pytest.raises(click.BadParameter, match=r"is not an endpoint; write it as 5000, localhost:5000 or \[::1\]"):
-        Endpoint()(text)
-
-
-@pytest.mark.parametrize("host", ["a..b", "x" * 64])
-def test_an_endpoint_has_a_possible_host(host: str) -> None:
-    with pytest.raises(click.BadParameter, match=f"'{host}' is not a valid host name"):
-        Endpoint()(f"{host}:5000")

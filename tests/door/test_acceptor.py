@@ -62,7 +62,7 @@ async def test_one_too_many_is_refused_and_told_why(
     ):
         await record.wait_for_clients(2)
         async with Peer.of(server) as third:
-            assert await third.rest() == f"{words}\n".encode()
+            assert await third.rest() == f"{code}: {words}\n".encode()
         assert record.refusals == [(hubbub.Address.parse(third.name), hubbub.Ending(code, words))]
         assert server.statistics() == hubbub.Statistics(clients=2, rooms=1, accepted=3, endings={code: 1}, slowed=0)
         # Those who are in do not notice.
@@ -76,13 +76,13 @@ async def test_who_has_left_makes_room_for_another() -> None:
         for count in range(1, 4):
             async with Peer.of(server):
                 await record.wait_for_clients(count)
-                assert await answer(server) == b"server full: limit of 1 clients reached\n"
+                assert await answer(server) == b"full: server full: limit of 1 clients reached\n"
             await eventually(lambda: not server._sessions._readers)
 
 
 async def test_an_address_that_is_not_admitted_is_told_so_in_the_framing_of_its_listener() -> None:
     async with serving(listeners=[denying(framing=hubbub.Lines(crlf=True))]) as (server, record):
-        assert await answer(server) == b"127.0.0.1 may not connect here\r\n"
+        assert await answer(server) == b"denied: 127.0.0.1 may not connect here\r\n"
         assert server.statistics().endings == {hubbub.EndingCode.DENIED: 1}
         assert not record.clients
 
@@ -101,7 +101,7 @@ async def test_what_a_refused_client_has_said_does_not_cost_it_the_words() -> No
             await eventually(lambda: server.statistics().endings == {hubbub.EndingCode.DENIED: 1})
             assert plain.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
             plain.settimeout(5)
-            assert plain.recv(100) == b"127.0.0.1 may not connect here\n"
+            assert plain.recv(100) == b"denied: 127.0.0.1 may not connect here\n"
             assert plain.recv(100) == b""
 
 
@@ -191,7 +191,7 @@ def no_descriptor_left() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-OVERLOADED = b"the server has no descriptor left for a connection\n"
+OVERLOADED = b"overloaded: the server has no descriptor left for a connection\n"
 
 
 async def test_without_a_descriptor_who_comes_is_told_so_and_others_go_on(caplog: pytest.LogCaptureFixture) -> None:

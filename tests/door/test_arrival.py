@@ -49,7 +49,7 @@ async def test_authentication_may_be_a_dialogue(way: Way) -> None:
         async with way.peer(server) as peer:
             assert await peer.line() == b"21?\n"
             await peer.send(b"43\n")
-            assert await peer.rest() == b"not authenticated\n"
+            assert await peer.rest() == b"unauthenticated: not authenticated\n"
         assert await record.wait_for_refusals() == [NOT_AUTHENTICATED]
         assert len(record.clients) == 1
         assert server.statistics().endings[hubbub.EndingCode.UNAUTHENTICATED] == 1
@@ -90,7 +90,7 @@ async def test_an_authentication_that_raises_is_logged_and_refuses(
         raise LookupError("no directory")
 
     async with serving(listeners=[plain.listener(authenticate=broken)]) as (server, record), Peer.of(server) as peer:
-        assert await peer.rest() == b"not authenticated\n"
+        assert await peer.rest() == b"unauthenticated: not authenticated\n"
         assert server.statistics().endings == {hubbub.EndingCode.UNAUTHENTICATED: 1}
         assert not record.clients
     (error,) = warnings_in(caplog)
@@ -104,7 +104,7 @@ async def test_who_takes_too_long_is_told(way: Way) -> None:
         serving(listeners=[way.listener(authenticate=riddle)], settings=settings) as (server, record),
         way.peer(server) as peer,
     ):
-        assert await peer.rest() == b"21?\nnot let in within 0.3 s\n"
+        assert await peer.rest() == b"21?\nlate: not let in within 0.3 s\n"
         assert await record.wait_for_refusals() == [hubbub.Ending(hubbub.EndingCode.LATE, "not let in within 0.3 s")]
         assert server.statistics().endings == {hubbub.EndingCode.LATE: 1}
 
@@ -125,7 +125,7 @@ async def test_a_client_that_leaves_meanwhile_is_no_failure(
             (refusal,) = await record.wait_for_refusals()
             if how == "end":
                 assert refusal.code is hubbub.EndingCode.UNAUTHENTICATED
-                assert await peer.rest() == b"not authenticated\n"
+                assert await peer.rest() == b"unauthenticated: not authenticated\n"
             else:
                 assert refusal.code is hubbub.EndingCode.LOST
         assert not record.clients

@@ -97,7 +97,7 @@ async def test_a_secret_may_be_bytes_in_any_framing(
         await peer.send(framing.encode([said]))
         await record.wait_for_clients(1)
         await other.send(framing.encode([said + b"?"]))
-        assert await other.rest() == framing.encode_text("not authenticated")
+        assert await other.rest() == framing.encode_text("unauthenticated: not authenticated")
         assert len(record.clients) == 1
 
 
@@ -120,7 +120,7 @@ async def test_a_secret_reaches_neither_observer_nor_handler_nor_any_log(
             assert await peer.rest() == b""
         async with Peer.of(server) as peer:
             await peer.send(b"a wrong secret\n" + SECRET + b"\n")
-            assert await peer.rest() == b"not authenticated\n"
+            assert await peer.rest() == b"unauthenticated: not authenticated\n"
         # The connections are forgotten, and all of them was told.
         await record.wait_for_endings(1)
         await record.wait_for_refusals(1)
@@ -137,7 +137,7 @@ async def test_a_secret_in_a_broken_message_reaches_no_log(secret_file: Path, ca
     limits = hubbub.Settings(message_limit=100)
     async with guarded(secret_file, settings=limits) as (server, record), Peer.of(server) as peer:
         await peer.send(SECRET * 10 + b"\n")
-        assert await peer.rest() == b"message longer than 100 bytes\n"
+        assert await peer.rest() == b"too-long: message longer than 100 bytes\n"
         (ending,) = await record.wait_for_refusals()
         assert ending.code is hubbub.EndingCode.TOO_LONG
     assert not record.received_from

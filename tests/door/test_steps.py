@@ -91,7 +91,7 @@ async def test_a_trusted_proxy_without_a_header_is_refused_and_told(plain: Way) 
         await peer.send(b"Hey\n")
         (refusal,) = await record.wait_for_refusals()
         assert refusal.code is hubbub.EndingCode.BAD_PROXY
-        assert await peer.rest() == f"{refusal.reason}\n".encode()
+        assert await peer.rest() == f"{refusal}\n".encode()
         assert "PROXY" in refusal.reason
         assert record.refusals[0][0] == hubbub.Address.parse(peer.name)
         assert server.statistics() == hubbub.Statistics(
@@ -105,7 +105,7 @@ async def test_a_proxy_that_leaves_before_its_header(plain: Way) -> None:
         async with Peer.of(server) as peer:
             await peer.send(v1()[:10])
             peer.end()
-            assert await peer.rest() == b"the connection ended before its PROXY header\n"
+            assert await peer.rest() == b"bad-proxy: the connection ended before its PROXY header\n"
         async with Peer.of(server) as peer:
             await peer.send(v1()[:10])
             await eventually(lambda: server.statistics().accepted == 2)
@@ -157,8 +157,8 @@ async def test_limits_and_access_count_the_real_address_and_not_that_of_the_prox
 
         await one.send(v1(hubbub.Address("192.0.2.1", 1)))
         await record.wait_for_clients(1)
-        assert await refused("192.0.2.1") == b"192.0.2.1: limit of 1 clients reached\n"
-        assert await refused("192.0.2.66") == b"192.0.2.66 may not connect here\n"
+        assert await refused("192.0.2.1") == b"crowded: 192.0.2.1: limit of 1 clients reached\n"
+        assert await refused("192.0.2.66") == b"denied: 192.0.2.66 may not connect here\n"
         codes = [ending.code for ending in await record.wait_for_refusals(2)]
         assert codes == [hubbub.EndingCode.CROWDED, hubbub.EndingCode.DENIED]
         assert [str(address) for address, _ in record.refusals] == ["192.0.2.1:1", "192.0.2.66:1"]
@@ -275,7 +275,7 @@ async def test_a_stranger_that_has_said_much_is_told_as_well(way: Way, secret_fi
         assert plain.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
         if isinstance(peer, Peer):
             peer.resume()
-        assert await peer.rest() == b"not authenticated\n"
+        assert await peer.rest() == b"unauthenticated: not authenticated\n"
 
 
 # Connections that break on their way.

@@ -157,7 +157,7 @@ async def test_clients_of_a_unix_socket_have_names_of_their_own_and_only_the_lim
         for _ in range(4):
             reader, writer = await asyncio.open_unix_connection(path)
             writers.append(writer)
-        assert await reader.read() == b"server full: limit of 3 clients reached\n"
+        assert await reader.read() == b"full: server full: limit of 3 clients reached\n"
         names = {client.name for client in await record.wait_for_clients(3)}
         await record.wait_for_refusals()
         assert len(names | {str(record.refusals[0][0])}) == 4

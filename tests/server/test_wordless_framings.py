@@ -77,4 +77,4 @@ async def test_those_who_are_not_authenticated_end(caplog: pytest.LogCaptureFixt
     async with serving(framing=Wordless(b"|"), listeners=[listener]) as (server, _), Peer.of(server) as peer:
         await peer.send(b"message|")
         assert await peer.rest() == b""
-    assert "'not authenticated' cannot be encoded by Wordless" in caplog.text
+    assert "'unauthenticated: not authenticated' cannot be encoded by Wordless" in caplog.text

@@ -120,7 +120,7 @@ def _issue() -> dict[str, bytes]:
     authority, clients, strangers = trustme.CA(), trustme.CA(), trustme.CA()
     blobs = {"ca": authority.cert_pem, "client_ca": clients.cert_pem}
     for name in ("server", "other"):
-        certificate = authority.issue_cert(SERVER_NAME)
+        certificate = authority.issue_cert(SERVER_NAME, "127.0.0.1")
         blobs |= {name: certificate.cert_chain_pems[0], f"{name}_key": certificate.private_key_pem}
     for name, issuer in (("client", clients), ("stranger", strangers)):
         blobs[name] = issuer.issue_cert(common_name=CLIENT_NAME).private_key_and_cert_chain_pem

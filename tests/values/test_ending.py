@@ -23,3 +23,29 @@ def test_a_code_is_one_word_for_logs_and_labels(code: EndingCode) -> None:
     assert f"{code}" == code.value
     assert code.value.replace("-", "").isalpha()
     assert EndingCode(code.value) is code
+
+
+@pytest.mark.parametrize("code", EndingCode)
+def test_an_ending_is_read_from_its_text(code: EndingCode) -> None:
+    ending = Ending(code, "127.0.0.1: limit of 5 clients reached")
+    assert Ending.parse(str(ending)) == ending
+
+
+@pytest.mark.parametrize("text", ["", "full", "full: ", "full:here", "Full: here", "fuller: here", "12:30: here"])
+def test_other_text_is_no_ending(text: str) -> None:
+    assert Ending.parse(text) is None
+
+
+def test_some_endings_would_come_again_for_each_who_tries_again() -> None:
+    final = {code for code in EndingCode if not code.worth_retrying}
+    assert final == {
+        EndingCode.FINISHED,
+        EndingCode.CLOSED,
+        EndingCode.TOO_LONG,
+        EndingCode.MALFORMED,
+        EndingCode.WRONG_PROTOCOL,
+        EndingCode.DENIED,
+        EndingCode.BAD_PROXY,
+        EndingCode.BAD_TLS,
+        EndingCode.UNAUTHENTICATED,
+    }

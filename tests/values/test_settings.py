@@ -42,6 +42,8 @@ ABOVE_ZERO = [
     "stall_time",
     "connect_time",
     "fetch_time",
+    "retry_time",
+    "retry_limit",
     "cancel_time",
     "message_time",
     "handshake_time",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from dataclasses import asdict
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -12,15 +13,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ..client.dial import reason_of
 from ..load.figures import milliseconds
 from ..load.lines import MAX_SENDERS, MIN_SIZE
 from ..load.load import Load, LoadFailure
 from ..load.plan import Plan
 from ..server.run import loop_factory
+from ..values.errors import ConnectionClosed
 from .descriptors import SPARE, allow_descriptors
-from .failure import Failure, Unreachable, reason_of
+from .failure import Failure, Unreachable
 from .options import option
-from .values import Endpoint, Size, Time, Whole, format_time
+from .target import Target, target_argument
+from .values import Size, Time, Whole, format_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +46,7 @@ _option = partial(option, group="HUBBUB_BENCH")
 
 
 @click.command()
-@click.argument("endpoint", metavar="[HOST:]PORT", type=Endpoint())
+@target_argument(required=True)
 @_option(
     "--readers",
     type=Whole(min=1),
@@ -86,7 +90,7 @@ _option = partial(option, group="HUBBUB_BENCH")
 @_option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def bench(
     *,
-    endpoint: Address,
+    target: Target,
     readers: int,
     senders: int,
     size: int,
@@ -102,7 +106,8 @@ def bench(
     The latency of a line is the time from when it was due to be sent until the last reader had it. It counts also when
     the server made the sender wait.
 
-    The exit status is 0 if every line arrived as it was sent, and 1 if not.
+    The exit status is 0 if every line arrived as it was sent, and 1 if not. With --json, there is an object in either
+    case, whose "problem" says what went wrong.
     """
     try:
         plan = Plan(readers=readers, senders=senders, size=size, rate=rate, time=time)
@@ -114,11 +119,15 @@ def bench(
         raise Failure(
             f"{needed} open files are needed, but only {allowed} are allowed; raise the limit (ulimit -Hn {needed})"
         )
-    load = Load(endpoint, plan)
-    problem, status = _drive(load, endpoint)
-    if load.elapsed is not None:
-        figures = load.figures
-        click.echo(json.dumps({**figures.as_json(), "problem": problem}) if as_json else figures)
+    load = Load(target.address, plan, tls=target.tls)
+    problem, status = _drive(load, target.address)
+    figures = load.figures if load.elapsed is not None else None
+    if as_json:
+        measured = figures.as_json() if figures is not None else {"plan": asdict(plan)}
+        click.echo(json.dumps({**measured, "problem": problem}))
+    if figures is not None:
+        if not as_json:
+            click.echo(figures)
         if draw is not None and plot is not None and figures.latencies:
             try:
                 draw(plan, figures.latencies, plot)
@@ -137,6 +146,8 @@ def _drive(load: Load, endpoint: Address) -> tuple[str | None, int]:
             runner.run(_run(load))
     except LoadFailure as failure:
         return str(failure), 1
+    except ConnectionClosed as closed:
+        return f"cannot talk to {endpoint}: {closed.ending.reason if closed.ending else closed}", 1
     except OSError as error:
         return f"cannot talk to {endpoint}: {reason_of(error)}", 1
     except KeyboardInterrupt:

@@ -3,40 +3,160 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import signal
 import sys
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..values.settings import DEFAULT_PORT, Settings
-from .failure import Unreachable, reason_of
+from ..client.connection import connect as dial
+from ..client.dial import reason_of
+from ..door.secret import SharedSecret
+from ..framing import Raw
+from ..server.run import loop_factory
+from ..values.errors import ConnectionClosed
+from ..values.settings import Settings
+from ..values.text import printable
+from ..wire.tls import TlsFileError
+from ..wire.tls_client import client_context
+from .failure import Failure, Unreachable
+from .options import option
 from .pipe import pipe
-from .values import Endpoint
+from .target import target_argument
+from .values import Time, format_time
 
 if TYPE_CHECKING:
-    from ..values.address import Address
+    from collections.abc import Callable, Iterator
+
+    from ..client.connection import Connection
+    from .target import Target
+
+logger = logging.getLogger("hubbub")
+
+_option = partial(option, group="HUBBUB_CONNECT")
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("endpoint", metavar="[[HOST:]PORT]", type=Endpoint(), default=str(DEFAULT_PORT))
-def connect(endpoint: Address) -> None:
-    """Connect to a server, by default to 127.0.0.1:5000.
+@target_argument(required=False)
+@_option("--tls", is_flag=True, help="Use TLS, as tls://HOST:PORT does.")
+@_option("--ca", type=_FILE, metavar="FILE", help="Use TLS, and trust these authorities (PEM) instead of the system's.")
+@_option("--cert", type=_FILE, metavar="FILE", help="Use TLS, and show this certificate (PEM).")
+@_option("--key", type=_FILE, metavar="FILE", show_default="in the same file", help="The private key of --cert.")
+@_option("--secret-file", type=_FILE, metavar="FILE", help="Say the secret in this file first, on each connection.")
+@_option(
+    "--retry",
+    is_flag=True,
+    help="Connect again after a pause, whenever the server cannot be reached or the connection has ended.",
+)
+@_option(
+    "--timeout",
+    type=Time(),
+    metavar="TIME",
+    default=format_time(Settings().connect_time),
+    help="How long connecting may take.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Say with whom it is connected, and how the connection ended.")
+def connect(*, target: Target, verbose: bool, secret_file: Path | None, **options: Any) -> None:
+    """Connect to a server, by default to 127.0.0.1, and to HUBBUB_PORT or 5000.
+
+    The server is written as 5000, localhost:5000, localhost 5000, [::1]:5000, tls://HOST:PORT or unix:///PATH.
 
     On a terminal, messages are printed above the line you type, and Ctrl-D ends the connection. If standard input or
     output is a pipe or a file, the command sends its input, prints what arrives, and ends when the server closes the
     connection.
-    """
-    try:
-        if os.isatty(0) and os.isatty(1):
-            # prompt-toolkit takes longer to import than everything else, and only this needs it.
-            from .terminal import talk  # noqa: PLC0415 - see above
 
-            asyncio.run(talk(endpoint))
-        else:
-            pipe(endpoint, Settings().connect_time)
+    The exit status is 1 if the server cannot be reached, refuses the connection or breaks it, or if the input cannot be
+    read.
+    """
+    make = _dialler(target, **options)
+    secret = _read_secret(secret_file) if secret_file else None
+    # Ctrl-C ends the program at once, as with nc. Where a line is being typed, it is a key.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        with _logging(verbose=verbose), asyncio.Runner(loop_factory=loop_factory()) as runner:
+            sys.exit(runner.run(_talk(make, secret)))
     except BrokenPipeError:
         # Nobody reads the output any more, so there is nobody to tell.
         sys.exit(1)
+    except ConnectionClosed as closed:
+        reason = closed.ending.reason if closed.ending is not None else "it sends no more"
+        raise Unreachable(f"cannot talk to {closed.peer}: {printable(reason)}") from None
     except OSError as error:
-        raise Unreachable(f"cannot talk to {endpoint}: {reason_of(error)}") from None
+        raise Unreachable(f"cannot talk to {target.address}: {reason_of(error)}") from None
+
+
+def _dialler(
+    target: Target, *, tls: bool, retry: bool, timeout: float, **files: Path | None
+) -> Callable[..., Connection[Any]]:
+    """What makes the connection.
+
+    Raises:
+        Failure: an option is wrong.
+    """
+    if files["key"] and not files["cert"]:
+        raise Failure("--key is the key of a certificate; give that with --cert")
+    try:
+        context = None
+        if target.tls or tls or files["ca"] or files["cert"]:
+            context = client_context(files["ca"], files["cert"], files["key"])
+        settings = Settings(connect_time=timeout)
+        make = partial(dial, *target.address, tls=context or False, retry=retry, settings=settings)
+        # It is checked before anything else is done.
+        make()
+    except TlsFileError as error:
+        raise Failure(f"--{error.part.replace('certificate', 'cert')}: {error}") from None
+    except ValueError as error:
+        raise Failure(str(error).replace("connect_time", "--timeout")) from None
+    return make
+
+
+async def _talk(make: Callable[..., Connection[Any]], secret: bytes | None) -> int:
+    """Connect and talk; the exit status."""
+    if os.isatty(0) and os.isatty(1):
+        # prompt-toolkit takes longer to import than everything else, and only this needs it.
+        from .terminal import TYPED, talk  # noqa: PLC0415 - see above
+
+        async with make(framing=TYPED, say=secret and secret.decode(errors="replace")) as connection:
+            await talk(connection)
+        return 0
+    async with make(framing=Raw(), say=secret and secret + b"\n") as connection:
+        return 0 if await pipe(connection) else 1
+
+
+def _read_secret(path: Path) -> bytes:
+    """The first secret in a file.
+
+    Raises:
+        Failure: there is none.
+    """
+    try:
+        return SharedSecret(path).first
+    except OSError as error:
+        raise Failure(f"--secret-file: cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise Failure(f"--secret-file: {error}") from None
+
+
+class _Stderr(logging.Handler):
+    """Writes what the library logs as lines on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(f"hubbub: {self.format(record)}", err=True)
+
+
+@contextmanager
+def _logging(*, verbose: bool) -> Iterator[None]:
+    handler = _Stderr()
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)

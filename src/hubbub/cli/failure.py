@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import IO, TYPE_CHECKING, Any
@@ -83,14 +82,6 @@ def _source(error: click.BadParameter) -> str:
 def clause_of(message: str) -> str:
     """A sentence of click as a part of another one."""
     return message[:1].lower() + message[1:].rstrip(".")
-
-
-def reason_of(error: OSError) -> str:
-    """Why the connection to a server failed, in words."""
-    if isinstance(error, TimeoutError):
-        return "the server does not answer"
-    # asyncio puts the address into strerror, and the message has it already.
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
 
 
 def guess(word: str, known: Iterable[str]) -> str:

@@ -2,58 +2,68 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import stat
-import threading
-from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from ..values.errors import ConnectionClosed
+from . import stdio
+from .failure import Unreachable
 
 if TYPE_CHECKING:
-    from ..values.address import Address
+    from ..client.connection import Connection
 
-_STDIN, _STDOUT = 0, 1
-
-READ_SIZE: Final = 64 * 1024
+logger = logging.getLogger("hubbub")
 
 
-def pipe(endpoint: Address, connect_time: float) -> None:
+async def pipe(connection: Connection[bytes]) -> bool:
     """Send standard input, print what arrives, and return when the server closes the connection.
 
-    The end of the input ends only this direction: what the server still sends is printed.
+    The end of the input ends only this direction: what the server still sends is printed. Each direction waits for
+    itself alone.
 
-    Args:
-        endpoint: the server.
-        connect_time: seconds that connecting may take.
+    Returns:
+        Whether the whole input was read.
 
     Raises:
-        OSError: the server cannot be reached, the connection broke, or nobody reads the output any more
-            (`BrokenPipeError`).
+        ConnectionClosed: the connection broke, or was refused.
+        BrokenPipeError: nobody reads the output any more.
+        Unreachable: the output cannot be written.
     """
-    # Ctrl-C ends the program at once, as with nc. Python's own handler runs between two calls, so a Ctrl-C just before
-    # a read would wait for the next data.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with socket.create_connection(endpoint, connect_time) as connection:
-        connection.settimeout(None)
-        # It is not waited for: once the server has closed the connection, the rest of the input has nowhere to go.
-        if not _is_null(_STDIN):
-            threading.Thread(target=_send_input, args=(connection,), daemon=True).start()
-        while data := connection.recv(READ_SIZE):
-            while data:
-                data = data[os.write(_STDOUT, data) :]
+    sending = asyncio.create_task(_send_input(connection))
+    try:
+        async for data in connection:
+            await _print(data)
+        # Once the server has closed the connection, the rest of the input has nowhere to go.
+        return not sending.done() or sending.result()
+    finally:
+        sending.cancel()
+        await asyncio.wait([sending])
 
 
-def _send_input(connection: socket.socket) -> None:
-    # If the connection breaks, the main thread finds out too, and reports it.
-    with suppress(OSError):
-        while data := os.read(_STDIN, READ_SIZE):
-            connection.sendall(data)
-        connection.shutdown(socket.SHUT_WR)
+async def _send_input(connection: Connection[bytes]) -> bool:
+    """Send standard input; whether it could be read to its end."""
+    if stdio.is_null(stdio.STDIN):
+        # Programs without an input get that, and it is no reason to end the stream.
+        return True
+    whole = True
+    try:
+        while data := await stdio.read(stdio.STDIN):
+            await connection.send(data)
+    except ConnectionClosed:
+        # What arrives is read until it ends, too, and says how it ended.
+        return True
+    except OSError as error:
+        logger.error("cannot read standard input: %s", error.strerror)
+        whole = False
+    connection.send_end()
+    return whole
 
 
-def _is_null(descriptor: int) -> bool:
-    """Whether a descriptor is /dev/null. Programs without an input get that, and it is no reason to end the stream."""
-    status, null = os.fstat(descriptor), Path(os.devnull).stat()
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == null.st_rdev
+async def _print(data: bytes) -> None:
+    try:
+        await stdio.write(stdio.STDOUT, data)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Unreachable(f"cannot write standard output: {error.strerror}") from None

@@ -3,56 +3,188 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import codecs
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.filters import is_searching
+from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.patch_stdout import patch_stdout
 
-from ..client.connection import Connection
-from ..client.connection import connect as dial
-from ..values.errors import ConnectionClosed, FramingError
+from ..framing import Decoder, Lines
+from ..framing.telnet import TelnetFilter
+from ..values.errors import ConnectionClosed
 from ..values.text import printable
+from .history import open_history
 
 if TYPE_CHECKING:
-    from ..values.address import Address
+    from collections.abc import Sequence
+
+    from prompt_toolkit.key_binding import KeyPressEvent
+
+    from ..client.connection import Connection
+
+PROMPT: Final = "> "
+
+PROMPT_TIME: Final = 0.2
+"""After how long a line that has not ended is shown, in seconds: it is likely to be the prompt of the server."""
+
+LINE_LIMIT: Final = 64 * 1024
+"""The longest line that is waited for, in characters. What is longer is shown in pieces."""
+
+PROMPT_LIMIT: Final = 200
+"""How many characters of a line that has not ended are shown: the last ones."""
 
 
-async def talk(endpoint: Address) -> None:
+@dataclass(frozen=True, slots=True)
+class _Typed(Lines):
+    """Lines as they are typed, and text as it arrives: a message is what one read of the socket returned."""
+
+    def decoder(self, limit: int) -> Decoder[str]:
+        return _PieceDecoder()
+
+
+class _PieceDecoder(Decoder[str]):
+    def __init__(self) -> None:
+        self._telnet = TelnetFilter()
+        self._text = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def feed(self, data: bytes) -> Sequence[str]:
+        text = self._text.decode(self._telnet.feed(data))
+        return [text] if text else []
+
+    def take_replies(self) -> bytes:
+        replies = bytes(self._telnet.replies)
+        self._telnet.replies.clear()
+        return replies
+
+
+TYPED: Final = _Typed()
+
+
+async def talk(connection: Connection[str]) -> None:
     """Send and show messages until the user (Ctrl-D, Ctrl-C) or the server ends the connection.
 
     Raises:
-        OSError: the server cannot be reached.
+        ConnectionClosed: the connection broke, or was refused.
     """
-    async with dial(endpoint.host, endpoint.port) as connection:
-        print(f"Connected to {connection}. Ctrl-D ends the connection.")
-        with patch_stdout():
-            sides = [asyncio.create_task(side(connection)) for side in (_send_what_is_typed, _show_what_arrives)]
-            ended, going_on = await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
-            for side in going_on:
+    print(f"Connected to {connection}. Ctrl-D ends the connection.")
+    screen = _Screen()
+    with patch_stdout():
+        showing = asyncio.create_task(_show_what_arrives(connection, screen))
+        typing = asyncio.create_task(_send_what_is_typed(connection, screen))
+        try:
+            await asyncio.wait([showing, typing], return_when=asyncio.FIRST_COMPLETED)
+            if typing.done() and not typing.result():
+                # What arrives is read until it ends, too, and says how it ended.
+                await asyncio.wait([showing])
+        finally:
+            for side in (showing, typing):
                 side.cancel()
-            await asyncio.wait(sides)
-            for side in ended:
-                side.result()
+            await asyncio.wait([showing, typing])
+        if not showing.cancelled():
+            showing.result()
 
 
-async def _send_what_is_typed(connection: Connection) -> None:
-    session: PromptSession[str] = PromptSession("> ")
+async def _send_what_is_typed(connection: Connection[str], screen: _Screen) -> bool:
+    """Send lines; whether the user has ended that."""
     try:
         while True:
-            typed = await session.prompt_async()
+            typed = await screen.ask()
             # Pasted text may have several lines, and typed bytes that are not UTF-8 arrive as lone surrogates.
             await connection.send_many(typed.encode(errors="surrogateescape").decode(errors="replace").split("\n"))
-    except (EOFError, KeyboardInterrupt, ConnectionClosed):
-        # The task that shows messages learns of a closed connection too, and tells the user.
-        return
+    except (EOFError, KeyboardInterrupt):
+        return True
+    except ConnectionClosed:
+        return False
 
 
-async def _show_what_arrives(connection: Connection) -> None:
-    try:
-        async for line in connection:
-            print(printable(line))
-        print(f"{connection} closed the connection.")
-    except ConnectionClosed as closed:
-        print(f"{closed}.")
-    except FramingError as error:
-        print(f"{connection} sent data that is not a message: {error}.")
+async def _show_what_arrives(connection: Connection[str], screen: _Screen) -> None:
+    async for text in connection:
+        screen.show(text)
+    screen.finish()
+    print(f"{connection} closed the connection.")
+
+
+class _Screen:
+    """The line that is being typed, and what is above it."""
+
+    def __init__(self) -> None:
+        self._session: PromptSession[str] = PromptSession(
+            lambda: self._prompt, history=open_history(), key_bindings=_keys(), enable_suspend=True
+        )
+        self._prompt = PROMPT
+        # What has arrived of a line that has not ended.
+        self._begun = ""
+        self._timer: asyncio.TimerHandle | None = None
+        renderer = self._session.app.renderer
+        self._erase = renderer.erase
+        renderer.erase = self._erase_all  # type: ignore[method-assign] # there is no other place to do it
+
+    async def ask(self) -> str:
+        """The line that the user types next.
+
+        Raises:
+            EOFError: the user ends the connection.
+            KeyboardInterrupt: so, too.
+        """
+        typed = await self._session.prompt_async()
+        if self._prompt is not PROMPT:
+            # It was asked for by the line that had not ended, which stays before it.
+            self._begun = ""
+            self._prompt = PROMPT
+        return typed
+
+    def show(self, text: str) -> None:
+        """Show what has arrived: whole lines at once, the rest after a moment."""
+        *lines, self._begun = (self._begun + text).split("\n")
+        if len(self._begun) > LINE_LIMIT:
+            lines.append(self._begun)
+            self._begun = ""
+        for line in lines:
+            print(printable(line.removesuffix("\r")))
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(PROMPT_TIME, self._show_begun)
+
+    def finish(self) -> None:
+        """Nothing more arrives."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._begun:
+            print(printable(self._begun))
+            self._begun = ""
+        self._prompt = PROMPT
+
+    def _erase_all(self, leave_alternate_screen: bool = True) -> None:
+        """Erase the line that is being typed, also where a narrower terminal shows it in more rows than were drawn."""
+        app = self._session.app
+        drawn = app.renderer.last_rendered_screen
+        if drawn is not None:
+            columns = app.output.get_size().columns
+            cursor = drawn.get_cursor_position(app.layout.current_window)
+            ends = [
+                max((x for x, cell in drawn.data_buffer[y].items() if cell.char != " "), default=0)
+                for y in range(cursor.y)
+            ]
+            app.output.cursor_up(sum(end // columns for end in [*ends, cursor.x]))
+        self._erase(leave_alternate_screen)
+
+    def _show_begun(self) -> None:
+        self._prompt = printable(self._begun[-PROMPT_LIMIT:]) or PROMPT
+        self._session.app.invalidate()
+
+
+def _keys() -> KeyBindings:
+    keys = KeyBindings()
+
+    @keys.add("c-c", filter=~is_searching)
+    def _(event: KeyPressEvent) -> None:
+        """Clear the line that is being typed; end if there is none."""
+        if event.current_buffer.text:
+            event.current_buffer.reset()
+        else:
+            event.app.exit(exception=KeyboardInterrupt())
+
+    return keys

@@ -9,8 +9,6 @@ import click
 
 from ..door.networks import Networks
 from ..framing.names import find_names
-from ..values.address import Address
-from ..values.settings import DEFAULT_HOST
 
 if TYPE_CHECKING:
     from ..framing import Framing
@@ -26,7 +24,6 @@ _SIZE = re.compile(r"(\d{1,18})\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
 _SHIFTS = {"": 0, "k": 10, "m": 20, "g": 30}
 _TIME = re.compile(r"(\d{1,18}(?:\.\d{0,18})?|\.\d{1,18})\s*([smhd]?)", re.IGNORECASE)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-_ENDPOINT = re.compile(r"(?:(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]*)):)?(?P<port>\d{1,5})")
 
 
 class Whole(click.IntRange):
@@ -80,23 +77,6 @@ class NetworkEntry(click.ParamType[str]):
         except ValueError as error:
             self.fail(str(error), param, ctx)
         return str(value)
-
-
-class Endpoint(click.ParamType[Address]):
-    """An address and a port: 5000, localhost:5000, [::1]:5000."""
-
-    name = "[host:]port"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
-        match = _ENDPOINT.fullmatch(value)
-        if match is None or not 0 < int(match["port"]) < 65536:
-            self.fail(f"{value!r} is not an endpoint; write it as 5000, localhost:5000 or [::1]:5000", param, ctx)
-        host = match["v6"] or match["host"] or DEFAULT_HOST
-        try:
-            host.encode("idna")
-        except UnicodeError:
-            self.fail(f"{host!r} is not a valid host name; check it", param, ctx)
-        return Address(host, int(match["port"]))
 
 
 def list_framings() -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import ssl
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, overload
 
 from ..framing import Lines, M
@@ -10,9 +13,9 @@ from ..values.address import Address
 from ..values.ending import Ending, EndingCode
 from ..values.errors import ConnectionClosed
 from ..values.settings import DEFAULT_HOST, DEFAULT_PORT, Settings
-from ..wire.link import Link, describe
-from ..wire.space import Space
-from ..wire.tcp import set_options
+from .dial import Target, dial
+from .retry import Backoff, dial_until_there
+from .side import LEFT, Side
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Sequence
@@ -20,121 +23,50 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ..framing import Framing
-    from ..values.errors import FramingError
 
+logger = logging.getLogger("hubbub")
 
-SEND_COST: Final = 256
-"""What a send counts beside its bytes: many tiny ones are not to keep the event loop from turning."""
+_CLOSED: Final = Ending(EndingCode.CLOSED, "closed on this side")
 
-_CLOSED = Ending(EndingCode.CLOSED, "closed on this side")
-_LEFT = Ending(EndingCode.LEFT, "the server closed the connection")
-
-
-class _Dialled(Generic[M]):
-    """The owner of a connection's link: it waits where a client's reader would fall behind.
-
-    What is sent in one turn of the loop is written in the next, in one piece.
-    """
-
-    def __init__(self, framing: Framing[M], settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
-        self.link = Link(self, framing, settings, loop)
-        self.failure: FramingError | None = None
-        self.ending: Ending | None = None
-        self._limit = settings.outbox_limit
-        self._gathered: list[bytes] = []
-        self._gathered_size = 0
-        self._space = Space()
-
-    async def send(self, wire: bytes) -> None:
-        """Write in the loop's next turn; wait while too much waits, in the order of those who do."""
-        if self._full or self._space.awaited:
-            await self._space.wait(lambda: self._full)
-        if self.ending is None:
-            if not self._gathered:
-                self.link.loop.call_soon(self._write)
-            self._gathered.append(wire)
-            self._gathered_size += len(wire) + SEND_COST
-
-    def end(self, ending: Ending) -> None:
-        """Note why the connection ended; the first ending counts. Those who wait to send wait no longer."""
-        if self.ending is None:
-            self.ending = ending
-        self._space.tell()
-
-    def finish(self) -> None:
-        """End the stream behind what was sent."""
-        self._write()
-        self.link.finish()
-
-    @property
-    def _full(self) -> bool:
-        return self.ending is None and not (self.link.writable and self._gathered_size < self._limit)
-
-    def _write(self) -> None:
-        if self._gathered and not self.link.lost:
-            self.link.transport.write(b"".join(self._gathered))
-        self._gathered.clear()
-        self._gathered_size = 0
-        self._space.tell()
-
-    # What the link tells.
-
-    def on_paused(self) -> None:
-        """`send` looks at `writable`."""
-
-    def on_resumed(self) -> None:
-        self._space.tell()
-
-    def on_received(self, messages: Sequence[M]) -> None:
-        """Nothing is to be done."""
-
-    def on_slowed(self) -> None:
-        """A connection has no throttle."""
-
-    def on_replies(self, replies: bytes) -> None:
-        # A peer that answers nothing it is asked, and asks on, is owed nothing.
-        if self.link.writable:
-            self.link.transport.write(replies)
-
-    def on_failed(self, error: FramingError) -> None:
-        self.failure = error
-
-    def on_ignored(self) -> None:
-        """What a peer says that was told the end is of no interest."""
-
-    def on_closed(self, error: Exception | None) -> None:
-        if error is None or self.link.at_end:
-            self.end(_LEFT)
-        else:
-            self.end(Ending(EndingCode.LOST, describe(error)))
+_QUIET: Final = {EndingCode.LEFT, EndingCode.CLOSED}
+"""How a connection ends when nothing is wrong."""
 
 
 class Connection(Generic[M]):
     """The dialling side of a connection; made by `connect`.
 
-    Iterating over it gives the server's messages until the server ends the connection.
+    Iterating over it gives the server's messages until the server ends the connection. With `retry`, a connection that
+    has ended is made again, and the iteration goes on.
 
     Attributes:
-        name: the server's host and port, as they were given.
+        name: the server's host and port, as they were given; the path of a Unix socket.
     """
 
-    def __init__(self, host: str, port: int, framing: Framing[M], settings: Settings) -> None:
-        self.name = str(Address(host, port))
-        self._host = host
-        self._port = port
+    def __init__(self, target: Target, framing: Framing[M], settings: Settings, *, retry: bool, say: M | None) -> None:
+        self.name = str(target)
+        self._target = target
         self._framing = framing
         self._settings = settings
-        self._side: _Dialled[M] | None = None
+        self._retry = retry
+        self._greeting = b"" if say is None else framing.encode((say,))
+        self._backoff = Backoff(settings)
+        # The side that messages are received from. After a reconnect, what has arrived before comes first.
+        self._heard: Side[M] | None = None
+        self._side: Side[M] | None = None
+        self._made_at = 0.0
+        # Connecting again. It goes on if those who wait for it are cancelled.
+        self._returning: asyncio.Task[None] | None = None
+        self._sent_end = False
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         if self._side is None:
             # Otherwise it was awaited before.
-            loop = asyncio.get_running_loop()
-            side = _Dialled(self._framing, self._settings, loop)
-            async with asyncio.timeout(self._settings.connect_time):
-                transport, _ = await loop.create_connection(lambda: side.link, self._host, self._port)
-            set_options(transport.get_extra_info("socket"), self._settings)
-            self._side = side
+            if self._retry:
+                await dial_until_there(self._dial, self.name, self._backoff)
+            else:
+                await self._dial()
+            self._heard = self._side
         return self
 
     def __await__(self) -> Generator[Any, None, Self]:
@@ -156,7 +88,7 @@ class Connection(Generic[M]):
         try:
             return await self.receive()
         except ConnectionClosed as closed:
-            if closed.ending is not None and closed.ending.code is EndingCode.LOST:
+            if closed.ending is not None and closed.ending.code not in _QUIET:
                 raise
             raise StopAsyncIteration from None
 
@@ -164,47 +96,56 @@ class Connection(Generic[M]):
         """The server's next message. It may be cancelled, and then loses nothing.
 
         Raises:
-            ConnectionClosed: the server sends no more.
+            ConnectionClosed: the server sends no more. If it has refused the connection, the ending says why.
             FramingError: the server sent what is no message in the framing.
             RuntimeError: another task is receiving from the same connection.
         """
-        message = await self._connected.link.receive()
-        if message is None:
-            self._raise_end()
+        while (message := await self._hearing.link.receive()) is None:
+            await self._hear_on()
         return message
 
     async def receive_many(self) -> Sequence[M]:
         """All messages that have arrived, at least one. It may be cancelled, and then loses nothing.
 
         Raises:
-            ConnectionClosed: the server sends no more.
+            ConnectionClosed: the server sends no more. If it has refused the connection, the ending says why.
             FramingError: the server sent what is no message in the framing.
             RuntimeError: another task is receiving from the same connection.
         """
-        messages = await self._connected.link.receive_many()
-        if not messages:
-            self._raise_end()
+        while not (messages := await self._hearing.link.receive_many()):
+            await self._hear_on()
         return messages
 
     async def send(self, message: M) -> None:
         """Send a message.
 
         It waits while the server takes none, and while as many bytes wait to be written as `Settings.outbox_limit`
-        says. If it is cancelled, nothing is sent.
+        says. If it is cancelled, nothing is sent. With `retry`, it also waits while there is no connection. What was
+        sent just before a connection broke may be lost; nothing is sent twice.
 
         Raises:
             ConnectionClosed: the connection is gone.
             ValueError: the framing cannot carry the message.
             TypeError: the message is not of the framing's type.
+            RuntimeError: `send_end` has been called.
         """
         await self.send_many((message,))
 
     async def send_many(self, messages: Sequence[M]) -> None:
         """Send messages as `send` does, at the price of one."""
         side = self._connected
-        await side.send(self._framing.encode(messages))
-        if side.ending is not None:
-            raise ConnectionClosed(self.name, side.ending)
+        wire = self._framing.encode(messages)
+        while not await side.send(wire):
+            await self._go_on(side)
+            side = self._connected
+
+    def send_end(self) -> None:
+        """Tell the server that nothing more is sent. What it still sends can be received.
+
+        A connection is not made again after that.
+        """
+        self._connected.end_sending()
+        self._sent_end = True
 
     async def close(self) -> None:
         """End the connection behind what was sent, and wait until it has ended.
@@ -212,53 +153,154 @@ class Connection(Generic[M]):
         A server that does not end its side is given `Settings.linger_time`, one that takes nothing
         `Settings.patience`. If it is cancelled, the connection is ended at once.
         """
-        side = self._connected
-        side.end(_CLOSED)
-        side.finish()
+        self._end(self._connected)
+        self._closed = True
         try:
             async with asyncio.timeout(self._settings.patience):
-                await side.link.wait_closed()
+                if self._returning is not None:
+                    self._returning.cancel()
+                    await asyncio.wait([self._returning])
+                    # It may just have made one.
+                    self._end(self._connected)
+                await self._connected.link.wait_closed()
         except TimeoutError:
             pass
         finally:
-            if not side.link.lost:
-                side.link.abort()
+            if not self._connected.link.lost:
+                self._connected.link.abort()
+
+    @staticmethod
+    def _end(side: Side[M]) -> None:
+        side.end(_CLOSED)
+        side.finish()
 
     @property
-    def _connected(self) -> _Dialled[M]:
+    def _connected(self) -> Side[M]:
         if self._side is None:
             raise RuntimeError("there is no connection yet; write 'async with connect(...) as connection:'")
         return self._side
 
-    def _raise_end(self) -> NoReturn:
-        side = self._connected
+    @property
+    def _hearing(self) -> Side[M]:
+        return self._heard or self._connected
+
+    async def _dial(self) -> None:
+        """Make a connection, and say what is said first on each."""
+        loop = asyncio.get_running_loop()
+        side = Side(self._framing, self._settings, loop)
+        await dial(self._target, side.link)
+        self._side, self._made_at = side, loop.time()
+        transport = side.link.transport
+        tls = f" with TLS, the certificate of {side.link.certificate_name}" if self._target.tls else ""
+        logger.debug("%s: connected to %s%s", self.name, Address.of(transport.get_extra_info("peername")), tls)
+        if self._greeting:
+            await side.send(self._greeting)
+        if self._sent_end:
+            # Meanwhile.
+            side.end_sending()
+
+    async def _hear_on(self) -> None:
+        """Receive from the next connection; see `_go_on`."""
+        await self._go_on(self._hearing)
+        self._heard = self._side
+
+    async def _go_on(self, side: Side[M]) -> None:
+        """Wait until there is a connection that follows an ended one.
+
+        Raises:
+            ConnectionClosed: there will be none.
+            FramingError: the server has sent what is no message.
+        """
+        if side is self._side:
+            if self._returning is None:
+                ending = side.ending or LEFT
+                again = self._retry and ending.code.worth_retrying and not (side.ended_sending or side.failure)
+                if not again or self._closed:
+                    self._raise_end(side)
+                self._returning = asyncio.create_task(self._return(side, ending))
+                # If all who wait for it are cancelled, nobody asks how it ended.
+                self._returning.add_done_callback(lambda done: done.cancelled() or done.exception())
+            returning = self._returning
+            await asyncio.wait([returning])
+            if returning.cancelled():
+                raise ConnectionClosed(self.name, _CLOSED)
+            returning.result()
+            if self._returning is returning:
+                self._returning = None
+
+    async def _return(self, side: Side[M], ending: Ending) -> None:
+        """Connect again after `side` has ended."""
+        side.end(ending)
+        side.finish()
+        self._backoff.lasted(side.link.loop.time() - self._made_at)
+        await dial_until_there(self._dial, self.name, self._backoff, lost=f"the connection has ended ({ending})")
+
+    def _raise_end(self, side: Side[M]) -> NoReturn:
+        logger.debug("%s: the connection has ended (%s)", self.name, side.failure or side.ending or LEFT)
         if side.failure is not None:
             raise side.failure
         raise ConnectionClosed(self.name, side.ending)
 
 
 @overload
-def connect(host: str = ..., port: int = ..., *, settings: Settings | None = ...) -> Connection[str]: ...
+def connect(
+    host: str | Path = ...,
+    port: int = ...,
+    *,
+    tls: bool | ssl.SSLContext = ...,
+    retry: bool = ...,
+    say: str | None = ...,
+    settings: Settings | None = ...,
+) -> Connection[str]: ...
 
 
 @overload
 def connect(
-    host: str = ..., port: int = ..., *, framing: Framing[M], settings: Settings | None = ...
+    host: str | Path = ...,
+    port: int = ...,
+    *,
+    tls: bool | ssl.SSLContext = ...,
+    retry: bool = ...,
+    say: M | None = ...,
+    framing: Framing[M],
+    settings: Settings | None = ...,
 ) -> Connection[M]: ...
 
 
 def connect(
-    host: str = DEFAULT_HOST, port: int = DEFAULT_PORT, *, framing: Any = None, settings: Settings | None = None
+    host: str | Path = DEFAULT_HOST,
+    port: int = DEFAULT_PORT,
+    *,
+    tls: bool | ssl.SSLContext = False,
+    retry: bool = False,
+    say: Any = None,
+    framing: Any = None,
+    settings: Settings | None = None,
 ) -> Any:
     """A connection to a server, as an async context manager: it is made on entry and ended on exit.
 
     Args:
-        host: an address or a name.
+        host: an address or a name; or the absolute path of a Unix socket, and then there is no port.
         port: the server's port.
+        tls: speak TLS, and verify that the server's certificate is for `host` and of an authority that the system
+            trusts; or as this context says, such as `ssl.create_default_context(cafile="ca.pem")`.
+        retry: make the connection until it succeeds, and again whenever it has ended, with pauses that grow from
+            `Settings.retry_time` to `Settings.retry_limit`. Only an ending that is not `worth_retrying` is final. The
+            log tells each time. What the server said meanwhile is missed.
+        say: a message that is sent first on each connection, such as a secret.
         framing: how messages are cut from the stream and put into it; `Lines()` if not given.
         settings: defaults and limits; those on connections count.
 
-    On entry it raises `OSError` if the server cannot be reached, and `TimeoutError` if that takes longer than
-    `Settings.connect_time`.
+    On entry it raises `OSError` if the server cannot be reached, `TimeoutError` if that takes longer than
+    `Settings.connect_time`, and `ConnectionClosed` if the TLS handshake fails. With `retry`, only the last of these.
+
+    Raises:
+        ValueError: TLS is not spoken through a Unix socket; or the framing cannot carry what `say` has.
     """
-    return Connection(host, port, framing if framing is not None else Lines(), settings or Settings())
+    path = str(host.absolute()) if isinstance(host, Path) else host
+    address = Address(path, port)
+    if tls and address.path is not None:
+        raise ValueError(f"no TLS through the Unix socket {path}; leave out tls")
+    context = tls if isinstance(tls, ssl.SSLContext) else ssl.create_default_context() if tls else None
+    framing = framing if framing is not None else Lines()
+    return Connection(Target(address, context), framing, settings or Settings(), retry=retry, say=say)

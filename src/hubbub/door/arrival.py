@@ -148,7 +148,7 @@ class Arrival(Generic[M]):
         link = self.link
         if link.lost:
             return
-        if told and link.writable and (words := words_in(self.framing, ending.reason)):
+        if told and link.writable and (words := words_in(self.framing, str(ending))):
             link.transport.write(words)
         link.finish()
 
@@ -173,7 +173,7 @@ class Arrival(Generic[M]):
 
     def on_failed(self, error: FramingError) -> None:
         ending = Ending(error.code, error.reason)
-        if self.link.writable and (words := words_in(self.framing, ending.reason)):
+        if self.link.writable and (words := words_in(self.framing, str(ending))):
             self.link.transport.write(words)
         self.end(ending)
 

@@ -133,7 +133,7 @@ class Arrivals(Generic[M]):
 
     def _turn_away(self, connection: socket.socket, origin: Address, listener: Listener[M], ending: Ending) -> None:
         framing = listener.framing or self._framing
-        turn_away(connection, b"" if listener.tls else words_in(framing, ending.reason))
+        turn_away(connection, b"" if listener.tls else words_in(framing, str(ending)))
         self._refused(origin, ending)
 
     def _forget(self, arrival: Arrival[M]) -> None:

@@ -37,6 +37,11 @@ class SharedSecret:
         # Each is compared, in a time that does not tell how far they agree.
         return sum(hmac.compare_digest(said, secret) for secret in self._secrets) > 0
 
+    @property
+    def first(self) -> bytes:
+        """The first secret of the file, for a client to say."""
+        return self._secrets[0]
+
     def reload(self) -> str | None:
         """Read the file again; what has changed, if anything has.
 

@@ -73,7 +73,7 @@ async def identify(arrival: Arrival[Any]) -> None:
     try:
         arrival.identify(await _read_proxy_header(connection))
     except Refused as refused:
-        turn_away(connection, b"" if arrival.listener.tls else words_in(arrival.framing, refused.ending.reason))
+        turn_away(connection, b"" if arrival.listener.tls else words_in(arrival.framing, str(refused.ending)))
         raise
     except BaseException:
         connection.close()

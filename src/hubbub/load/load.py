@@ -46,17 +46,19 @@ class Load:
     Args:
         endpoint: the server.
         plan: what is asked of it.
+        tls: whether it is spoken to with TLS.
 
     Attributes:
         plan: what is asked of it.
         measurement: what was said and heard so far.
     """
 
-    def __init__(self, endpoint: Address, plan: Plan) -> None:
+    def __init__(self, endpoint: Address, plan: Plan, *, tls: bool = False) -> None:
         self.plan = plan
         # Two runs at the same time are to differ.
         self.measurement = Measurement(plan, new_tag(random.getrandbits(24)))
         self._endpoint = endpoint
+        self._tls = tls
         self._started_at: float | None = None
         self._cpu_started_at = 0.0
         self._cpu_time: float | None = None
@@ -136,7 +138,7 @@ class Load:
     @asynccontextmanager
     async def _dialled(self) -> AsyncIterator[Connection[bytes]]:
         async with AsyncExitStack() as stack:
-            dialled = connect(self._endpoint.host, self._endpoint.port, framing=Raw(), settings=_SETTINGS)
+            dialled = connect(*self._endpoint, tls=self._tls, framing=Raw(), settings=_SETTINGS)
             # Behind one that failed nobody is to try, so that is not given back.
             await self._dialling.acquire()
             connection = await stack.enter_async_context(dialled)

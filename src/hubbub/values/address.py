@@ -17,9 +17,16 @@ class Address(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        if self.host.startswith(("/", "@")):
+        if self.path is not None:
             return self.host
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def path(self) -> str | None:
+        """The path of a Unix socket, as a socket takes it; None for a host and port."""
+        if self.host.startswith("@"):
+            return "\0" + self.host[1:]
+        return self.host if self.host.startswith("/") else None
 
     @classmethod
     def parse(cls, text: str) -> Address:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum, unique
+from typing import TYPE_CHECKING, Final
 
 from .text import printable
+
+if TYPE_CHECKING:
+    from typing import Self
 
 
 @unique
@@ -63,6 +67,30 @@ class EndingCode(StrEnum):
     LATE = "late"
     """What the listener asks for did not come within `handshake_time`."""
 
+    @property
+    def worth_retrying(self) -> bool:
+        """Whether a client that was ended so should connect again.
+
+        If not, it would be ended again in the same way before somebody changes something: what the client says, its
+        certificate, or who is let in.
+        """
+        return self not in _FINAL
+
+
+_FINAL: Final = frozenset(
+    (
+        EndingCode.FINISHED,
+        EndingCode.CLOSED,
+        EndingCode.TOO_LONG,
+        EndingCode.MALFORMED,
+        EndingCode.WRONG_PROTOCOL,
+        EndingCode.DENIED,
+        EndingCode.BAD_PROXY,
+        EndingCode.BAD_TLS,
+        EndingCode.UNAUTHENTICATED,
+    )
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -80,3 +108,9 @@ class Ending:
 
     def __str__(self) -> str:
         return f"{self.code}: {printable(self.reason)}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """The ending that `str` wrote as `text`; None if it did not."""
+        code, _, reason = text.partition(": ")
+        return cls(EndingCode(code), reason) if reason and code in frozenset(EndingCode) else None

@@ -263,7 +263,19 @@ class Settings:
     fetch_time: float = setting(
         10.0, SECONDS, "Seconds that reading a piece of the older end of a log may take.", option=False
     )
-    connect_time: float = setting(10.0, SECONDS, "Seconds that `connect` may take.", option=False)
+    connect_time: float = setting(
+        10.0, SECONDS, "Seconds that `connect` may take, the TLS handshake included.", option=False
+    )
+    # Each pause is twice as long as the one before, and shortened at random by up to a half.
+    retry_time: float = setting(
+        0.5, SECONDS, "Seconds before `connect(retry=True)` tries again for the first time.", option=False
+    )
+    retry_limit: float = setting(
+        30.0,
+        SECONDS,
+        "Seconds of the longest pause between two tries. A connection that lasted so long makes the next pause short.",
+        option=False,
+    )
 
     @property
     def chunk_size(self) -> int:

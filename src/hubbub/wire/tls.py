@@ -29,10 +29,10 @@ _GIVE_ANOTHER: Final = "give another file"
 
 
 class TlsFileError(ValueError):
-    """A file of `Tls` cannot be read, or is not what it should be; the message names it.
+    """A file of one side's TLS cannot be read, or is not what it should be; the message names it.
 
     Attributes:
-        part: the argument of `Tls` that is to blame.
+        part: the argument that is to blame, of `Tls` or of `client_context`.
     """
 
     def __init__(self, part: str, message: str) -> None:
@@ -82,61 +82,75 @@ class Tls:
         return hashlib.sha256(b"\0".join(path.read_bytes() for path in files if path is not None)).digest()
 
     def _load(self) -> ssl.SSLContext:
-        self._check_files()
         context = _Context(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         # A client could ask for a renegotiation again and again, and the server would do the work.
         context.options |= ssl.OP_NO_RENEGOTIATION
         # We do not support session resumption, and each ticket is a write before the first message.
         context.num_tickets = 0
-        try:
-            # Without the last argument, OpenSSL would ask at the terminal.
-            context.load_cert_chain(self.certificate, self.key, password=_refuse_passphrase)
-        except (ssl.SSLError, _PassphraseError) as error:
-            raise self._explain(error) from error
+        load_certificate(context, self.certificate, self.key)
         if self.client_ca is not None:
-            try:
-                context.load_verify_locations(self.client_ca)
-            except ssl.SSLError as error:
-                message = f"{self.client_ca} is not valid: {describe_tls(error)}; {_GIVE_ANOTHER}"
-                raise TlsFileError("client_ca", message) from error
+            load_authorities(context, self.client_ca, "client_ca")
             context.verify_mode = ssl.CERT_REQUIRED
         return context
 
-    def _check_files(self) -> None:
-        """See that each file has what it is for: OpenSSL names no file.
 
-        Raises:
-            TlsFileError: one has not.
-        """
-        certificate, key = _read("certificate", self.certificate), _read("key", self.key or self.certificate)
-        if not _KEY.search(key):
-            message = f"{self.key or self.certificate} has no private key in PEM form"
-            if self.key is None:
-                raise TlsFileError("key", f"{message}; name the file that has it")
-            swapped = _KEY.search(certificate) and _CERTIFICATE.search(key)
-            raise TlsFileError("key", f"{message}; {f'swap it with {self.certificate}' if swapped else _GIVE_ANOTHER}")
-        authorities = [] if self.client_ca is None else [("client_ca", self.client_ca)]
-        for part, path in (("certificate", self.certificate), *authorities):
-            if not _CERTIFICATE.search(_read(part, path)):
-                raise TlsFileError(part, f"{path} has no certificate in PEM form; {_GIVE_ANOTHER}")
+def load_certificate(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
+    """Let a side show a certificate.
 
-    def _explain(self, error: Exception) -> TlsFileError:
-        """What is wrong with the certificate or its key, which have been found to be what they are for."""
-        key = self.key or self.certificate
-        if isinstance(error, _PassphraseError):
-            advice = f"remove it, as with: openssl pkey -in {key} -out NEW"
-            return TlsFileError("key", f"{key} has a passphrase, and hubbub cannot ask for it; {advice}")
-        if isinstance(error, ssl.SSLError) and error.reason in _MISMATCHES:
-            return TlsFileError("key", f"{key} is not the key of {self.certificate}; give the key that belongs to it")
-        # The same error for both of them.
-        try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(self.certificate)
-        except ssl.SSLError:
-            part, path = "certificate", self.certificate
-        else:
-            part, path = "key", key
-        return TlsFileError(part, f"{path} is not valid: {describe_tls(error)}; {_GIVE_ANOTHER}")
+    Raises:
+        TlsFileError: the "certificate" or the "key" cannot be read, or is not what it should be.
+    """
+    _check_files(certificate, key)
+    try:
+        # Without the last argument, OpenSSL would ask at the terminal.
+        context.load_cert_chain(certificate, key, password=_refuse_passphrase)
+    except (ssl.SSLError, _PassphraseError) as error:
+        raise _explain(error, certificate, key or certificate) from error
+
+
+def load_authorities(context: ssl.SSLContext, path: Path, part: str) -> None:
+    """Let a side trust the authorities in a file.
+
+    Raises:
+        TlsFileError: it cannot be read, or has none; `part` is to blame.
+    """
+    if not _CERTIFICATE.search(_read(part, path)):
+        raise TlsFileError(part, f"{path} has no certificate in PEM form; {_GIVE_ANOTHER}")
+    try:
+        context.load_verify_locations(path)
+    except ssl.SSLError as error:
+        raise TlsFileError(part, f"{path} is not valid: {describe_tls(error)}; {_GIVE_ANOTHER}") from error
+
+
+def _check_files(certificate_file: Path, key_file: Path | None) -> None:
+    """See that each file has what it is for: OpenSSL names no file."""
+    certificate, key = _read("certificate", certificate_file), _read("key", key_file or certificate_file)
+    if not _KEY.search(key):
+        message = f"{key_file or certificate_file} has no private key in PEM form"
+        if key_file is None:
+            raise TlsFileError("key", f"{message}; name the file that has it")
+        swapped = _KEY.search(certificate) and _CERTIFICATE.search(key)
+        raise TlsFileError("key", f"{message}; {f'swap it with {certificate_file}' if swapped else _GIVE_ANOTHER}")
+    if not _CERTIFICATE.search(certificate):
+        raise TlsFileError("certificate", f"{certificate_file} has no certificate in PEM form; {_GIVE_ANOTHER}")
+
+
+def _explain(error: Exception, certificate: Path, key: Path) -> TlsFileError:
+    """What is wrong with the certificate or its key, which have been found to be what they are for."""
+    if isinstance(error, _PassphraseError):
+        advice = f"remove it, as with: openssl pkey -in {key} -out NEW"
+        return TlsFileError("key", f"{key} has a passphrase, and hubbub cannot ask for it; {advice}")
+    if isinstance(error, ssl.SSLError) and error.reason in _MISMATCHES:
+        return TlsFileError("key", f"{key} is not the key of {certificate}; give the key that belongs to it")
+    # The same error for both of them.
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(certificate)
+    except ssl.SSLError:
+        part, path = "certificate", certificate
+    else:
+        part, path = "key", key
+    return TlsFileError(part, f"{path} is not valid: {describe_tls(error)}; {_GIVE_ANOTHER}")
 
 
 class _Context(ssl.SSLContext):

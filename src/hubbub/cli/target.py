@@ -1,0 +1,76 @@
+"""Where to connect, as users write it."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import unquote
+
+import click
+
+from ..values.address import Address
+from ..values.settings import DEFAULT_HOST, DEFAULT_PORT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+METAVAR: Final = "[HOST:]PORT|URL"
+
+_ENDPOINT: Final = re.compile(r"(?:(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]/]*)):)?(?P<port>\d{1,5})")
+_FORMS: Final = "write it as 5000, localhost:5000, localhost 5000, [::1]:5000, tls://HOST:PORT or unix:///PATH"
+
+
+class Target(NamedTuple):
+    """A server to connect to.
+
+    Attributes:
+        address: its host and port, or the path of its Unix socket.
+        tls: whether it is to be spoken to with TLS.
+    """
+
+    address: Address
+    tls: bool
+
+
+def parse(words: Sequence[str]) -> Target:
+    """The server that a user means.
+
+    Raises:
+        ValueError: it cannot be understood; the message says what to write.
+    """
+    scheme, _, rest = _join(words).rpartition("://")
+    if scheme == "unix" and rest.startswith("/"):
+        return Target(Address(unquote(rest), 0), tls=False)
+    match = _ENDPOINT.fullmatch(rest)
+    if scheme not in ("", "tcp", "tls") or match is None or not 0 < int(match["port"]) < 65536:
+        raise ValueError(f"{' '.join(words)!r} is not an endpoint; {_FORMS}")
+    host = match["v6"] or match["host"] or DEFAULT_HOST
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise ValueError(f"{host!r} is not a valid host name; check it") from None
+    return Target(Address(host, int(match["port"])), tls=scheme == "tls")
+
+
+def target_argument(*, required: bool) -> Callable[[Any], Any]:
+    """The argument of a command that connects; without it, if it may be missing, the port is HUBBUB_PORT or 5000."""
+
+    def convert(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> Target:
+        try:
+            if words or required:
+                return parse(words)
+            return parse([os.environ.get("HUBBUB_PORT") or str(DEFAULT_PORT)])
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from None
+
+    metavar = METAVAR if required else f"[{METAVAR}]"
+    return click.argument("target", metavar=metavar, nargs=-1, required=required, callback=convert)
+
+
+def _join(words: Sequence[str]) -> str:
+    """Two words, a host and a port, as one."""
+    if len(words) != 2:
+        return " ".join(words)
+    host, port = words
+    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"

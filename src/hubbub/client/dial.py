@@ -1,0 +1,105 @@
+"""Making one connection: to a port or a Unix socket, in plain text or with TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..values.ending import Ending, EndingCode
+from ..values.errors import ConnectionClosed
+from ..wire.tcp import set_options
+from ..wire.tls_client import ClientTlsTransport, TlsFailed
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    from ..values.address import Address
+    from ..wire.link import Link
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to connect, and how.
+
+    Attributes:
+        address: a host and port, or the path of a Unix socket.
+        tls: how to speak TLS; None: in plain text.
+    """
+
+    address: Address
+    tls: ssl.SSLContext | None = None
+
+    def __str__(self) -> str:
+        return str(self.address)
+
+
+async def dial(target: Target, link: Link[Any]) -> None:
+    """Connect `link`, within `Settings.connect_time`. If it is cancelled, there is no connection.
+
+    Raises:
+        OSError: the server cannot be reached; `TimeoutError` if it does not answer in time.
+        ConnectionClosed: it cannot be spoken to with TLS.
+    """
+    async with asyncio.timeout(link.settings.connect_time):
+        if target.tls is None:
+            await _open(target.address, lambda: link, link)
+            return
+        tls = ClientTlsTransport(link, target.tls, target.address.host, link.loop)
+        await _open(target.address, lambda: tls, link)
+        try:
+            await tls.handshaken
+        except TlsFailed as error:
+            ending = Ending(EndingCode.BAD_TLS, f"the TLS handshake failed: {error}")
+            raise ConnectionClosed(str(target), ending) from error
+        except asyncio.CancelledError:
+            tls.abort()
+            raise
+
+
+async def _open(address: Address, protocol: Callable[[], asyncio.BaseProtocol], link: Link[Any]) -> None:
+    loop = link.loop
+    if address.path is not None:
+        await loop.create_unix_connection(protocol, address.path)
+        return
+    places = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    for number, (family, kind, proto, _, place) in enumerate(places, 1):
+        connection = socket.socket(family, kind, proto)
+        try:
+            set_options(connection, link.settings)
+            await _reach(connection, place)
+            await loop.create_connection(protocol, sock=connection)
+        except BaseException as error:
+            connection.close()
+            if number == len(places) or not isinstance(error, OSError):
+                raise
+        else:
+            return
+
+
+async def _reach(connection: socket.socket, place: Any) -> None:
+    # uvloop's `sock_connect` forgets the interface of an address such as fe80::1%eth0.
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+    connection.setblocking(False)
+    with suppress(BlockingIOError):
+        connection.connect(place)
+    loop.add_writer(connection, done.set)
+    try:
+        await done.wait()
+    finally:
+        loop.remove_writer(connection)
+    if error := connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+        raise OSError(error, os.strerror(error))
+
+
+def reason_of(error: OSError) -> str:
+    """Why the connection to a server failed, in words."""
+    if isinstance(error, TimeoutError):
+        return "the server does not answer"
+    # asyncio puts the address into strerror, and the message has it already.
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)

@@ -1,0 +1,69 @@
+"""Trying again: a connection that cannot be made, or has ended, is made after a pause."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TYPE_CHECKING, TypeVar
+
+from .dial import reason_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ..values.settings import Settings
+
+logger = logging.getLogger("hubbub")
+
+T = TypeVar("T")
+
+
+class Backoff:
+    """How long the pauses between tries are.
+
+    Each is twice as long as the one before, up to `Settings.retry_limit`, and shortened at random: the clients of a
+    server that comes back are not to come all at once.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._first = min(settings.retry_time, settings.retry_limit)
+        self._limit = settings.retry_limit
+        self._next = self._first
+
+    def pause(self) -> float:
+        """Seconds before the next try."""
+        longest, self._next = self._next, min(2 * self._next, self._limit)
+        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - nobody gains anything by guessing it
+
+    def lasted(self, time: float) -> None:
+        """Begin with short pauses again, if the last connection lasted long enough."""
+        if time >= self._limit:
+            self._next = self._first
+
+
+async def dial_until_there(
+    dial: Callable[[], Awaitable[T]], name: str, backoff: Backoff, *, lost: str | None = None
+) -> T:
+    """Dial until there is a connection. It may be cancelled, and then there is none.
+
+    Args:
+        dial: makes a connection, or raises `OSError` if it cannot. Another exception ends this.
+        name: the server, for the log.
+        backoff: the pauses.
+        lost: how the last connection ended; None: there was none, so the first try is made at once.
+    """
+    reason = lost
+    while True:
+        if reason is not None:
+            pause = backoff.pause()
+            logger.warning("%s: %s; trying again in %.1f s", name, reason, pause)
+            await asyncio.sleep(pause)
+        try:
+            connection = await dial()
+        except OSError as error:
+            reason = f"cannot connect: {reason_of(error)}"
+        else:
+            if reason is not None:
+                logger.warning("%s: connected%s", name, " again" if lost else "")
+            return connection
