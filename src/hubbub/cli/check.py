@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..server.server import Server
-from . import config
+from . import config, environment
 from .serve import serve
 from .setup import failure_of, make_setup
 from .systemd import FIRST_PASSED
@@ -20,6 +20,7 @@ def check(file: str) -> None:
 
     The exit status is 0 if everything is good. Otherwise the error says what is wrong and on which line.
     """
+    environment.warn()
     # A variable takes precedence over the file, as it does for `serve`.
     with serve.make_context("serve", ["--config", file]) as context, config.placing(context):
         # systemd passes its sockets to the service only.

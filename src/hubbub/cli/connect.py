@@ -24,6 +24,7 @@ from ..values.settings import Settings
 from ..values.text import printable
 from ..wire.tls import TlsFileError
 from ..wire.tls_client import client_context
+from . import environment
 from .failure import Failure, Unreachable
 from .options import option
 from .pipe import pipe
@@ -74,6 +75,7 @@ def connect(*, target: Target, verbose: bool, secret_file: Path | None, **option
     The exit status is 1 if the server cannot be reached, refuses the connection or breaks it, or if the input cannot be
     read.
     """
+    environment.warn()
     make = _dialler(target, **options)
     secret = _read_secret(secret_file) if secret_file else None
     # Ctrl-C ends the program at once, as with nc. Where a line is being typed, it is a key.

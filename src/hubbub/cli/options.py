@@ -8,6 +8,7 @@ import click
 
 from ..values.declaration import COUNT, RATE, SECONDS, SIZE, TEXT
 from ..values.settings import DECLARATIONS, Settings
+from . import environment
 from .values import NONE, Number, OrNone, Size, Time, format_size, format_time
 
 if TYPE_CHECKING:
@@ -31,6 +32,22 @@ _TYPES: Final[Mapping[Kind, tuple[click.ParamType[Any], str]]] = {
 }
 
 
+class _Option(click.Option):
+    """An option that can also be set by a variable.
+
+    Args:
+        may_be_empty: whether a variable that is empty means what an empty option means; if not, it means nothing.
+    """
+
+    def __init__(self, *arguments: Any, may_be_empty: bool = False, **attributes: Any) -> None:
+        super().__init__(*arguments, **attributes)
+        self._may_be_empty = may_be_empty
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        value = environment.read(str(self.envvar))
+        return value if value or self._may_be_empty else None
+
+
 def option(name: str, *more: str, group: str = "HUBBUB", **attributes: Any) -> Callable[[Any], Any]:
     """An option that can also be set by a variable; its help names the variable.
 
@@ -38,10 +55,11 @@ def option(name: str, *more: str, group: str = "HUBBUB", **attributes: Any) -> C
         name: the option, as in `--when-slow`.
         more: its other names, and that of its parameter.
         group: how the variable begins, as in HUBBUB_WHEN_SLOW.
-        attributes: as `click.option` takes them.
+        attributes: as `click.option` takes them, and `may_be_empty` (see `_Option`).
     """
     variable = f"{group}_{name.removeprefix('--').replace('-', '_').upper()}"
-    return click.option(name, *more, envvar=variable, show_envvar=True, **{"show_default": True, **attributes})
+    attributes = {"show_default": True, **attributes}
+    return click.option(name, *more, cls=_Option, envvar=variable, show_envvar=True, **attributes)
 
 
 def settings_options(choices: Mapping[str, Sequence[str]]) -> Callable[[Any], Any]:
@@ -68,9 +86,10 @@ def _setting_option(name: str, declaration: Declaration, choices: Sequence[str] 
     help_text = declaration.meaning
     if choices is not None:
         kind, metavar = click.Choice(choices), f"[{'|'.join(choices)}]"
+    # An empty message would tell nobody anything.
+    may_be_empty = declaration.none is not None and declaration.kind is TEXT
     if declaration.none is not None:
-        # An empty message would tell nobody anything.
-        kind = OrNone(kind, NONE, "") if declaration.kind is TEXT else OrNone(kind, NONE)
+        kind = OrNone(kind, NONE, "") if may_be_empty else OrNone(kind, NONE)
         metavar = f"{metavar}|{NONE}"
         help_text = f"{help_text} {NONE}: {declaration.none}."
     return option(
@@ -79,6 +98,7 @@ def _setting_option(name: str, declaration: Declaration, choices: Sequence[str] 
         metavar=metavar,
         default=_written(getattr(Settings(), name), declaration.kind),
         help=help_text,
+        may_be_empty=may_be_empty,
     )
 
 

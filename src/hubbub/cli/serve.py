@@ -14,7 +14,7 @@ from ..server.server import Server
 from ..values.errors import ListenError
 from ..values.role import Role
 from ..values.settings import DEFAULT_HOST, DEFAULT_PORT
-from . import config
+from . import config, environment
 from .descriptors import SPARE, allow_descriptors
 from .failure import Failure
 from .options import HELP, option, settings_options
@@ -38,7 +38,12 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True)
     callback=config.load,
     help="Read these options from a TOML file, whose keys are their names; `hubbub check` checks it.",
 )
-@option("--host", default=DEFAULT_HOST, help='Address or name to listen on; "" and "::" are all addresses.')
+@option(
+    "--host",
+    default=DEFAULT_HOST,
+    may_be_empty=True,
+    help='Address or name to listen on; "" and "::" are all addresses.',
+)
 @option(
     "--port",
     default=DEFAULT_PORT,
@@ -138,6 +143,8 @@ def _serve(setup: Setup, *, log_format: LogFormat, quiet: bool, verbose: bool) -
     allowed = allow_descriptors(None if limit is None else limit + SPARE)
     try:
         with reporting(log_format, quiet=quiet, verbose=verbose) as reporter:
+            if ignored := environment.warning():
+                logger.warning("%s", ignored)
             if allowed is not None:
                 logger.warning(
                     "only %d files may be open, and clients_limit needs more; "

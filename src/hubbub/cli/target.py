@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote
@@ -11,6 +10,7 @@ import click
 
 from ..values.address import Address
 from ..values.settings import DEFAULT_HOST, DEFAULT_PORT
+from . import environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,7 +60,7 @@ def target_argument(*, required: bool) -> Callable[[Any], Any]:
         try:
             if words or required:
                 return parse(words)
-            return parse([os.environ.get("HUBBUB_PORT") or str(DEFAULT_PORT)])
+            return parse([environment.read("HUBBUB_PORT") or str(DEFAULT_PORT)])
         except ValueError as error:
             raise click.BadParameter(str(error), ctx, param) from None
 
