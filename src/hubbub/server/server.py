@@ -47,7 +47,7 @@ class Server(Hub[M]):
             it returns, its client's connection is flushed and closed. When it raises, the traceback is logged, and that
             client alone ends.
         host: the address or name to listen on. A name may stand for several addresses; "" means all of this machine,
-            "::" all of them through one dual-stack socket.
+            "::" all of them through one dual-stack socket (all of IPv4, with a warning, where there is no IPv6).
         port: 0 lets the system choose one, the same for all addresses.
         listeners: where to listen, instead of at `host` and `port`, and what is asked of those who connect there.
         framing: how messages are cut from the stream and put into it; `Lines()` if not given.

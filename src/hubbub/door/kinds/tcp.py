@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import re
 import socket
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
     from ...values.settings import Settings
     from ..kind import Place
+
+logger = logging.getLogger("hubbub")
+
+ANY_IPV4: Final = "0.0.0.0"  # noqa: S104 - whoever says :: means all addresses
 
 # A name may have an address that this machine does not have, such as ::1 where IPv6 is off.
 _UNUSABLE: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
@@ -66,17 +71,25 @@ class _Tcp(Kind):
             raise ValueError(f"the port is {port}; it must be 0 to 65535")
 
     async def bind(self, place: Place, settings: Settings) -> list[socket.socket]:
-        """Sockets for every address of the host. With port 0 the system chooses one port for all of them."""
+        """Sockets for every address of the host. With port 0 the system chooses one port for all of them.
+
+        "::" is all addresses, through one dual-stack socket; where there is no IPv6, all of IPv4.
+        """
         host, port = place.endpoint
         sockets: list[socket.socket] = []
         endpoint = Address(host or "*", port)
+        dualstack = host == "::" and socket.has_dualstack_ipv6()
+        if host == "::" and not dualstack:
+            # An image for containers, or a file for many machines, says ::, and some have no IPv6.
+            host = ANY_IPV4
+            logger.warning("%s: this machine has no IPv6, so the server listens on %s", endpoint, Address(host, port))
         try:
             unusable: OSError | None = None
             for family, (address, _, *scope) in await _resolve(host, port):
                 if port == 0 and sockets:
                     port = sockets[0].getsockname()[1]
                 try:
-                    sockets.append(_listen(family, (address, port, *scope), settings, dualstack=host == "::"))
+                    sockets.append(_listen(family, (address, port, *scope), settings, dualstack=dualstack))
                 except OSError as error:
                     if error.errno not in _UNUSABLE:
                         raise
