@@ -21,6 +21,8 @@ from hubbub.framing import Delimited
         ("tcp://localhost:0", "tcp", Address("localhost", 0)),
         ("tcp://[::1]:65535", "tcp", Address("::1", 65535)),
         ("tcp://[::]:5000", "tcp", Address("::", 5000)),
+        ("tcp://[fe80::1%eth0]:5000", "tcp", Address("fe80::1%eth0", 5000)),
+        ("tcp://[fe80::1%25eth0]:5000", "tcp", Address("fe80::1%eth0", 5000)),
         ("tcp://:5000", "tcp", Address("", 5000)),
         ("tls://hub.example:5443", "tls", Address("hub.example", 5443)),
         ("unix:///run/hubbub.sock", "unix", Path("/run/hubbub.sock")),

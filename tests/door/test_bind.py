@@ -52,10 +52,10 @@ def resolved(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What all names stand for: no name that is sure to be known has two addresses."""
     addresses = ["127.0.0.1"]
 
-    async def resolve(_: str, port: int) -> list[tuple[int, Any]]:
+    async def resolve(_: str, port: int, **flags: int) -> list[tuple[int, Any]]:
         return [(socket.AF_INET, (address, port)) for address in addresses]
 
-    monkeypatch.setattr("hubbub.door.kinds.tcp._resolve", resolve)
+    monkeypatch.setattr("hubbub.door.kinds.tcp.resolve", resolve)
     return addresses
 
 

@@ -1,4 +1,4 @@
-"""Machines that are not like most: without IPv6."""
+"""Machines that are not like most: without IPv6, or reached by the address of one link."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from support import without_ipv6
-from support.programs import HUBBUB, assert_relays, finish, serving_program
+from support.hosts import lay_cable, two_hosts
+from support.programs import HUBBUB, Program, assert_relays, finish, require_program, serving_program
 
 WITHOUT_IPV6 = (sys.executable, without_ipv6.__file__)
 
@@ -34,3 +35,27 @@ def test_without_ipv6_one_address_of_it_is_an_error() -> None:
     finished = finish(*WITHOUT_IPV6, *HUBBUB, "serve", "--host", "::1")
     assert (finished.status, finished.output) == (2, "")
     assert finished.errors.startswith("hubbub: cannot listen on [::1]:5000: Address family not supported by protocol")
+
+
+def test_an_address_of_one_link_can_be_listened_on_and_connected_to_with_its_interface() -> None:
+    with two_hosts() as (here, there):
+        # Not the first interface: what forgets it takes that.
+        lay_cable("second", {here: "fe80::1/64", there: "fe80::2/64"})
+        place = "tcp://[fe80::1%second]:0"
+        with serving_program(*here.command, *HUBBUB, "serve", "relay", "--listen", place) as server:
+            assert server.endpoint.host == "fe80::1%second"
+            programs = [
+                [require_program("nc"), "-N", *map(str, server.endpoint)],
+                [require_program("ncat"), *map(str, server.endpoint)],
+                [require_program("socat"), "-", f"TCP6:{server.endpoint}"],
+                [*HUBBUB, "connect", str(server.endpoint)],
+            ]
+            with Program(*there.command, *programs[0]) as reader:
+                assert server.new_client().startswith("[fe80::2%second]:")
+                for command in programs:
+                    assert finish(*there.command, *command, input=b"Hey\n").status == 0
+                    assert reader.output.line() == b"Hey\n"
+            # This one speaks by the event loop of servers.
+            bench = ["bench", str(server.endpoint), "--readers", "1", "--senders", "1", "--time", "0.1"]
+            finished = finish(*there.command, *HUBBUB, *bench)
+            assert (finished.status, finished.errors) == (0, "")

@@ -67,6 +67,10 @@ def serve(framing: Any = None, listener: Any = None, **settings: Any) -> hubbub.
         (lambda: serve(hubbub.ByteLines(), hubbub.Lines()), "carries text, and the server's .* does not"),
         (lambda: hubbub.Server(relay, port=70000), "the port is 70000; it must be 0 to 65535"),
         (
+            lambda: hubbub.Server(relay, "FE80::1"),
+            "FE80::1 means nothing without its interface; write it as FE80::1%eth0",
+        ),
+        (
             lambda: hubbub.Server(relay, listeners=[hubbub.Listener[str](endpoint=3), hubbub.Listener(endpoint=3)]),
             r"a descriptor is named twice: \[3, 3\]",
         ),

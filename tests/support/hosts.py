@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -41,11 +41,8 @@ def two_hosts() -> Iterator[tuple[Host, Host]]:
         for host in hosts:
             _ip("netns", "add", host.name)
             made.append(host)
-        _ip("link", "add", "cable", "netns", names[0], "type", "veth", "peer", "name", "cable", "netns", names[1])
-        for host in hosts:
-            _ip("-n", host.name, "addr", "add", f"{host.address}/24", "dev", "cable")
-            for device in ("lo", "cable"):
-                _ip("-n", host.name, "link", "set", device, "up")
+            _ip("-n", host.name, "link", "set", "lo", "up")
+        lay_cable("cable", {host: f"{host.address}/24" for host in hosts})
     except subprocess.CalledProcessError as error:
         _remove(made)
         pytest.skip(f"no network namespace can be made: {error.stderr.strip()}")
@@ -53,6 +50,16 @@ def two_hosts() -> Iterator[tuple[Host, Host]]:
         yield hosts[0], hosts[1]
     finally:
         _remove(made)
+
+
+def lay_cable(name: str, ends: Mapping[Host, str]) -> None:
+    """Lay a cable between two machines, whose ends have these addresses."""
+    one, other = (host.name for host in ends)
+    _ip("link", "add", name, "netns", one, "type", "veth", "peer", "name", name, "netns", other)
+    for host, address in ends.items():
+        # An address of IPv6 could not be used before it is known to be the only one.
+        _ip("-n", host.name, "addr", "add", address, "dev", name, *(["nodad"] if ":" in address else []))
+        _ip("-n", host.name, "link", "set", name, "up")
 
 
 def _remove(hosts: list[Host]) -> None:

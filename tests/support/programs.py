@@ -350,7 +350,7 @@ class Peer:
 
 def address_in(line: bytes) -> Address:
     """The address at the end of a line."""
-    found = re.search(rb"\[?([0-9a-f.:]+)\]?:(\d+)\W*$", line)
+    found = re.search(rb"\[?([0-9a-f.:]+(?:%\w+)?)\]?:(\d+)\W*$", line)
     assert found is not None, f"there is no address in {line!r}"
     return Address(found[1].decode(), int(found[2]))
 

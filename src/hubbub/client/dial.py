@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..values.ending import Ending, EndingCode
 from ..values.errors import ConnectionClosed
+from ..wire.addresses import resolve
 from ..wire.tcp import set_options
 from ..wire.tls_client import ClientTlsTransport, TlsFailed
 
@@ -66,9 +67,9 @@ async def _open(address: Address, protocol: Callable[[], asyncio.BaseProtocol], 
     if address.path is not None:
         await loop.create_unix_connection(protocol, address.path)
         return
-    places = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    for number, (family, kind, proto, _, place) in enumerate(places, 1):
-        connection = socket.socket(family, kind, proto)
+    places = await resolve(address.host, address.port)
+    for number, (family, place) in enumerate(places, 1):
+        connection = socket.socket(family)
         try:
             set_options(connection, link.settings)
             await _reach(connection, place)

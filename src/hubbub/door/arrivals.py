@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from ..framing import M, words_in
 from ..values.address import Address
 from ..values.ending import Ending, EndingCode
+from ..wire.addresses import address_of
 from .acceptor import turn_away
 from .arrival import Arrival, Refused
 from .limits import Limits, Source
@@ -144,4 +145,4 @@ class Arrivals(Generic[M]):
 
     def _address_of(self, peername: Any) -> Address:
         # The other end of a Unix socket has no name.
-        return Address.of(peername) if isinstance(peername, tuple) else Address(UNIX, self.accepted)
+        return address_of(peername) if isinstance(peername, tuple) else Address(UNIX, self.accepted)

@@ -8,8 +8,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from urllib.parse import quote
 
-from ..values.address import Address
 from ..values.errors import ListenError
+from ..wire.addresses import address_of
 from ..wire.tcp import set_options
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def prepare(listening: socket.socket, settings: Settings) -> socket.socket:
 
 def url_of(listening: socket.socket, *, tls: bool) -> str:
     """Where a socket listens, as a user writes it in `--listen`."""
-    address = Address.of(listening.getsockname())
+    address = address_of(listening.getsockname())
     if listening.family == socket.AF_UNIX:
         return f"unix://{quote(address.host)}"
     return f"{'tls' if tls else 'tcp'}://{address}"

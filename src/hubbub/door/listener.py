@@ -60,8 +60,8 @@ class Listener(Generic[M]):
 
     Raises:
         TypeError: no kind of listener has such an endpoint, or `max_lag` is neither bytes nor a time.
-        ValueError: the port is out of range, the name of the room is not valid, there is no such role or tail, or a
-            limit is not more than 0.
+        ValueError: the port is out of range, an address of one link lacks its interface, the name of the room is not
+            valid, there is no such role or tail, or a limit is not more than 0.
     """
 
     endpoint: Address | Path | int

@@ -17,6 +17,7 @@ from ..framing import Lines, M, check_framing
 from ..hub.hub import Hub, check_type
 from ..values.address import Address
 from ..values.settings import DEFAULT_HOST, DEFAULT_PORT, Settings
+from ..wire.addresses import address_of
 from ..wire.pulse import Pulse
 from .observation import Observer, Statistics, tell
 from .sessions import Sessions
@@ -252,7 +253,7 @@ class Server(Hub[M]):
                         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, listener.sndbuf)
                     acceptor = Acceptor(listening, listener, self._sessions.arrivals, self._reserve, settings)
                     self._acceptors.append(acceptor)
-            self._addresses = tuple(Address.of(acceptor.listening.getsockname()) for acceptor in self._acceptors)
+            self._addresses = tuple(address_of(acceptor.listening.getsockname()) for acceptor in self._acceptors)
             self._urls = tuple(
                 url_of(acceptor.listening, tls=acceptor.listener.tls is not None) for acceptor in self._acceptors
             )

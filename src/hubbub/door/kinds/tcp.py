@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import logging
 import re
@@ -10,6 +9,7 @@ import socket
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ...values.address import Address
+from ...wire.addresses import resolve
 from ..kind import Kind, prepare, refused
 from ..networks import parse_address
 
@@ -51,7 +51,8 @@ class _Tcp(Kind):
             raise ValueError(f"an IPv6 address must be in brackets, {how}")
         if not (colon and _NUMBER.fullmatch(port)) or url.path:
             raise ValueError(how)
-        endpoint = Address(url.hostname or "", int(port))
+        # The interface of fe80::1%eth0 may be written as RFC 6874 has it, with %25.
+        endpoint = Address((url.hostname or "").replace("%25", "%"), int(port))
         self.check(endpoint)
         return {"endpoint": endpoint}
 
@@ -69,6 +70,8 @@ class _Tcp(Kind):
             raise ValueError(f"the host is {host!r}; write it without brackets")
         if not 0 <= port <= 65535:
             raise ValueError(f"the port is {port}; it must be 0 to 65535")
+        if host.lower().startswith("fe80:") and "%" not in host:
+            raise ValueError(f"{host} means nothing without its interface; write it as {host}%eth0")
 
     async def bind(self, place: Place, settings: Settings) -> list[socket.socket]:
         """Sockets for every address of the host. With port 0 the system chooses one port for all of them.
@@ -85,7 +88,7 @@ class _Tcp(Kind):
             logger.warning("%s: this machine has no IPv6, so the server listens on %s", endpoint, Address(host, port))
         try:
             unusable: OSError | None = None
-            for family, (address, _, *scope) in await _resolve(host, port):
+            for family, (address, _, *scope) in await resolve(host, port, flags=socket.AI_PASSIVE):
                 if port == 0 and sockets:
                     port = sockets[0].getsockname()[1]
                 try:
@@ -101,17 +104,6 @@ class _Tcp(Kind):
                 listening.close()
             raise refused(str(endpoint), error, _ADVICE) from error
         return sockets
-
-
-async def _resolve(host: str, port: int) -> list[tuple[int, Any]]:
-    loop = asyncio.get_running_loop()
-    try:
-        infos = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except UnicodeError as error:
-        # A label of the name is empty or too long (RFC 3490).
-        raise socket.gaierror(socket.EAI_NONAME, "not a possible name") from error
-    # A name may be listed twice in the system's files.
-    return list(dict.fromkeys((family, address) for family, _, _, _, address in infos))
 
 
 def _listen(family: int, address: Any, settings: Settings, *, dualstack: bool) -> socket.socket:
