@@ -65,6 +65,19 @@ def test_a_signal_or_a_close_drains_the_server_and_run_returns(how: signal.Signa
         assert server.errors.rest() == b""
 
 
+@pytest.mark.parametrize("missing", ["<&-", "<&- 2>&-"])
+def test_a_program_without_its_standard_streams_serves_and_ends_like_others(missing: str, program: Path) -> None:
+    command = ("sh", "-c", f'exec "$0" "$@" {missing}', sys.executable, str(program))
+    with serving_program(*command) as server, server.peer() as peer:
+        peer.send(b"Hey\n")
+        assert peer.line() == b"You said: Hey\n"
+        server.signal(signal.SIGTERM)
+        assert peer.rest() == b"server is closing\n"
+        peer.close()
+        assert server.wait() == 0
+        assert server.output.rest().endswith(b"\nThe server has ended.\n")
+
+
 def test_a_second_ctrl_c_ends_the_program_at_once(program: Path) -> None:
     with serving_program(sys.executable, str(program)) as server, server.peer(receive_buffer=4096) as peer:
         # More than sockets hold, and the peer reads no more of it.

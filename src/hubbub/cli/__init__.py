@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
+from ..server.run import open_missing_streams
 from .bench import bench
 from .check import check
 from .connect import connect
@@ -20,18 +19,7 @@ __all__ = ["main"]
 @click.version_option(package_name="hubbub", message="%(prog)s %(version)s")
 def main() -> None:
     """A TCP broadcast server: each message of one client goes to all others."""
-    _open_missing_streams()
-
-
-def _open_missing_streams() -> None:
-    # A socket would take the number of a stream that is missing (`>&-`). Then output would go to a client, or libuv
-    # would abort.
-    for descriptor in (0, 1, 2):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            # The file gets the lowest free number, which is this one.
-            os.open(os.devnull, os.O_RDWR)
+    open_missing_streams()
 
 
 main.add_command(serve)

@@ -67,7 +67,7 @@ def run(
     that the program's terminal is gone, it ends the program like SIGTERM. SIGUSR1 logs who is connected and who lags.
 
     It owns the event loop (uvloop where that is installed) and the signals, so it has to be called in the main thread.
-    The arguments are those of `Server`.
+    Standard streams that are closed are opened to /dev/null. The arguments are those of `Server`.
 
     Raises:
         SystemExit: the server cannot listen there. Where nobody catches it, Python prints the reason in a line, and
@@ -75,6 +75,7 @@ def run(
         TypeError, ValueError: as `Server` does.
         KeyboardInterrupt: SIGINT came while the server was draining.
     """
+    open_missing_streams()
     server = Server(handler, host, port, listeners=listeners, framing=framing, settings=settings, observer=observer)
     try:
         run_server(server)
@@ -95,6 +96,19 @@ def run_server(server: Server[Any]) -> None:
             # It swallows its cancellation, as was logged, and the runner would wait for it for ever. (The name has an
             # underscore, and a place in asyncio's documentation: "Extending".)
             asyncio._unregister_task(task)
+
+
+def open_missing_streams() -> None:
+    """Open the standard streams that are closed (`<&-`) to /dev/null.
+
+    A socket would take the number of such a stream. Then output would go to a client, or libuv would abort.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The file gets the lowest free number, which is this one.
+            os.open(os.devnull, os.O_RDWR)
 
 
 async def _serve(server: Server[Any]) -> AbstractSet[asyncio.Task[Any]]:
