@@ -84,6 +84,13 @@ def test_each_of_several_secrets_will_do(secret_file: Path, end: str) -> None:
     assert not any(lets_in(secret, said) for said in ("", "firstsécond", "firs", "fourth"))
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("said", ["sésame", "\ufeffsésame"])
+def test_byte_order_marks_are_ignored(secret_file: Path, encoding: str, said: str) -> None:
+    secret = hubbub.SharedSecret(written(secret_file, "sésame\r\n".encode(encoding)))
+    assert lets_in(secret, said.encode())
+
+
 @pytest.mark.parametrize("said", [SECRET, b"\xff\xfe"])
 @pytest.mark.parametrize("framing", [hubbub.ByteLines(keepends=True), hubbub.LengthPrefixed(2)], ids=str)
 async def test_a_secret_may_be_bytes_in_any_framing(

@@ -1,9 +1,10 @@
-"""Machines that are not like most: without IPv6, or reached by the address of one link."""
+"""Machines that are not like most: without IPv6, reached by the address of one link, or with Windows."""
 
 from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -59,3 +60,19 @@ def test_an_address_of_one_link_can_be_listened_on_and_connected_to_with_its_int
             bench = ["bench", str(server.endpoint), "--readers", "1", "--senders", "1", "--time", "0.1"]
             finished = finish(*there.command, *HUBBUB, *bench)
             assert (finished.status, finished.errors) == (0, "")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_files_and_clients_of_windows_may_begin_with_a_byte_order_mark(encoding: str, tmp_path: Path) -> None:
+    texts = {
+        "secret": "open sesame\n",
+        "networks": "127.0.0.1\n",
+        "hubbub.toml": "app = 'echo'\nport = 0\nallow = ['@networks']\nsecret-file = 'secret'\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    with serving_program(*HUBBUB, "serve", "--config", "hubbub.toml", cwd=tmp_path) as server:
+        nc = [require_program("nc"), "-N", *map(str, server.endpoint)]
+        # As .NET's StreamWriter with Encoding.UTF8 sends it, also in PowerShell.
+        said = "\ufeffopen sesame\r\nHey\r\n".encode()
+        assert finish(*nc, input=said).output == "We got your message: Hey\n"

@@ -1,7 +1,8 @@
-"""The beginning of a stream: telnet's negotiation, and peers that speak HTTP or TLS."""
+"""The beginning of a stream: telnet's negotiation, byte order marks, and peers that speak HTTP or TLS."""
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from typing import Any
 
 import pytest
@@ -68,6 +69,35 @@ def test_negotiation_is_no_message_that_has_begun_but_a_part_of_it_may_be_one() 
     assert decoder.rest is not None
     decoder.rest.feed(b"a")
     assert decoder.rest.partial
+
+
+# Byte order marks.
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+@pytest.mark.parametrize(
+    ("stream", "messages"),
+    [
+        (BOM_UTF8 + b"12345678\nb\n", ["12345678", "b"]),
+        (BOM_UTF8 + b"a", ["a"]),
+        (BOM_UTF8 + b"\n", [""]),
+        (BOM_UTF8, []),
+        # All else is text.
+        *((BOM_UTF8[:2] + end, ["\ufffd"]) for end in (b"", b"\n")),
+        (BOM_UTF8 * 2 + b"a\n", ["\ufeffa"]),
+        (b"\n" + BOM_UTF8 + b"a\n", ["", "\ufeffa"]),
+    ],
+)
+def test_a_byte_order_mark_at_the_beginning_is_no_part_of_the_text(
+    stream: bytes, messages: list[str], guarded: bool
+) -> None:
+    assert decode_however_cut(Lines(), stream, limit=8, guarded=guarded).messages == messages
+
+
+@byte_lines
+def test_a_byte_order_mark_in_a_stream_of_bytes_is_left_as_it_is(framing: Framing[bytes]) -> None:
+    stream = BOM_UTF8 + b"a\n"
+    assert decode_however_cut(framing, stream, guarded=True) == decode(framing, [stream])
 
 
 # HTTP and TLS.

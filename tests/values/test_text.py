@@ -1,4 +1,4 @@
-"""Text from the network, made safe."""
+"""Text from the network, made safe, and text from files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubbub.values.text import printable
+from hubbub.values.text import plain_utf8, printable
 
 ALL_CHARACTERS = [chr(code) for code in range(sys.maxunicode + 1)]
 
@@ -112,3 +112,18 @@ def test_what_is_shown_can_be_written_and_is_safe_already(text: str) -> None:
     shown = printable(text)
     assert printable(shown) == shown
     shown.encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "plain"),
+    [
+        *(("é\n".encode(encoding), "é\n".encode()) for encoding in ("utf-8", "utf-8-sig", "utf-16")),
+        (b"\xfe\xff\0a", b"a"),
+        (b"", b""),
+        # These begin like UTF-16 and are something else.
+        (b"\xff\xfe\n", b"\xff\xfe\n"),
+        (b"\xfe\xff\xd8\0", b"\xfe\xff\xd8\0"),
+    ],
+)
+def test_the_text_of_a_file_is_what_follows_its_byte_order_mark(data: bytes, plain: bytes) -> None:
+    assert plain_utf8(data) == plain

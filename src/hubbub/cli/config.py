@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.core import ParameterSource
 
+from ..values.text import plain_utf8
 from .failure import Failure, clause_of, guess
 from .options import SETTINGS
 from .places import ListenUrlType
@@ -44,7 +45,7 @@ def load(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
     if path is None:
         return
     try:
-        text = Path(path).read_text()
+        text = plain_utf8(Path(path).read_bytes()).decode().replace("\r\n", "\n")
         values = tomllib.loads(text)
     except OSError as error:
         raise Failure(f"cannot read {path}: {error.strerror}") from None

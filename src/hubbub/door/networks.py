@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..values.ending import Ending, EndingCode
+from ..values.text import plain_utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -93,7 +94,7 @@ def _prefixes_of(networks: Iterable[Network]) -> dict[int, dict[int, set[int]]]:
 
 def _read_file(path: Path) -> set[Network]:
     try:
-        lines = path.read_text().splitlines()
+        lines = plain_utf8(path.read_bytes()).decode().splitlines()
     except (OSError, UnicodeError) as error:
         raise ValueError(f"cannot read the networks of {path}: {error}") from error
     networks: set[Network] = set()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hmac
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ..values.text import plain_utf8
 
 if TYPE_CHECKING:
     from .arrival import Arrival
@@ -14,7 +17,8 @@ class SharedSecret:
     """Authenticates a client by its first message, as `authenticate` of a listener.
 
     Args:
-        path: a file with the secret; with several, one a line, each of them will do, so that one can be replaced.
+        path: a file with the secret; with several, one a line, each of them will do, so that one can be replaced. A
+            byte order mark is ignored, there and before what the client says.
 
     Raises:
         OSError: the file cannot be read.
@@ -33,7 +37,8 @@ class SharedSecret:
         """
         message = await arrival.receive()
         said = message.encode(errors="surrogateescape") if isinstance(message, str) else message
-        said = said.rstrip(b"\r\n")
+        # Lines of text have lost their mark already.
+        said = said.removeprefix(BOM_UTF8).rstrip(b"\r\n")
         # Each is compared, in a time that does not tell how far they agree.
         return sum(hmac.compare_digest(said, secret) for secret in self._secrets) > 0
 
@@ -53,7 +58,7 @@ class SharedSecret:
         return None if self._secrets == before else f"the secrets of {self.path} have changed"
 
     def _read(self) -> tuple[bytes, ...]:
-        secrets = tuple(line for line in self.path.read_bytes().splitlines() if line)
+        secrets = tuple(line for line in plain_utf8(self.path.read_bytes()).splitlines() if line)
         if not secrets:
             raise ValueError(f"there is no secret in {self.path}; write one into it")
         return secrets

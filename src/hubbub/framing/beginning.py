@@ -1,16 +1,18 @@
 """The beginning of a connection's stream, which shows whether the peer speaks what the framing expects.
 
-A telnet client begins with what it wants to negotiate, a browser (for a web page, too) with an HTTP request, and a TLS
-client with its hello. None of it is a message. Only the beginning is looked at; the framing's decoder takes the rest.
+A telnet client begins with what it wants to negotiate, a browser (for a web page, too) with an HTTP request, a TLS
+client with its hello, and some programs on Windows begin text with a byte order mark. None of it is a message. Only the
+beginning is looked at; the framing's decoder takes the rest.
 """
 
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from typing import TYPE_CHECKING, Final
 
 from ..values.errors import FramingError, WrongProtocol
-from .base import BytesFraming, Decoder, M
+from .base import BytesFraming, Decoder, M, TextFraming
 from .messages import Messages
 from .telnet import TelnetDecoder
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from .base import Framing
 
-# Each of the next two also matches a beginning of what it finds, if that is all there is.
+# Each of the next three also matches a beginning of what it finds, if that is all there is.
 
 # WILL or DO with one of the options that are assigned. A file of MP3 may begin with WILL and a higher number.
 _NEGOTIATION: Final = re.compile(rb"\Z|\xff(?:\Z|[\xfb\xfd](?:\Z|[\x00-\x31]))")
@@ -28,6 +30,8 @@ _NEGOTIATION_SIZE: Final = 3
 # A record of a handshake with a ClientHello (RFC 8446, 4 and 5.1).
 _HELLO: Final = re.compile(rb"\Z|\x16(?:\Z|\x03(?:\Z|[\x00-\x04](?:.?.?\Z|..\x01)))", re.DOTALL)
 _HELLO_SIZE: Final = 6
+
+_MARK: Final = re.compile(rb"\Z|\xef(?:\Z|\xbb(?:\Z|\xbf))")
 
 # A request-line (RFC 9112, 3). It is the first line of the first message, where messages may have lines.
 _REQUEST: Final = re.compile(rb"[A-Z-]{3,} \S+ HTTP/1\.[0-9]\r?(?:\n|\Z)")
@@ -68,6 +72,8 @@ class Beginning(Decoder[M]):
             if self._decoder is None:
                 self._begun = data
                 return []
+            if isinstance(self._framing, TextFraming):
+                data = data.removeprefix(BOM_UTF8)
         try:
             messages = self._decoder.feed(data)
         except FramingError as error:
@@ -100,6 +106,8 @@ class Beginning(Decoder[M]):
         if self._guarded and (found := _HELLO.match(data)):
             if found.end() == _HELLO_SIZE:
                 raise WrongProtocol("TLS")
+            return None
+        if isinstance(self._framing, TextFraming) and (found := _MARK.match(data)) and found.end() < len(BOM_UTF8):
             return None
         return decoder
 

@@ -1,9 +1,11 @@
-"""Text from the network, made safe for a terminal, a log or a page."""
+"""Text from the network, made safe for a terminal, a log or a page; and text from files, in one encoding."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from contextlib import suppress
 from typing import Final
 
 # Controls move the cursor and worse (ECMA-48). Surrogates cannot be written. Separators break lines. Format characters
@@ -37,6 +39,18 @@ def printable(text: str) -> str:
     if text.isprintable() and (text.isascii() or not _INVISIBLE.search(text)):
         return text
     return "".join([_show(text, at) for at in range(len(text))])
+
+
+def plain_utf8(data: bytes) -> bytes:
+    """The bytes of a text file in UTF-8, without a byte order mark.
+
+    Editors on Windows put that mark before UTF-8, and PowerShell 5.1 saves what it is told to in UTF-16, with its mark.
+    """
+    if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        # A file that is not UTF-16 may begin with the same two bytes.
+        with suppress(UnicodeDecodeError):
+            return data.decode("utf-16").encode()
+    return data.removeprefix(BOM_UTF8)
 
 
 def _show(text: str, at: int) -> str:
