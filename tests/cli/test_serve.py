@@ -84,7 +84,7 @@ def test_a_proxy_says_whose_connection_it_is() -> None:
             proxy.send(b"PROXY TCP4 192.0.2.9 192.0.2.1 40000 5000\r\nHey\n")
             assert server.new_client() == "192.0.2.9:40000"
             assert proxy.line() == b"We got your message: Hey\n"
-        assert tell(server, b"Hey\n") == b"it does not begin with a PROXY header\n"
+        assert tell(server, b"Hey\n") == b"bad-proxy: it does not begin with a PROXY header\n"
 
 
 def tls(certificates: Certificates) -> list[str]:
