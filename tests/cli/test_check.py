@@ -46,6 +46,7 @@ def test_a_good_file_is_reported_as_good(directory: Path, text: str, what: str) 
     [
         ("\napp = 'no'\n", ", line 2: there is no app 'no'; choose chat, echo, relay, or write module:handler"),
         ("port = 1\r\n\r\napp = 'no'\r\n", ", line 3: there is no app 'no'; "),
+        ("\nhost = 'h:1'\n", ", line 2: --host: the host is 'h:1'; give host 'h' and port 1 separately"),
         ("framing = 'raw'\n", ", line 1: chat works with text only; choose --framing lines or crlf-lines, or "),
         ("listen = ['tcp://h:1',\n 'tls://h:1']\n", ", line 2: tls://h:1: TLS needs a certificate; give it with "),
         (

@@ -84,7 +84,7 @@ def test_a_proxy_says_whose_connection_it_is() -> None:
             proxy.send(b"PROXY TCP4 192.0.2.9 192.0.2.1 40000 5000\r\nHey\n")
             assert server.new_client() == "192.0.2.9:40000"
             assert proxy.line() == b"We got your message: Hey\n"
-        assert tell(server, b"Hey\n") == b"it does not begin with a PROXY header\n"
+        assert tell(server, b"Hey\n") == b"bad-proxy: it does not begin with a PROXY header\n"
 
 
 def tls(certificates: Certificates) -> list[str]:
@@ -220,6 +220,10 @@ def test_it_tells_who_is_connected_and_how_far_behind() -> None:
             ["--listen", "tcp://127.0.0.1:0?framing=raw"],
             "Raw() carries bytes, and the server's Lines(crlf=False) does not",
         ),
+        (
+            ["--host", "127.0.0.1:5010"],
+            "--host: the host is '127.0.0.1:5010'; give host '127.0.0.1' and port 5010 separately",
+        ),
         (["--retention", "1K"], "retention is 1024; it must be at least 4096"),
     ],
 )
@@ -309,8 +313,8 @@ def test_a_bad_value_of_a_variable_is_named_with_the_variable(monkeypatch: pytes
     [
         (["--xyz"], "no such option '--xyz'; see main --help"),
         (["srve"], "no such command 'srve'; did you mean 'serve'?"),
-        (["bench"], "missing argument '[HOST:]PORT'; see main bench --help"),
-        (["bench", "::1:5000"], "'::1:5000' is not an endpoint; write it as 5000, localhost:5000 or [::1]:5000"),
+        (["bench"], "missing argument '[HOST:]PORT|URL'; see main bench --help"),
+        (["bench", "::1:5000"], "'::1:5000' is not an endpoint; write it as 5000, localhost:5000, "),
     ],
 )
 def test_a_command_that_cannot_be_run_is_one_line_too(arguments: list[str], message: str) -> None:

@@ -13,7 +13,7 @@ from ..door import kinds
 from ..hub.hub import check_room_name
 from ..values.address import Address
 from ..values.role import Role
-from .failure import guess
+from .failure import Failure, guess
 from .values import FRAMINGS, Size, Time
 
 if TYPE_CHECKING:
@@ -148,9 +148,17 @@ def parse_table(table: Mapping[str, Any]) -> ListenUrl:
 
 
 def short_form(host: str, port: int, *, tls: bool) -> ListenUrl:
-    """The place that `--host` and `--port` stand for."""
+    """The place that `--host` and `--port` stand for.
+
+    Raises:
+        Failure: nobody can listen on such a host.
+    """
     endpoint = Address(host, port)
     scheme = "tls" if tls else "tcp"
+    try:
+        kinds.with_scheme(scheme).check(endpoint)
+    except ValueError as error:
+        raise Failure(f"--host: {error}", {"host": None}) from None
     return ListenUrl(f"{scheme}://{endpoint}", scheme, {"endpoint": endpoint}, {})
 
 

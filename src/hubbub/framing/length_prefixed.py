@@ -47,7 +47,8 @@ class LengthPrefixed(BytesFraming):
         parts: list[bytes] = []
         try:
             for message in messages:
-                parts += (len(message).to_bytes(self.size, self.byteorder), message)
+                parts.append(len(message).to_bytes(self.size, self.byteorder))
+                parts.append(message)
             return b"".join(parts)
         except OverflowError:
             most = 256**self.size - 1
