@@ -29,8 +29,15 @@ def test_the_newest_lines_are_kept(state: Path) -> None:
     assert (state / "hubbub" / "history").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_line_that_begins_with_a_space_is_not_kept(state: Path) -> None:
+    history = open_history()
+    for line in ("one", " two", "\n"):
+        history.store_string(line)
+    assert lines() == ["one"]
+
+
 def test_without_a_place_for_them_lines_are_forgotten(state: Path) -> None:
-    (state / "hubbub").write_text("a file")
+    (state / "hubbub" / "history").mkdir(parents=True)
     history = open_history()
     history.store_string("one")
     assert lines() == []

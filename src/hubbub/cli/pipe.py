@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..values.errors import ConnectionClosed
@@ -47,16 +48,15 @@ async def _send_input(connection: Connection[bytes]) -> bool:
         # Programs without an input get that, and it is no reason to end the stream.
         return True
     whole = True
-    try:
-        while data := await stdio.read(stdio.STDIN):
-            await connection.send(data)
-    except ConnectionClosed:
-        # What arrives is read until it ends, too, and says how it ended.
-        return True
-    except OSError as error:
-        logger.error("cannot read standard input: %s", error.strerror)
-        whole = False
-    connection.send_end()
+    # What arrives is read until the connection ends, too, and says how it ended.
+    with suppress(ConnectionClosed):
+        try:
+            while data := await stdio.read(stdio.STDIN):
+                await connection.send(data)
+        except OSError as error:
+            logger.error("cannot read standard input: %s", error.strerror)
+            whole = False
+        connection.send_end()
     return whole
 
 

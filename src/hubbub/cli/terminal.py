@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from prompt_toolkit.key_binding import KeyPressEvent
+    from prompt_toolkit.layout.screen import Screen
 
     from ..client.connection import Connection
 
@@ -72,32 +74,29 @@ async def talk(connection: Connection[str]) -> None:
     print(f"Connected to {connection}. Ctrl-D ends the connection.")
     screen = _Screen()
     with patch_stdout():
-        showing = asyncio.create_task(_show_what_arrives(connection, screen))
-        typing = asyncio.create_task(_send_what_is_typed(connection, screen))
+        sides = [
+            asyncio.create_task(_show_what_arrives(connection, screen)),
+            asyncio.create_task(_send_what_is_typed(connection, screen)),
+        ]
         try:
-            await asyncio.wait([showing, typing], return_when=asyncio.FIRST_COMPLETED)
-            if typing.done() and not typing.result():
-                # What arrives is read until it ends, too, and says how it ended.
-                await asyncio.wait([showing])
+            await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for side in (showing, typing):
+            for side in sides:
                 side.cancel()
-            await asyncio.wait([showing, typing])
-        if not showing.cancelled():
-            showing.result()
+            await asyncio.wait(sides)
+        for side in sides:
+            if not side.cancelled():
+                side.result()
 
 
-async def _send_what_is_typed(connection: Connection[str], screen: _Screen) -> bool:
-    """Send lines; whether the user has ended that."""
-    try:
+async def _send_what_is_typed(connection: Connection[str], screen: _Screen) -> None:
+    with suppress(EOFError, KeyboardInterrupt):
         while True:
             typed = await screen.ask()
-            # Pasted text may have several lines, and typed bytes that are not UTF-8 arrive as lone surrogates.
-            await connection.send_many(typed.encode(errors="surrogateescape").decode(errors="replace").split("\n"))
-    except (EOFError, KeyboardInterrupt):
-        return True
-    except ConnectionClosed:
-        return False
+            # What arrives is read until the connection ends, too, and says how it ended.
+            with suppress(ConnectionClosed):
+                # Pasted text may have several lines, and typed bytes that are not UTF-8 arrive as lone surrogates.
+                await connection.send_many(typed.encode(errors="surrogateescape").decode(errors="replace").split("\n"))
 
 
 async def _show_what_arrives(connection: Connection[str], screen: _Screen) -> None:
@@ -150,8 +149,6 @@ class _Screen:
 
     def finish(self) -> None:
         """Nothing more arrives."""
-        if self._timer is not None:
-            self._timer.cancel()
         if self._begun:
             print(printable(self._begun))
             self._begun = ""
@@ -161,15 +158,15 @@ class _Screen:
         """Erase the line that is being typed, also where a narrower terminal shows it in more rows than were drawn."""
         app = self._session.app
         drawn = app.renderer.last_rendered_screen
-        if drawn is not None:
-            columns = app.output.get_size().columns
-            cursor = drawn.get_cursor_position(app.layout.current_window)
-            ends = [
-                max((x for x, cell in drawn.data_buffer[y].items() if cell.char != " "), default=0)
-                for y in range(cursor.y)
-            ]
-            app.output.cursor_up(sum(end // columns for end in [*ends, cursor.x]))
+        app.output.cursor_up(self._added_rows(drawn, app.output.get_size().columns) if drawn is not None else 0)
         self._erase(leave_alternate_screen)
+
+    def _added_rows(self, drawn: Screen, columns: int) -> int:
+        """How many rows a terminal of that width adds above the cursor."""
+        cursor = drawn.get_cursor_position(self._session.app.layout.current_window)
+        rows = [drawn.data_buffer[y].items() for y in range(cursor.y)]
+        ends = [max((x for x, cell in row if cell.char != " "), default=0) for row in rows]
+        return sum(end // columns for end in [*ends, cursor.x])
 
     def _show_begun(self) -> None:
         self._prompt = printable(self._begun[-PROMPT_LIMIT:]) or PROMPT

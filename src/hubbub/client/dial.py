@@ -79,16 +79,33 @@ async def _open(address: Address, protocol: Callable[[], asyncio.BaseProtocol], 
             if number == len(places) or not isinstance(error, OSError):
                 raise
         else:
+    *others, last = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    for place in others:
+        with suppress(OSError):
+            await _open_at(place, protocol, link)
             return
+    await _open_at(last, protocol, link)
 
 
-async def _reach(connection: socket.socket, place: Any) -> None:
+async def _open_at(place: Any, protocol: Callable[[], asyncio.BaseProtocol], link: Link[Any]) -> None:
+    family, kind, proto, _, end = place
+    connection = socket.socket(family, kind, proto)
+    try:
+        set_options(connection, link.settings)
+        await _reach(connection, end)
+        await link.loop.create_connection(protocol, sock=connection)
+    except BaseException:
+        connection.close()
+        raise
+
+
+async def _reach(connection: socket.socket, end: Any) -> None:
     # uvloop's `sock_connect` forgets the interface of an address such as fe80::1%eth0.
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
     connection.setblocking(False)
     with suppress(BlockingIOError):
-        connection.connect(place)
+        connection.connect(end)
     loop.add_writer(connection, done.set)
     try:
         await done.wait()
