@@ -17,6 +17,9 @@ PUTTY = b"\xff\xfb\x1f\xff\xfb \xff\xfb\x18\xff\xfb'\xff\xfd\x01\xff\xfb\x03\xff
 REFUSED = b"\xff\xfe\x1f\xff\xfe \xff\xfe\x18\xff\xfe'\xff\xfc\x01\xff\xfe\x03\xff\xfc\x03"
 """What PuTTY 0.78 begins with, and the answers."""
 
+REQUEST = b"POST /x HTTP/1.1\r\n"
+HELLO = client_hello()
+
 OLD_ENVIRON = 36
 END_OF_FILE = 0xEC
 
@@ -44,6 +47,22 @@ def test_a_stream_of_bytes_that_begins_with_negotiation_is_one_of_telnet(framing
     assert outcome.failure is None
 
 
+@byte_lines
+def test_the_option_that_is_proposed_may_be_any_that_is_assigned(framing: Framing[bytes]) -> None:
+    assert content(decode_however_cut(framing, b"\xff\xfd\x31a\n", guarded=False)) == [b"a"]
+
+
+def test_text_is_filtered_once() -> None:
+    stream = PUTTY + b"a\xff\xff\xff\xff\n"
+    assert decode_however_cut(Lines(), stream, guarded=True) == decode(Lines(), [stream])
+
+
+@pytest.mark.parametrize(("framing", "guarded"), [(ByteLines(), False), (Lines(), True)], ids=str)
+def test_an_empty_piece_is_no_beginning(framing: Framing[Any], guarded: bool) -> None:
+    stream = HELLO if guarded else PUTTY + b"a\n"
+    assert decode(framing, [b"", stream], guarded=guarded) == decode(framing, [stream], guarded=guarded)
+
+
 @pytest.mark.parametrize(
     "stream",
     [
@@ -62,10 +81,10 @@ def test_any_other_stream_of_bytes_is_left_as_it_is(framing: Framing[bytes], str
 def test_negotiation_is_no_message_that_has_begun_but_a_part_of_it_may_be_one() -> None:
     said = []
     decoder = Beginning(ByteLines(), AMPLE, guarded=True)
-    for piece in (b"", b"\xff", b"\xfd", b"\x01", PUTTY, b"a", b"\n"):
+    for piece in (b"\xff", b"\xfd", b"\x01", PUTTY, b"a", b"\n"):
         decoder.feed(piece)
         said.append(decoder.partial)
-    assert said == [False, True, True, False, False, True, False]
+    assert said == [True, True, False, False, True, False]
     assert decoder.rest is not None
     decoder.rest.feed(b"a")
     assert decoder.rest.partial
@@ -103,10 +122,6 @@ def test_a_byte_order_mark_in_a_stream_of_bytes_is_left_as_it_is(framing: Framin
 # HTTP and TLS.
 
 
-REQUEST = b"POST /x HTTP/1.1\r\n"
-HELLO = client_hello()
-
-
 @pytest.mark.parametrize(
     ("stream", "protocol"),
     [
@@ -140,10 +155,18 @@ def test_of_a_request_nothing_is_heard_whatever_stands_before_it_or_is_wrong_beh
 @pytest.mark.parametrize(
     "stream",
     [
-        *(b"GET / HTTP/1.1 x\n", b" GET / HTTP/1.1\n", b"GET /\n", b"GET / HTTP/2\n", b"GET  HTTP/1.1\n", b"\n"),
+        *(
+            b"GET / HTTP/1.1 x\n",
+            b" GET / HTTP/1.1\n",
+            b"GET /\n",
+            b"GET / HTTP/2\n",
+            b"GET  HTTP/1.1\n",
+            b"GET a b HTTP/1.1\n",
+            b"\n",
+        ),
         *(b"I like HTTP/1.1\n", b"Use plain HTTP/1.1\n", b"hello\n" + REQUEST, b"\r\n" + REQUEST),
-        *(b"\x16", b"\x16\n", b"\x16\x03", b"\x16\x03\x03ab", b"\x16\x03\x05abc\n", b"\x16\x03\x01\0\n\x02\n"),
-        *(b"\n" + HELLO, b"\n" * 300 + REQUEST),
+        *(b"\x16", b"\x16\n", b"\x16\x03", b"\x16\x03\x03ab", b"\x16\x03\x05ab\x01\n", b"\x16\x03\x01\0\n\x02\n"),
+        *(b"\n" + HELLO, b"\n" * 300 + REQUEST, b"a\0" * 200),
     ],
 )
 @text

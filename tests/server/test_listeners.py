@@ -129,19 +129,26 @@ async def test_a_client_is_in_the_room_of_its_listener_and_in_no_other() -> None
         assert not news.closed
 
 
-async def test_a_peer_that_speaks_http_is_ended_before_it_is_heard_unless_its_listener_takes_any_protocol() -> None:
+async def test_a_peer_that_speaks_http_is_ended_before_it_is_heard_where_it_could_be_and_may_not() -> None:
     async def ask(arrival: hubbub.Arrival) -> bool:
         return await arrival.receive() == "open sesame"
 
     ending = hubbub.Ending(hubbub.EndingCode.WRONG_PROTOCOL, "HTTP is not spoken here")
-    listeners = [listening(), listening(authenticate=ask), listening(any_protocol=True)]
+    listeners = [listening(), listening(authenticate=ask), listening(any_protocol=True), listening(role="read")]
     async with serving(listeners=listeners) as (server, record), Peer.of(at(server, 2)) as witness:
         await record.wait_for_clients(1)
+        async with Peer.of(at(server, 3)) as reader:
+            await reader.send(b"POST / HTTP/1.1\r\n\r\n")
+            _, client = await record.wait_for_clients(2)
+            await eventually(lambda: client.bytes_received > 0)
+            await client.room.broadcast("news")
+            assert await reader.line() == await witness.line() == b"news\n"
         for index in range(3):
             async with Peer.of(at(server, index)) as peer:
                 await peer.send(b"POST / HTTP/1.1\r\nHost: localhost:%d\r\n\r\nforged\n" % index)
                 peer.end()
-                assert await peer.rest() == (b"" if index == 2 else b"HTTP is not spoken here\n")
+                told = [b"%s\n" % ending.reason.encode(), b"%s\n" % str(ending).encode(), b""]
+                assert await peer.rest() == told[index]
         assert await record.wait_for_refusals() == [ending]
         assert (await record.wait_for_endings(2))[0] == ending
         for line in (b"POST / HTTP/1.1\n", b"Host: localhost:2\n", b"\n", b"forged\n"):

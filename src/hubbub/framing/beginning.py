@@ -34,7 +34,7 @@ _HELLO_SIZE: Final = 6
 _MARK: Final = re.compile(rb"\Z|\xef(?:\Z|\xbb(?:\Z|\xbf))")
 
 # A request-line (RFC 9112, 3). It is the first line of the first message, where messages may have lines.
-_REQUEST: Final = re.compile(rb"[A-Z-]{3,} \S+ HTTP/1\.[0-9]\r?(?:\n|\Z)")
+_REQUEST: Final = re.compile(r"[A-Z-]{3,} \S+ HTTP/1\.[0-9]\r?(?:\n|\Z)", re.ASCII)
 
 
 class Beginning(Decoder[M]):
@@ -117,17 +117,17 @@ class Beginning(Decoder[M]):
         Raises:
             WrongProtocol: it is an HTTP request.
         """
-        if messages and self._guarded and _REQUEST.match(_first_line(messages)):
-            raise WrongProtocol("HTTP")
-        if messages or not self._guarded:
+        if messages:
+            if self._guarded and _REQUEST.match(_first_line(messages)):
+                raise WrongProtocol("HTTP")
             self.rest = self._decoder
 
 
-def _first_line(messages: Sequence[str | bytes]) -> bytes:
-    """The first of `messages`, as bytes; of a run of many, its first line at least."""
+def _first_line(messages: Sequence[str | bytes]) -> str:
+    """The first of `messages`, as text; of a run of many, its first line at least."""
     if isinstance(messages, Messages):
         # It is not taken apart for that.
         end = messages.wire.find(b"\n") + 1 or len(messages.wire)
         messages = messages.framing.split(messages.wire[:end])
     first = messages[0]
-    return first.encode(errors="replace") if isinstance(first, str) else first
+    return first if isinstance(first, str) else first.decode("latin-1")
