@@ -65,21 +65,9 @@ async def dial(target: Target, link: Link[Any]) -> None:
 async def _open(address: Address, protocol: Callable[[], asyncio.BaseProtocol], link: Link[Any]) -> None:
     loop = link.loop
     if address.path is not None:
-        await loop.create_unix_connection(protocol, address.path)
+        await _open_path(address.path, protocol, loop)
         return
-    places = await resolve(address.host, address.port)
-    for number, (family, place) in enumerate(places, 1):
-        connection = socket.socket(family)
-        try:
-            set_options(connection, link.settings)
-            await _reach(connection, place)
-            await loop.create_connection(protocol, sock=connection)
-        except BaseException as error:
-            connection.close()
-            if number == len(places) or not isinstance(error, OSError):
-                raise
-        else:
-    *others, last = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    *others, last = await resolve(address.host, address.port)
     for place in others:
         with suppress(OSError):
             await _open_at(place, protocol, link)
@@ -87,9 +75,21 @@ async def _open(address: Address, protocol: Callable[[], asyncio.BaseProtocol], 
     await _open_at(last, protocol, link)
 
 
-async def _open_at(place: Any, protocol: Callable[[], asyncio.BaseProtocol], link: Link[Any]) -> None:
-    family, kind, proto, _, end = place
-    connection = socket.socket(family, kind, proto)
+async def _open_path(path: str, protocol: Callable[[], asyncio.BaseProtocol], loop: asyncio.AbstractEventLoop) -> None:
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.setblocking(False)
+        # It waits for nothing: a socket whose backlog is full answers EAGAIN (unix(7)). uvloop takes no abstract path.
+        connection.connect(path)
+        await loop.create_unix_connection(protocol, sock=connection)
+    except BaseException:
+        connection.close()
+        raise
+
+
+async def _open_at(place: tuple[int, Any], protocol: Callable[[], asyncio.BaseProtocol], link: Link[Any]) -> None:
+    family, end = place
+    connection = socket.socket(family)
     try:
         set_options(connection, link.settings)
         await _reach(connection, end)
