@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .base import Framing
 
-# Each of the next three also matches a beginning of what it finds, if that is all there is.
+# Each of the next two also matches a beginning of what it finds, if that is all there is.
 
 # WILL or DO with one of the options that are assigned. A file of MP3 may begin with WILL and a higher number.
 _NEGOTIATION: Final = re.compile(rb"\Z|\xff(?:\Z|[\xfb\xfd](?:\Z|[\x00-\x31]))")
@@ -30,8 +30,6 @@ _NEGOTIATION_SIZE: Final = 3
 # A record of a handshake with a ClientHello (RFC 8446, 4 and 5.1).
 _HELLO: Final = re.compile(rb"\Z|\x16(?:\Z|\x03(?:\Z|[\x00-\x04](?:.?.?\Z|..\x01)))", re.DOTALL)
 _HELLO_SIZE: Final = 6
-
-_MARK: Final = re.compile(rb"\Z|\xef(?:\Z|\xbb(?:\Z|\xbf))")
 
 # A request-line (RFC 9112, 3). It is the first line of the first message, where messages may have lines.
 _REQUEST: Final = re.compile(r"[A-Z-]{3,} \S+ HTTP/1\.[0-9]\r?(?:\n|\Z)", re.ASCII)
@@ -107,7 +105,7 @@ class Beginning(Decoder[M]):
             if found.end() == _HELLO_SIZE:
                 raise WrongProtocol("TLS")
             return None
-        if isinstance(self._framing, TextFraming) and (found := _MARK.match(data)) and found.end() < len(BOM_UTF8):
+        if isinstance(self._framing, TextFraming) and len(data) < len(BOM_UTF8) and BOM_UTF8.startswith(data):
             return None
         return decoder
 
