@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from ..framing import M, words_in
@@ -62,7 +63,7 @@ class Session(Reader[M]):
         if self.max_lag is None or self.ending is not None:
             return
         for cursor in self.outbox.cursors:
-            start = self.max_lag.start(cursor.log)
+            start = self.max_lag.start(cursor.log, time.time())
             if cursor.at.seq < start.seq and not self.dropped:
                 self.overrun(cursor)
                 if not cursor.catching_up:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -32,10 +31,15 @@ class MaxLag:
         if not (self.limit > timedelta() if isinstance(self.limit, timedelta) else self.limit > 0):
             raise ValueError(f"max_lag is {self.limit}; it must be more than 0")
 
-    def start(self, log: Log[Any]) -> Mark:
-        """The place before which no reader may be: the start of a batch, or the end of what is readable."""
+    def start(self, log: Log[Any], now: float) -> Mark:
+        """The place before which no reader may be: the start of a batch, or the end of what is readable.
+
+        Args:
+            log: what it reads.
+            now: the time, in seconds since 1970.
+        """
         if isinstance(self.limit, timedelta):
-            return log.first(_time, time.time() - self.limit.total_seconds())
+            return log.first(_time, now - self.limit.total_seconds())
         return log.first(_offset, log.head.offset - self.limit)
 
 
