@@ -153,7 +153,8 @@ def short_form(host: str, port: int, *, tls: bool) -> ListenUrl:
     Raises:
         Failure: nobody can listen on such a host.
     """
-    endpoint = Address(host, port)
+    # Elsewhere an IPv6 address is in brackets, and here it may be.
+    endpoint = Address(host[1:-1] if host.startswith("[") and host.endswith("]") else host, port)
     scheme = "tls" if tls else "tcp"
     try:
         kinds.with_scheme(scheme).check(endpoint)
