@@ -83,7 +83,11 @@ def test_what_is_different_there_is_behind_a_question_mark() -> None:
         ("tcp://h:1?any-protocol=1", "any-protocol is '1'; it must be yes or no"),
         ("tcp://h:1?role=rea", "the role is 'rea'; it must be both, read or write"),
         ("tcp://h:1?max-lag=much", "max-lag is 'much'; write a time or a size, as in 10s or 64K"),
-        ("tcp://h:1?sndbuf=8X", "'8X' is not a size; write bytes, as in 65536, 64K or 16MiB"),
+        ("tcp://h:1?sndbuf=8X", "sndbuf: '8X' is not a size; write bytes, as in 65536, 64K or 16MiB"),
+        (
+            "tcp://h:1?patience=5x",
+            "patience: '5x' is not a time; write seconds, or a unit, as in 30, 0.5s, 5m, 2h or 1d",
+        ),
         ("tcp://h:1?secret-file=a#b", "# ends a URL; write %23 for it"),
         ("tcp://h:1?framing", "bad query field: 'framing'"),
         *(

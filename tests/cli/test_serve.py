@@ -41,7 +41,7 @@ from support.terminals import Terminal
 # Where it listens.
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "::", ""])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "[::1]", "::", ""])
 def test_it_listens_where_it_is_told_to_and_on_one_port_only(host: str) -> None:
     if ":" in host:
         require_ipv6()

@@ -45,14 +45,14 @@ def _max_lag(value: str) -> int | timedelta:
         raise ValueError(f"max-lag is {value!r}; write a time or a size, as in 10s or 64K") from None
 
 
-def _converted(kind: click.ParamType[T]) -> Callable[[str], T]:
-    """What reads a value of an option's type."""
+def _converted(key: str, kind: click.ParamType[T]) -> Callable[[str], T]:
+    """What reads the value of a key as an option of that type is read."""
 
     def read(value: str) -> T:
         try:
             return kind.convert(value, None, None)
         except click.BadParameter as error:
-            raise ValueError(error.message) from None
+            raise ValueError(f"{key}: {error.message}") from None
 
     return read
 
@@ -69,8 +69,8 @@ ATTRIBUTES: Final[Mapping[str, Callable[[str], Any]]] = {
     "role": Role.parse,
     "tail": str,
     "max-lag": _max_lag,
-    "patience": _converted(Time()),
-    "sndbuf": _converted(Size()),
+    "patience": _converted("patience", Time()),
+    "sndbuf": _converted("sndbuf", Size()),
     "any-protocol": _any_protocol,
 }
 """The keys that set an attribute of `Listener` by their name, each with what reads its value, or raises ValueError."""
@@ -153,7 +153,8 @@ def short_form(host: str, port: int, *, tls: bool) -> ListenUrl:
     Raises:
         Failure: nobody can listen on such a host.
     """
-    endpoint = Address(host, port)
+    # Elsewhere an IPv6 address is in brackets, and here it may be.
+    endpoint = Address(host[1:-1] if host.startswith("[") and host.endswith("]") else host, port)
     scheme = "tls" if tls else "tcp"
     try:
         kinds.with_scheme(scheme).check(endpoint)
