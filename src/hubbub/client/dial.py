@@ -64,7 +64,7 @@ async def dial(target: Target, link: Link[Any]) -> None:
 async def _open(address: Address, protocol: Callable[[], asyncio.BaseProtocol], link: Link[Any]) -> None:
     loop = link.loop
     if address.path is not None:
-        await loop.create_unix_connection(protocol, address.path)
+        await _open_path(address.path, protocol, loop)
         return
     *others, last = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     for place in others:
@@ -72,6 +72,18 @@ async def _open(address: Address, protocol: Callable[[], asyncio.BaseProtocol], 
             await _open_at(place, protocol, link)
             return
     await _open_at(last, protocol, link)
+
+
+async def _open_path(path: str, protocol: Callable[[], asyncio.BaseProtocol], loop: asyncio.AbstractEventLoop) -> None:
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.setblocking(False)
+        # It waits for nothing: a socket whose backlog is full answers EAGAIN (unix(7)). uvloop takes no abstract path.
+        connection.connect(path)
+        await loop.create_unix_connection(protocol, sock=connection)
+    except BaseException:
+        connection.close()
+        raise
 
 
 async def _open_at(place: Any, protocol: Callable[[], asyncio.BaseProtocol], link: Link[Any]) -> None:
