@@ -111,13 +111,14 @@ async def test_what_is_received_goes_on_after_the_connection_has_ended(
         await gone(second)
 
 
-async def test_a_send_waits_until_there_is_a_connection_and_what_was_heard_before_is_not_lost() -> None:
+@pytest.mark.parametrize("broken", [False, True], ids=["ended", "broken"])
+async def test_a_send_waits_until_there_is_a_connection_and_what_was_heard_before_is_not_lost(broken: bool) -> None:
     async with listening() as place, place.connect() as connection:
         first = await place.peer()
         await first.send(b"one\ntwo\n")
         await eventually(lambda: bool(connection._connected.link._inbox))
-        first.reset()
-        await eventually(lambda: connection._connected.link.lost)
+        first.reset() if broken else await gone(first)
+        await eventually(lambda: connection._connected.link.lost or connection._connected.link.at_end)
         await place.close()
         # Several wait for the same connection, and one of them no longer.
         sending = [asyncio.create_task(connection.send(text)) for text in ("a", "b")]
@@ -206,13 +207,13 @@ async def test_a_refusal_says_whether_it_makes_sense_to_come_back(words: str, ag
 async def test_after_its_own_end_a_connection_does_not_come_back() -> None:
     async with listening() as place, place.connect() as connection:
         connection.send_end()
+        with pytest.raises(RuntimeError, match="send_end has been called"):
+            await connection.send("more")
         peer = await place.peer()
         assert await peer.rest() == b""
         await peer.send(b"all\n")
         await gone(peer)
         assert [message async for message in connection] == ["all"]
-        with pytest.raises(RuntimeError, match="send_end has been called"):
-            await connection.send("more")
 
 
 async def test_an_end_that_is_told_meanwhile_is_told_to_the_next_connection() -> None:

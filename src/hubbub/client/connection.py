@@ -135,7 +135,8 @@ class Connection(Generic[M]):
         """Send messages as `send` does, at the price of one."""
         side = self._connected
         wire = self._framing.encode(messages)
-        while not await side.send(wire):
+        # A server that has ended its stream is leaving, and would lose what it is sent.
+        while (self._retry and side.link.at_end) or not await side.send(wire):
             await self._go_on(side)
             side = self._connected
 
@@ -231,7 +232,7 @@ class Connection(Generic[M]):
     async def _return(self, side: Side[M], ending: Ending) -> None:
         """Connect again after `side` has ended."""
         side.end(ending)
-        side.finish()
+        side.leave()
         self._backoff.lasted(side.link.loop.time() - self._made_at)
         await dial_until_there(self._dial, self.name, self._backoff, lost=f"the connection has ended ({ending})")
 

@@ -142,6 +142,12 @@ class Side(Generic[M]):
         self._write()
         self.link.finish()
 
+    def leave(self) -> None:
+        """End a connection that the peer has ended, behind what was sent. What has arrived can still be received."""
+        self._write()
+        if not self.link.closing:
+            self.link.transport.close()
+
     @property
     def _full(self) -> bool:
         return self.ending is None and not (self.link.writable and self._gathered_size < self._limit)
