@@ -367,7 +367,7 @@ def test_standard_streams_that_are_closed_do_not_stop_the_server(closed: str) ->
 def test_a_connection_that_is_not_let_in_is_shown_with_the_reason(log_format: str) -> None:
     reason = "127.0.0.1 may not connect here"
     with hubbub_serve("--deny", "127.0.0.0/8", "--log-format", log_format) as server, server.peer() as peer:
-        assert peer.rest().decode() == f"{reason}\n"
+        assert peer.rest().decode() == f"denied: {reason}\n"
         line = server.output.line().decode()
         fields = {"client": peer.name, "address": "127.0.0.1", "code": "denied", "reason": reason}
         if log_format == "json":

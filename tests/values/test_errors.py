@@ -26,7 +26,10 @@ from hubbub.values.position import Position
 OLDEST, HEAD = Position("0badcafe", 10), Position("0badcafe", 20)
 
 MESSAGES: list[tuple[HubbubError, str]] = [
-    (ListenError("127.0.0.1:80", "permission denied"), "cannot listen on 127.0.0.1:80: permission denied"),
+    (
+        ListenError("127.0.0.1:80", "permission denied"),
+        "cannot listen on 127.0.0.1:80: permission denied; choose another place to listen",
+    ),
     (
         ConnectionClosed("127.0.0.1:4711", Ending(EndingCode.LEFT, "the client closed the connection")),
         "the connection to 127.0.0.1:4711 has ended (left: the client closed the connection)",
