@@ -145,8 +145,7 @@ def test_a_read_that_takes_too_long_ends_that_reader(loop: SteppedLoop) -> None:
     stage.say(100)
     transport.take()
     loop.turn(3)
-    loop.advance(6)
-    loop.turn(5)
+    loop.spend(6)
     assert client.ending
     reason = "a piece of the older messages of room root took longer than 5 s"
     assert client.ending == Ending(EndingCode.UNDELIVERABLE, reason)

@@ -26,6 +26,14 @@ async def wait_closed(client: hubbub.Client) -> None:
     await client.wait_closed()
 
 
+async def test_its_age_has_nothing_to_do_with_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with one_client() as (_, client, _):
+        monkeypatch.setattr(time, "time", lambda: client.connected_at - 3600)
+        first = client.age
+        await asyncio.sleep(0.01)
+        assert 0 <= first < client.age < 60
+
+
 async def test_a_client_says_who_it_is() -> None:
     async with one_client() as (server, client, peer):
         assert client.name == str(client) == peer.name

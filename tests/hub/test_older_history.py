@@ -61,8 +61,7 @@ def test_a_position_that_takes_too_long_to_find_is_not_waited_for(loop: SteppedL
     client, _ = stage.hub.connect()
     task = loop.start(client.join(stage.room, since=stage.since(0)))
     loop.turn(3)
-    loop.advance(6)
-    loop.turn(3)
+    loop.spend(6)
     assert isinstance(task.exception(), TimeoutError)
     assert stage.room.clients == frozenset()
 

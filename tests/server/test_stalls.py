@@ -35,7 +35,7 @@ class Feed:
         self.server = server
         self.client = client
         self.plain = plain
-        self._time = asyncio.get_running_loop().time()
+        self._time = 0.0
 
     @classmethod
     @asynccontextmanager
@@ -46,7 +46,9 @@ class Feed:
             with await dial(server, receive_buffer=4 * KIB) as plain:
                 (client,) = await record.wait_for_clients(1)
                 await fall_behind(client, server.root, TEXT)
-                yield cls(server, client, plain)
+                feed = cls(server, client, plain)
+                feed.look(0)
+                yield feed
 
     async def speak(self) -> None:
         """Complete a message."""
@@ -123,6 +125,7 @@ async def test_one_who_is_muted_skips_and_when_it_reads_again_it_is_told_and_is_
             assert not feed.muted
             assert feed.user_timeout == 90_000
             await fall_behind(feed.client, feed.server.root, TEXT)
+            feed.look(0)
         # It is counted and logged once.
         assert feed.server.statistics().muted == 1
         assert sum("speaks" in record.message for record in caplog.records) == 1
@@ -145,6 +148,7 @@ async def test_no_more_are_muted_than_may_be() -> None:
             feed.look(31)
             assert feed.muted
             await fall_behind(client, feed.server.root, TEXT)
+            feed.look(0)
             await feed.speak()
             await other.speak()
             feed.look(29)
@@ -179,7 +183,7 @@ async def test_one_who_has_ended_is_not_muted() -> None:
 async def test_one_who_is_muted_does_not_hold_up_a_closing_server() -> None:
     async with Feed.connected(patience=0.2) as feed:
         await feed.speak()
-        feed.look(0.3)
+        feed.look(0.21)
         async with asyncio.timeout(5):
             await feed.server.close()
         assert feed.client.ending is not None

@@ -28,6 +28,9 @@ from hubbub.wire.link import Link
 MOST_TURNS = 100_000
 """After so many turns a loop that is still busy is stuck."""
 
+PIECE = 1 / 16
+"""The seconds of a turn, where time is spent."""
+
 T = TypeVar("T")
 
 
@@ -66,6 +69,12 @@ class SteppedLoop(asyncio.BaseEventLoop):
     def advance(self, seconds: float) -> None:
         """Move the clock."""
         self._now += seconds
+
+    def spend(self, seconds: float) -> None:
+        """Turn for a while: in steps of `PIECE`, for a loop that comes late was not run."""
+        for _ in range(round(seconds / PIECE)):
+            self.advance(PIECE)
+            self.turn()
 
     def settle(self) -> None:
         """Turn until there is nothing to do, and no timer that could change that."""

@@ -171,7 +171,7 @@ class Reporter(QuietReporter):
         fields = {
             "client": client.name,
             "address": client.address,
-            "duration": round(max(0.0, time.time() - client.connected_at), 3),
+            "duration": round(client.age, 3),
             "messages": client.messages_received,
             "bytes": client.bytes_received,
             "lag_messages": lag.messages,

@@ -13,6 +13,7 @@ from ..values.address import Address
 from ..values.ending import Ending, EndingCode
 from ..values.errors import ConnectionClosed
 from ..values.settings import DEFAULT_HOST, DEFAULT_PORT, Settings
+from ..wire.countdown import within
 from .dial import Target, dial
 from .retry import Backoff, dial_until_there
 from .side import LEFT, Side
@@ -157,7 +158,7 @@ class Connection(Generic[M]):
         self._end(self._connected)
         self._closed = True
         try:
-            async with asyncio.timeout(self._settings.patience):
+            async with within(self._settings.patience):
                 if self._returning is not None:
                     self._returning.cancel()
                     await asyncio.wait([self._returning])

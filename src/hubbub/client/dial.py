@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..values.ending import Ending, EndingCode
 from ..values.errors import ConnectionClosed
 from ..wire.addresses import resolve
+from ..wire.countdown import within
 from ..wire.tcp import set_options
 from ..wire.tls_client import ClientTlsTransport, TlsFailed
 
@@ -46,7 +47,7 @@ async def dial(target: Target, link: Link[Any]) -> None:
         OSError: the server cannot be reached; `TimeoutError` if it does not answer in time.
         ConnectionClosed: it cannot be spoken to with TLS.
     """
-    async with asyncio.timeout(link.settings.connect_time):
+    async with within(link.settings.connect_time):
         if target.tls is None:
             await _open(target.address, lambda: link, link)
             return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 
 from ..framing import M
 from ..values.ending import Ending, EndingCode
+from ..wire.countdown import Countdown
 from ..wire.link import Link, describe
 from ..wire.space import Space
 from ..wire.tls_client import TlsFailed
@@ -43,13 +44,13 @@ class _DialledLink(Link[M]):
         super().__init__(owner, *arguments)
         self._undecided = True
         self._held = b""
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Countdown | None = None
 
     def data_received(self, data: bytes) -> None:
         if self._undecided:
             if not self._held and refusal_in(data):
                 self._held = data
-                self._timer = self.loop.call_later(self.settings.linger_time, self._pass_on)
+                self._timer = Countdown(self.loop, self.settings.linger_time, self._pass_on)
                 return
             self._pass_on()
         super().data_received(data)

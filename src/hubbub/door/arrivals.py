@@ -113,9 +113,9 @@ class Arrivals(Generic[M]):
         if counted and (source := Source.of(host)):
             self._limits.release(source)
 
-    def forget_bursts(self, now: float) -> None:
+    def forget_bursts(self) -> None:
         """Forget the addresses whose burst of connections is whole again."""
-        self._limits.forget(now)
+        self._limits.forget(asyncio.get_running_loop().time())
 
     def cancel(self) -> None:
         """Let nobody in any more."""

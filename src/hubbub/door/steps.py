@@ -17,6 +17,7 @@ from ..framing import words_in
 from ..values.ending import Ending, EndingCode
 from ..values.errors import ConnectionClosed
 from ..values.settings import FIRST_READ_SIZE, READ_SIZE
+from ..wire.countdown import within
 from ..wire.link import describe
 from ..wire.pulse import Pulse
 from ..wire.scratch import scratch
@@ -57,7 +58,7 @@ async def introduce(arrival: Arrival[Any]) -> None:
     """
     time = arrival.settings.handshake_time
     try:
-        async with asyncio.timeout(time):
+        async with within(time):
             for step in steps_of(arrival.listener):
                 await step(arrival)
     except TimeoutError:

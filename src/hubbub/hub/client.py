@@ -43,10 +43,21 @@ class Client(Generic[M]):
     Attributes:
         server: the server it is connected to.
         room: the room of the listener where it connected. It is there from the start, and in no other by itself.
-        connected_at: when it connected, in seconds since 1970.
+        connected_at: when it connected, in seconds since 1970; see `age` for how long ago that is.
     """
 
-    __slots__ = ("__weakref__", "_host", "_name", "_port", "_reader", "_state", "connected_at", "room", "server")
+    __slots__ = (
+        "__weakref__",
+        "_began",
+        "_host",
+        "_name",
+        "_port",
+        "_reader",
+        "_state",
+        "connected_at",
+        "room",
+        "server",
+    )
 
     def __init__(
         self,
@@ -63,6 +74,7 @@ class Client(Generic[M]):
         self.server = server
         self.room = room
         self.connected_at = time.time()
+        self._began = link.loop.time()
         self._host, self._port = address
         self._name: str | None = None
         self._state: dict[str, Any] | None = None
@@ -102,6 +114,11 @@ class Client(Generic[M]):
     def port(self) -> int:
         """Its port; through a Unix socket, a number of its own."""
         return self._port
+
+    @property
+    def age(self) -> float:
+        """Seconds since it connected, even if the wall clock has jumped since."""
+        return self._reader.link.loop.time() - self._began
 
     @property
     def certificate_name(self) -> str | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from ..framing import M
 from ..values.errors import PositionLost
+from ..wire.countdown import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,7 @@ class Fetches(Generic[M]):
             PositionLost: the log does not hold it.
             TimeoutError: it took too long.
         """
-        async with asyncio.timeout(self._room.settings.fetch_time):
+        async with within(self._room.settings.fetch_time):
             return await self._log.find(position)
 
     async def fetch(self, seq: int) -> Chunk:
@@ -52,7 +53,7 @@ class Fetches(Generic[M]):
             PositionLost: the older end does not hold it.
             TimeoutError: it took too long.
         """
-        async with asyncio.timeout(self._room.settings.fetch_time):
+        async with within(self._room.settings.fetch_time):
             return await self._log.older_chunk(seq)
 
     def fetch_for(self, cursor: Cursor[Any, Member]) -> bool:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Deadlines(Generic[M]):
-    """Ends clients that have run out of time.
+    """Ends clients that have run out of time. Time in which the server was not run does not count.
 
     Args:
         settings: the times.

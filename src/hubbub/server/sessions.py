@@ -6,6 +6,8 @@ import asyncio
 import logging
 import random
 from collections import Counter
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic
 
 from ..door.arrivals import Arrivals
@@ -15,6 +17,7 @@ from ..log.max_lag import MaxLag
 from ..values.ending import Ending, EndingCode
 from ..values.pace import Throttle
 from ..values.role import Role
+from ..wire.countdown import Countdown, within
 from ..wire.periodic import Periodic
 from ..wire.pulse import Pulse
 from .deadlines import Deadlines
@@ -24,6 +27,7 @@ from .stalls import Stalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from collections.abc import Set as AbstractSet
 
     from ..door.arrival import Arrival
     from ..hub.hub import Hub
@@ -83,14 +87,14 @@ class Sessions(Generic[M]):
         # Those whose handler has ended, and whose connection has not.
         self._handled: set[Session[M]] = set()
         # The end of the time of each handler whose client has ended.
-        self._graces: dict[Session[M], asyncio.TimerHandle] = {}
+        self._graces: dict[Session[M], Countdown] = {}
         self._closing = False
         self._hurried = False
         self.arrivals = Arrivals(server.framing, self._settings, self._serve, self._refused)
         self._connections = 0
         self._changed = Pulse()
         self._deadlines = Deadlines(self._settings, patience, self._readers.keys(), self.stalls)
-        self._forget_bursts = Periodic(FORGET_INTERVAL, self.arrivals.forget_bursts)
+        self._forget_bursts = Periodic(FORGET_INTERVAL, lambda _ran: self.arrivals.forget_bursts())
 
     @property
     def clients(self) -> frozenset[Client[M]]:
@@ -123,8 +127,8 @@ class Sessions(Generic[M]):
         """A client has ended: give its handler some time to end as well."""
         self.endings[ending.code] += 1
         if reader not in self._handled and not self._closing:
-            time = self._settings.cancel_time
-            self._graces[reader] = reader.link.loop.call_later(time, self._cancel_handler, reader)
+            loop, time = reader.link.loop, self._settings.cancel_time
+            self._graces[reader] = Countdown(loop, time, partial(self._cancel_handler, reader))
         slow = ending.code in (EndingCode.SLOW, EndingCode.STALLED)
         logger.log(logging.WARNING if slow else logging.DEBUG, "%s ended: %s", reader.client, ending)
         tell(self._observer.ended, reader.client)
@@ -149,7 +153,8 @@ class Sessions(Generic[M]):
         Args:
             caller: a task that waits for this, and is left alone.
         """
-        start = asyncio.get_running_loop().time()
+        time = self._settings.cancel_time
+        drain = self._count_down(self._settings.drain_time)
         try:
             # Those who were accepted by then, and of whom nothing is asked, are clients a few turns later.
             for _ in range(OPENING_TURNS):
@@ -162,13 +167,13 @@ class Sessions(Generic[M]):
             await self._part()
             # Their last words leave at the end of the turn.
             await asyncio.sleep(0)
-            left = start + self._settings.drain_time - asyncio.get_running_loop().time()
-            await self._wait_until(lambda: self._hurried or not self._connections, max(0.0, left))
+            await self._wait_until(lambda: self._hurried or not self._connections, drain)
             for reader in self._readers:
                 reader.link.abort()
             # Their clients have been served: handlers may now finish what they have to do.
-            await self._wait_until(lambda: self._hurried or self._handled_but(caller), self._settings.cancel_time)
+            await self._wait_until(lambda: self._hurried or self._handled_but(caller), self._count_down(time))
         finally:
+            drain.cancel()
             self._deadlines.stop()
             self._forget_bursts.stop()
             for reader in self._readers:
@@ -177,13 +182,13 @@ class Sessions(Generic[M]):
             for task in others:
                 task.cancel()
         if others:
-            await asyncio.wait(others, timeout=self._settings.cancel_time)
-        await self._wait_until(lambda: not self._connections, self._settings.cancel_time)
+            await _wait_for(others, time)
+        await self._wait_until(lambda: not self._connections, self._count_down(time))
         # What was under way for them.
         if tasks := set(self._pump.tasks):
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks, timeout=self._settings.cancel_time)
+            await _wait_for(tasks, time)
         for reader, task in self._readers.items():
             if task in others:
                 self.left_over.add(task)
@@ -207,7 +212,7 @@ class Sessions(Generic[M]):
         for index, reader in enumerate(readers):
             due = start + time * index / len(readers)
             if (delay := due - asyncio.get_running_loop().time()) > 0:
-                await self._wait_until(lambda: self._hurried, delay)
+                await self._wait_until(lambda: self._hurried, self._count_down(delay))
             if farewell is None:
                 reader.end(_SHUTDOWN, deliver=True)
             else:
@@ -292,17 +297,20 @@ class Sessions(Generic[M]):
         logger.warning("the handler of %s is cancelled: its client ended %g s ago", reader.client, time)
         self._readers[reader].cancel()
 
-    async def _wait_until(self, condition: Callable[[], bool], time: float) -> None:
-        expired = False
+    def _count_down(self, time: float) -> Countdown:
+        """A time that `_wait_until` may take."""
+        return Countdown(asyncio.get_running_loop(), time, self._changed.fire)
 
-        def expire() -> None:
-            nonlocal expired
-            expired = True
-            self._changed.fire()
-
-        timer = asyncio.get_running_loop().call_later(time, expire)
+    async def _wait_until(self, condition: Callable[[], bool], countdown: Countdown) -> None:
         try:
-            while not (condition() or expired):
+            while not (condition() or countdown.over):
                 await self._changed.wait()
         finally:
-            timer.cancel()
+            countdown.cancel()
+
+
+async def _wait_for(tasks: AbstractSet[asyncio.Task[None]], time: float) -> None:
+    """Wait until these tasks have ended, or the time is over."""
+    with suppress(TimeoutError):
+        async with within(time):
+            await asyncio.wait(tasks)

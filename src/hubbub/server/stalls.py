@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic
 
 from ..framing import M
@@ -11,6 +12,16 @@ if TYPE_CHECKING:
     from ..hub.session import Session
 
 logger = logging.getLogger("hubbub")
+
+
+@dataclass(slots=True)
+class _Look:
+    """What was seen of a client: its messages, and when it spoke; when it moved on the clock of the loop, and ours."""
+
+    received: int
+    spoke: float
+    moved_at: float
+    moved: float
 
 
 class Stalls(Generic[M]):
@@ -30,8 +41,7 @@ class Stalls(Generic[M]):
         self._limit = limit
         # How many messages each had completed when it was paused.
         self._paused: dict[Session[M], int] = {}
-        # How many it had completed when it was last looked at, and when it completed the last one.
-        self._spoke: dict[Session[M], tuple[int, float]] = {}
+        self._looks: dict[Session[M], _Look] = {}
         self._noted: set[Session[M]] = set()
         self.muted_count = 0
 
@@ -49,19 +59,26 @@ class Stalls(Generic[M]):
         self._noted.discard(reader)
 
     def look(self, now: float) -> None:
-        """End those who have taken nothing for too long and say nothing, and mute those who speak."""
-        before, self._spoke = self._spoke, {}
+        """End those who have taken nothing for too long and say nothing, and mute those who speak.
+
+        Args:
+            now: how long the server has been run. So time in which it was not run does not count.
+        """
+        before, self._looks = self._looks, {}
         for reader, received in list(self._paused.items()):
-            since = now - reader.link.settings.patience
+            link = reader.link
+            patience = link.settings.patience
             reader.check_lag()
-            moved = reader.link.see_progress()
-            seen, spoke = before.get(reader, (received, moved))
-            if reader.link.messages_received != seen:
-                spoke = now
-            self._spoke[reader] = reader.link.messages_received, spoke
-            if moved >= since:
+            moved_at = link.see_progress()
+            look = self._looks[reader] = before.get(reader) or _Look(received, now, moved_at, now)
+            if link.messages_received != look.received:
+                look.received, look.spoke = link.messages_received, now
+            # One that is muted is not expected to move.
+            if moved_at > look.moved_at:
+                look.moved_at, look.moved = moved_at, now
+            if now - look.moved <= patience:
                 continue
-            if spoke < since or not self._may_be_muted(reader):
+            if now - look.spoke > patience or not self._may_be_muted(reader):
                 reader.end_stalled()
             else:
                 self._mute(reader)

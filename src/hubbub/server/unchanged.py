@@ -19,9 +19,9 @@ class Unchanged(Generic[K]):
 
     def __init__(self, time: float) -> None:
         self.time = time
-        self._since: dict[K, tuple[int, float]] = {}
+        self._since: dict[K, tuple[float, float]] = {}
 
-    def look(self, states: Iterable[tuple[K, int]], now: float) -> list[K]:
+    def look(self, states: Iterable[tuple[K, float]], now: float) -> list[K]:
         """The keys whose state has been the same for `time` or longer. A key absent from `states` is forgotten."""
         before = self._since
         self._since = {}

@@ -10,6 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING, Protocol, cast
 
 from ..framing import M
+from .countdown import Countdown
 from .inbox import Inbox, Receiver
 from .pulse import Pulse
 from .state import State, advance
@@ -73,7 +74,7 @@ class Link(Inbox[M], asyncio.Protocol):
         self.moved_at = 0.0
         # Made when somebody first waits: few connections ever need one.
         self._closed: Pulse | None = None
-        self._linger: asyncio.TimerHandle | None = None
+        self._linger: Countdown | None = None
         self._unsent = 0
 
     @property
@@ -191,7 +192,7 @@ class Link(Inbox[M], asyncio.Protocol):
             # The peer has reset the connection, and the event loop has yet to find out.
             self.transport.abort()
             return
-        self._linger = self.loop.call_later(self.settings.linger_time, self.transport.close)
+        self._linger = Countdown(self.loop, self.settings.linger_time, self.transport.close)
 
     async def wait_closed(self) -> None:
         """Wait until the connection is gone. It may be cancelled."""
