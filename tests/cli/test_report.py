@@ -18,7 +18,7 @@ import pytest
 from hubbub import Address, Observer
 from hubbub.cli import report
 from hubbub.cli.report import CONTINUED, REFUSED_LIMIT, SAID_LIMIT, LogFormat, QuietReporter, reporting
-from hubbub.cli.writer import QUEUE_LIMIT
+from hubbub.cli.writer import QUEUE_LIMIT, UNREAD
 from hubbub.door.acceptor import LOG_INTERVAL
 from hubbub.values.ending import Ending, EndingCode
 
@@ -215,7 +215,7 @@ def test_as_json_the_number_of_dropped_lines_is_an_object_too() -> None:
 
         wait_until(is_reported, "report of dropped lines")
         events = [parse(line) for line in output.expect(rb'.*"event": "dropped"[^\n]*\n')[0].splitlines()]
-    assert events[-1]["event"] == "dropped"
+    assert (events[-1]["event"], events[-1]["reason"]) == ("dropped", UNREAD)
     assert int(str(events[-1]["count"])) >= 1
 
 

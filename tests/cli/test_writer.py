@@ -28,8 +28,8 @@ def pipe() -> Iterator[tuple[int, int]]:
             continue
 
 
-def report_dropped(count: int) -> str:
-    return f"{count} dropped"
+def report_dropped(count: int, reason: str) -> str:
+    return f"{count} dropped, for {reason}"
 
 
 def test_lines_are_written_in_their_order_before_it_closes(pipe: tuple[int, int]) -> None:
@@ -61,7 +61,7 @@ def test_lines_that_nobody_takes_are_dropped_and_counted(pipe: tuple[int, int]) 
     os.close(writing)
     written = output.rest()
     assert written.endswith(b"\nthe end\n")
-    dropped = re.findall(rb"^(\d+) dropped\n", written, re.MULTILINE)
+    dropped = re.findall(rb"^(\d+) dropped, for the output was not read fast enough\n", written, re.MULTILINE)
     assert dropped
     assert written.count(b"\n") - len(dropped) + sum(map(int, dropped)) == count + 1
 
@@ -72,6 +72,29 @@ def test_a_reader_that_is_gone_is_no_error(pipe: tuple[int, int]) -> None:
     with LineWriter(writing, report_dropped) as writer:
         writer.write("one")
         writer.write("two")
+
+
+def test_a_full_pipe_that_does_not_block_is_waited_for(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    os.set_blocking(writing, False)
+    with LineWriter(writing, report_dropped) as writer:
+        writer.write("x" * 2 * PIPE_SIZE)
+        writer.write("next")
+        assert Output(os.dup(reading)).lines(2) == ["x" * 2 * PIPE_SIZE, "next"]
+
+
+def test_lines_for_which_there_is_no_room_are_dropped_and_counted_until_there_is(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    descriptor = os.open("/dev/full", os.O_WRONLY)
+    with LineWriter(descriptor, report_dropped) as writer:
+        for count in (1, 2):
+            writer.write("lost")
+            wait_until(lambda count=count: writer._lost == count, "error")  # type: ignore[misc]
+        os.dup2(writing, descriptor)
+        for line in ("third", "fourth"):
+            writer.write(line)
+    os.close(descriptor)
+    assert os.read(reading, 1_000).decode() == "2 dropped, for No space left on device\nthird\nfourth\n"
 
 
 @pytest.mark.parametrize("more", [0, QUEUE_LIMIT + 1], ids=["one line", "more than the queue holds"])

@@ -95,9 +95,8 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _report_dropped(lay_out: LayOut, count: int) -> str:
-    line = f"{count} lines dropped: the output was not read fast enough."
-    return lay_out(line, {"event": "dropped", "count": count})
+def _report_dropped(lay_out: LayOut, count: int, reason: str) -> str:
+    return lay_out(f"{count} lines dropped: {reason}.", {"event": "dropped", "count": count, "reason": reason})
 
 
 class QuietReporter(Observer[Any]):
