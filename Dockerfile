@@ -15,6 +15,6 @@ USER 10001:10001
 EXPOSE 5000
 # It drains for up to 10 s and its handlers have 5 s more: docker stop --timeout 20.
 STOPSIGNAL SIGTERM
-# No HEALTHCHECK: a probe would be a client, and the chat would announce it. hubbub ends when it cannot serve.
+# No HEALTHCHECK: hubbub ends when it cannot serve. One that only connects would leave nothing but a count.
 ENTRYPOINT ["hubbub"]
 CMD ["serve"]

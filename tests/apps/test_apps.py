@@ -12,15 +12,17 @@ from hubbub.apps.chat import chat
 from hubbub.apps.echo import echo
 from hubbub.apps.relay import relay
 
-from support.helpers import Peer, at, history_of, serving
+from support.helpers import Peer, at, eventually, history_of, serving
 
 KIB = 1024
+AT_ONCE = hubbub.Settings(probe_time=0)
 AIS = Path(__file__).parents[1] / "data" / "ais.nmea"
 
 
 async def test_chat_tells_the_others_who_comes_what_they_say_and_who_goes_or_is_lost() -> None:
-    async with serving(chat) as (server, record), Peer.of(server) as alice:
-        await record.wait_for_clients(1)
+    async with serving(chat, settings=AT_ONCE) as (server, _), Peer.of(server) as alice:
+        # She is told of at once, to nobody.
+        await eventually(lambda: server.root.head.seq == 1)
         async with Peer.of(server) as bob:
             assert await alice.line() == f"{bob.name} connected.\n".encode()
             # Control characters are shown instead of sent.
@@ -37,6 +39,20 @@ async def test_chat_tells_the_others_who_comes_what_they_say_and_who_goes_or_is_
             assert await alice.line() == f"{carol.name} connected.\n".encode()
             carol.reset()
             assert await alice.line() == f"{carol.name} disconnected.\n".encode()
+
+
+async def test_chat_tells_nobody_of_who_leaves_soon_and_without_a_word() -> None:
+    async with serving(chat, settings=hubbub.Settings(probe_time=60)) as (server, record), Peer.of(server) as alice:
+        async with Peer.of(server) as probe:
+            await record.wait_for_clients(2)
+            probe.end()
+            await record.wait_for_endings()
+        async with Peer.of(server) as bob:
+            await bob.send(b"Hey\n")
+            # Who says something is told of at once.
+            assert [await alice.line() for _ in range(2)] == [
+                f"{bob.name} {words}\n".encode() for words in ("connected.", "says: Hey")
+            ]
 
 
 async def test_echo_answers_each_message_to_its_sender_alone() -> None:
@@ -87,7 +103,7 @@ async def test_relay_of_text_drops_what_is_no_text() -> None:
 async def test_each_speaks_in_the_room_of_its_client_and_in_no_other(app: Any) -> None:
     root, news = [hubbub.Listener[str](endpoint=hubbub.Address("127.0.0.1", 0), room=room) for room in ("root", "news")]
     async with (
-        serving(app, listeners=[root, news]) as (server, record),
+        serving(app, listeners=[root, news], settings=AT_ONCE) as (server, record),
         Peer.of(server) as elsewhere,
         Peer.of(at(server, 1)) as alice,
     ):

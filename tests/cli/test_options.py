@@ -54,6 +54,7 @@ CHOSEN: dict[str, tuple[Any, Any]] = {
     "byte-rate": ("64KiB", 64 * 1024),
     "message-time": (4, 4.0),
     "idle-time": ("3600", 3600.0),
+    "probe-time": ("1s", 1.0),
     "handshake-time": ("2s", 2.0),
     "unauthenticated-limit": ("4K", 4096),
     "drain-time": (6, 6.0),

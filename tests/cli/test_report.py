@@ -148,7 +148,7 @@ def test_a_certificates_name_cannot_act_on_a_terminal(
 ) -> None:
     speaker: Any = Speaker("mine\x1b[2J\n")
     with reporting(log_format, quiet=False, verbose=False) as reporter:
-        reporter.connected(speaker)
+        reporter.noticed(speaker)
     assert capfd.readouterr().out.endswith(f"{shown}\n")
 
 
@@ -206,11 +206,11 @@ def test_as_json_the_number_of_dropped_lines_is_an_object_too() -> None:
     with piped_standard_output() as reading, reporting("json", quiet=False, verbose=False) as reporter:
         # More than its queue and the pipe hold.
         for _ in range(QUEUE_LIMIT + 2_000):
-            reporter.connected(speaker)
+            reporter.noticed(speaker)
         output = Output(reading)
 
         def is_reported() -> bool:
-            reporter.connected(speaker)
+            reporter.noticed(speaker)
             return b'"dropped"' in output.unread
 
         wait_until(is_reported, "report of dropped lines")

@@ -51,7 +51,7 @@ def v2(source: hubbub.Address = SOURCE) -> bytes:
         (v1(), SOURCE),
         (v2(), SOURCE),
         (v2(hubbub.Address("2001:db8::7", 4711)), hubbub.Address("2001:db8::7", 4711)),
-        # Here the proxy speaks for itself.
+        # Here the proxy does not know.
         (b"PROXY UNKNOWN\r\n", None),
     ],
 )
@@ -113,6 +113,34 @@ async def test_a_proxy_that_leaves_before_its_header(plain: Way) -> None:
             refusals = await record.wait_for_refusals(2)
     assert [refusal.code for refusal in refusals] == [hubbub.EndingCode.BAD_PROXY, hubbub.EndingCode.LOST]
     assert "reset" in refusals[1].reason.lower()
+
+
+async def test_a_proxy_that_looks_whether_the_server_is_there_is_no_client(plain: Way) -> None:
+    local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
+    async with serving(listeners=[plain.listener(proxies=OURS)]) as (server, record), Peer.of(server) as peer:
+        await peer.send(local)
+        assert await record.wait_for_refusals() == [
+            hubbub.Ending(hubbub.EndingCode.PROBE, "a check of the proxy's own")
+        ]
+        assert await peer.rest() == b""
+        assert not record.clients
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
+@pytest.mark.parametrize("asked", ["header", "tls", "secret", "tls and secret"])
+async def test_who_leaves_without_a_word_was_a_probe_whatever_is_asked(
+    asked: str, reset: bool, certificates: Certificates, plain: Way, secret_file: Path
+) -> None:
+    make = certificates.listener if "tls" in asked else plain.listener
+    proxies = OURS if asked == "header" else hubbub.Networks([])
+    secret = hubbub.SharedSecret(secret_file) if "secret" in asked else None
+    listener = make(proxies=proxies, authenticate=secret)
+    async with serving(listeners=[listener]) as (server, record), Peer.of(server) as peer:
+        await eventually(lambda: server.statistics().accepted == 1)
+        peer.reset() if reset else peer.end()
+        (ending,) = await record.wait_for_refusals()
+        assert ending == hubbub.Ending(hubbub.EndingCode.PROBE, "the connection ended before anything came")
+        assert reset or await peer.rest() == (b"" if "tls" in asked else f"{ending}\n".encode())
 
 
 async def test_a_header_that_comes_too_late(plain: Way) -> None:

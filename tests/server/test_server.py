@@ -239,7 +239,7 @@ async def test_a_start_that_is_cancelled_leaves_no_port_open(turns: int | None) 
 
 
 async def test_the_figures_and_the_clients_are_those_of_the_moment() -> None:
-    async with serving() as (server, record):
+    async with serving(settings=hubbub.Settings(probe_time=0)) as (server, record):
         assert server.statistics() == hubbub.Statistics(clients=0, rooms=1, accepted=0, endings={}, slowed=0)
         async with Peer.of(server) as peer, Peer.of(server) as other:
             clients = {client.name: client for client in await record.wait_for_clients(2)}

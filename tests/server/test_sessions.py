@@ -78,7 +78,7 @@ async def test_a_handler_that_outlives_its_client_is_cancelled_after_a_while(cap
         finally:
             cancelled.set()
 
-    async with serving(handler, settings=hubbub.Settings(cancel_time=0.1)) as (server, record):
+    async with serving(handler, settings=hubbub.Settings(cancel_time=0.1, probe_time=0)) as (server, record):
         async with Peer.of(server) as peer:
             (client,) = await record.wait_for_clients(1)
             peer.reset()

@@ -25,7 +25,13 @@ async def test_nobody_is_there() -> None:
 
 
 async def test_figures_and_rooms() -> None:
-    async with serving() as (server, record), Peer.of(server) as one, Peer.of(server) as two, Peer.of(server):
+    settings = hubbub.Settings(probe_time=0)
+    async with (
+        serving(settings=settings) as (server, record),
+        Peer.of(server) as one,
+        Peer.of(server) as two,
+        Peer.of(server),
+    ):
         clients = {client.name: client for client in await record.wait_for_clients(3)}
         news = server.room("news")
         await clients[two.name].join(news)

@@ -293,8 +293,8 @@ def serving_program(*command: str, **options: Any) -> Iterator[ServerProgram]:
 
 @contextmanager
 def hubbub_serve(*arguments: str, **options: Any) -> Iterator[ServerProgram]:
-    """`hubbub serve` on a port of its own; it must end cleanly."""
-    with serving_program(*HUBBUB, "serve", "--port", "0", *arguments, **options) as server:
+    """`hubbub serve` on a port of its own, which tells of each client at once; it must end cleanly."""
+    with serving_program(*HUBBUB, "serve", "--port=0", "--probe-time=0", *arguments, **options) as server:
         yield server
 
 

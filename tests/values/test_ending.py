@@ -44,6 +44,7 @@ def test_some_endings_would_come_again_for_each_who_tries_again() -> None:
         EndingCode.TOO_LONG,
         EndingCode.MALFORMED,
         EndingCode.WRONG_PROTOCOL,
+        EndingCode.PROBE,
         EndingCode.DENIED,
         EndingCode.BAD_PROXY,
         EndingCode.BAD_TLS,

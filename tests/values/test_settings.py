@@ -26,6 +26,7 @@ LEAST = {
     "keepalive_time": 1,
     "keepalive_interval": 1,
     "pace": 0,
+    "probe_time": 0,
     "drain_time": 0,
     "linger_time": 0,
     "spread_time": 0,

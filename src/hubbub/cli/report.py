@@ -133,19 +133,24 @@ class Reporter(QuietReporter):
         self._said = _Quota(SAID_LIMIT)
         self._refused = _Quota(REFUSED_LIMIT)
         self._overloaded = _Quota(1, LOG_INTERVAL)
+        # The others are probes.
+        self._noticed: set[Client[Any]] = set()
 
     def started(self, server: Server[Any]) -> None:
         super().started(server)
         if self._hint:
             self._out.write(self._lay_out(_hint(server), {}))
 
-    def connected(self, client: Client[Any]) -> None:
+    def noticed(self, client: Client[Any]) -> None:
+        self._noticed.add(client)
         certificate = client.certificate_name
         whose = f" with the certificate of {printable(certificate)}" if certificate else ""
         fields = {"client": client.name, "address": client.address, "certificate": certificate}
         self._report(f"{client} connected{whose}.", event="connected", **fields)
 
     def refused(self, address: Address, ending: Ending) -> None:
+        if ending.code is EndingCode.PROBE:
+            return
         quota = self._overloaded if ending.code is EndingCode.OVERLOADED else self._refused
         shown = quota.take(1)
         self._report_unshown()
@@ -164,6 +169,9 @@ class Reporter(QuietReporter):
     def ended(self, client: Client[Any]) -> None:
         # A client that has ended has an ending.
         ending = cast("Ending", client.ending)
+        if client not in self._noticed:
+            return
+        self._noticed.remove(client)
         self._report_unshown(at_once=True)
         why = "" if ending.code in _ORDINARY else f" ({ending})"
         lag = client.lag

@@ -46,12 +46,19 @@ class ProxyHeader:
 
     Attributes:
         source: the address of the client; None where the proxy speaks for itself or does not know.
+        local: whether the proxy speaks for itself: it checks that the server is there.
+        begun: whether anything has come.
     """
 
     def __init__(self) -> None:
+        self.local = False
         self.source: Address | None = None
         self._header = bytearray()
         self._state = _State.PARTIAL
+
+    @property
+    def begun(self) -> bool:
+        return len(self._header) > 0
 
     @property
     def complete(self) -> bool:
@@ -105,6 +112,7 @@ class ProxyHeader:
             raise ProxyHeaderError(f"a PROXY header of more than {V2_LIMIT} bytes")
         if len(header) == _V2_FIXED + length:
             self.source = _parse_v2(header)
+            self.local = header[12] == _V2_LOCAL
             self._state = _State.DONE
 
     def _v2_length(self) -> int:
@@ -142,7 +150,7 @@ def _parse_port(field: bytes) -> int:
 def _parse_v2(header: bytes) -> Address | None:
     command, family = header[12], header[13] >> 4
     if command == _V2_LOCAL:
-        # The proxy's own check: the rest is to be ignored (2.2).
+        # The rest is to be ignored (2.2).
         return None
     if command != _V2_PROXY or family not in _V2_FAMILIES or header[13] & 0xF > 2:
         raise ProxyHeaderError("a PROXY header of unknown version, command or family")

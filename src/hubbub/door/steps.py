@@ -22,18 +22,21 @@ from ..wire.link import describe
 from ..wire.pulse import Pulse
 from ..wire.scratch import scratch
 from ..wire.tls import describe_tls
+from ..wire.tls_handshake import NothingCame
 from ..wire.tls_transport import TlsTransport
 from .acceptor import turn_away
 from .arrival import Refused
 from .proxy import ProxyHeader, ProxyHeaderError
 
 if TYPE_CHECKING:
-    from ..values.address import Address
     from ..wire.link import Link
     from .arrival import Arrival
     from .listener import Listener
 
 logger = logging.getLogger("hubbub")
+
+_SILENT = Ending(EndingCode.PROBE, "the connection ended before anything came")
+_CHECK = Ending(EndingCode.PROBE, "a check of the proxy's own")
 
 Step = Callable[["Arrival[Any]"], Coroutine[Any, Any, None]]
 
@@ -72,9 +75,13 @@ async def identify(arrival: Arrival[Any]) -> None:
         return
     connection = arrival.connection
     try:
-        arrival.identify(await _read_proxy_header(connection))
+        header = await _read_proxy_header(connection)
+        if header.local:
+            raise Refused(_CHECK)
+        arrival.identify(header.source)
     except Refused as refused:
-        turn_away(connection, b"" if arrival.listener.tls else words_in(arrival.framing, str(refused.ending)))
+        mute = arrival.listener.tls is not None or refused.ending is _CHECK
+        turn_away(connection, b"" if mute else words_in(arrival.framing, str(refused.ending)))
         raise
     except BaseException:
         connection.close()
@@ -117,6 +124,9 @@ async def _ask(arrival: Arrival[Any]) -> None:
     except Exception:
         logger.exception("%s cannot be authenticated", arrival)
         authentic = False
+    link = arrival.link
+    if (link.at_end or link.lost) and link.silent and arrival.listener.tls is None:
+        raise Refused(_SILENT)
     if arrival.ending is not None:
         raise Refused(arrival.ending)
     if not authentic:
@@ -141,6 +151,8 @@ async def _open_tls(arrival: Arrival[Any], allowance: int | None) -> TlsTranspor
     await _hand_over(arrival, transport)
     try:
         await transport.handshaken
+    except NothingCame:
+        raise Refused(_SILENT) from None
     except OSError as error:
         raise Refused(Ending(EndingCode.BAD_TLS, f"the TLS handshake failed: {describe_tls(error)}")) from error
     except asyncio.CancelledError:
@@ -149,8 +161,8 @@ async def _open_tls(arrival: Arrival[Any], allowance: int | None) -> TlsTranspor
     return transport
 
 
-async def _read_proxy_header(connection: socket.socket) -> Address | None:
-    """Read the PROXY header of a connection, and nothing behind it: whose the connection is, where that is said."""
+async def _read_proxy_header(connection: socket.socket) -> ProxyHeader:
+    """Read the PROXY header of a connection, and nothing behind it."""
     header = ProxyHeader()
     readable = Pulse()
     loop = asyncio.get_running_loop()
@@ -163,15 +175,19 @@ async def _read_proxy_header(connection: socket.socket) -> Address | None:
                 # What is not of the header stays for what reads next, which may be OpenSSL.
                 data = connection.recv(READ_SIZE, socket.MSG_PEEK)
                 if not data:
-                    raise Refused(Ending(EndingCode.BAD_PROXY, "the connection ended before its PROXY header"))
+                    raise Refused(
+                        _SILENT
+                        if not header.begun
+                        else Ending(EndingCode.BAD_PROXY, "the connection ended before its PROXY header")
+                    )
                 connection.recv(header.feed(data))
     except ProxyHeaderError as error:
         raise Refused(Ending(EndingCode.BAD_PROXY, str(error))) from error
     except OSError as error:
-        raise Refused(Ending(EndingCode.LOST, describe(error))) from error
+        raise Refused(Ending(EndingCode.LOST, describe(error)) if header.begun else _SILENT) from error
     finally:
         loop.remove_reader(connection)
-    return header.source
+    return header
 
 
 class _Gate(asyncio.BufferedProtocol):

@@ -46,18 +46,7 @@ class Client(Generic[M]):
         connected_at: when it connected, in seconds since 1970; see `age` for how long ago that is.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_began",
-        "_host",
-        "_name",
-        "_port",
-        "_reader",
-        "_state",
-        "connected_at",
-        "room",
-        "server",
-    )
+    __slots__ = ("__weakref__", "_at", "_host", "_name", "_port", "_reader", "_state", "connected_at", "room", "server")
 
     def __init__(
         self,
@@ -74,7 +63,8 @@ class Client(Generic[M]):
         self.server = server
         self.room = room
         self.connected_at = time.time()
-        self._began = link.loop.time()
+        # The same on the clock of the loop, which never jumps.
+        self._at = link.loop.time()
         self._host, self._port = address
         self._name: str | None = None
         self._state: dict[str, Any] | None = None
@@ -118,7 +108,7 @@ class Client(Generic[M]):
     @property
     def age(self) -> float:
         """Seconds since it connected, even if the wall clock has jumped since."""
-        return self._reader.link.loop.time() - self._began
+        return self._reader.link.loop.time() - self._at
 
     @property
     def certificate_name(self) -> str | None:

@@ -33,6 +33,12 @@ class Observer(Generic[M]):
     def connected(self, client: Client[M]) -> None:
         """A client has connected, and was let in; its handler has not started yet."""
 
+    def noticed(self, client: Client[M]) -> None:
+        """A client has said something, or has been there for `Settings.probe_time`, or was ended by the server.
+
+        Log this instead of `connected`, to keep probes out of a log: they leave sooner, and without a word.
+        """
+
     def refused(self, address: Address, ending: Ending) -> None:
         """A connection from `address` was not let in; `ending` says why."""
 
@@ -47,6 +53,11 @@ class Observer(Generic[M]):
 
     def closed(self, server: Any) -> None:
         """The server has closed: no connection is left."""
+
+
+def overrides(method: Callable[..., None], default: Callable[..., None]) -> bool:
+    """Whether a method of an observer is not the `default`, which does nothing."""
+    return getattr(method, "__func__", None) is not default
 
 
 def tell(method: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
@@ -65,7 +76,8 @@ class Statistics:
         clients: how many are connected.
         rooms: how many rooms there are.
         accepted: connections since the start, those that were not let in too.
-        endings: how many of them ended, by code.
+        endings: how many of them ended, by code. Clients that left without a word within `Settings.probe_time` count as
+            probes.
         slowed: how often a client was read no faster than `message_rate` and `byte_rate` allow.
         tails: how many last messages had no end when their stream ended, and were dropped; see `Listener.tail`.
         muted: how many clients took nothing, and stayed because they speak; see `Settings.mute_limit`.

@@ -22,7 +22,8 @@ from ..wire.periodic import Periodic
 from ..wire.pulse import Pulse
 from .deadlines import Deadlines
 from .failures import LEFT, ending_of
-from .observation import Observer, tell
+from .notices import Notices
+from .observation import Observer, overrides, tell
 from .stalls import Stalls
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ class Sessions(Generic[M]):
         self.tail_count = 0
         self.unheard_count = 0
         self.left_over: set[asyncio.Task[None]] = set()
-        self.hears_messages = getattr(observer.received, "__func__", None) is not Observer.received
+        self._notices = Notices(observer, server.settings.probe_time)
+        self.hears_messages = overrides(observer.received, Observer.received) or self._notices.wanted
         self._server = server
         self._pump = pump
         self._handler = handler
@@ -105,6 +107,7 @@ class Sessions(Generic[M]):
 
     def received(self, client: Client[M], messages: Sequence[M]) -> None:
         """A client's messages were decoded, for its handler; a rate may hold them back."""
+        self._notices.notice(client)
         tell(self._observer.received, client, messages)
 
     def slowed(self) -> None:
@@ -125,7 +128,8 @@ class Sessions(Generic[M]):
 
     def ended(self, reader: Session[M], ending: Ending) -> None:
         """A client has ended: give its handler some time to end as well."""
-        self.endings[ending.code] += 1
+        probe = self._notices.ended(reader.client, ending)
+        self.endings[EndingCode.PROBE if probe else ending.code] += 1
         if reader not in self._handled and not self._closing:
             loop, time = reader.link.loop, self._settings.cancel_time
             self._graces[reader] = Countdown(loop, time, partial(self._cancel_handler, reader))
@@ -269,9 +273,10 @@ class Sessions(Generic[M]):
         if role.hears:
             reader.join(room.fan_out)
         tell(self._observer.connected, client)
+        self._notices.connected(client, link.loop)
         if self.hears_messages and (rest := link.decoded()):
             # They came together with the secret.
-            tell(self._observer.received, client, rest)
+            self.received(client, rest)
         if arrival.ending is not None:
             # It broke while it was let in.
             reader.end(arrival.ending, deliver=False)

@@ -47,7 +47,9 @@ class EndingCode(StrEnum):
     SHUTDOWN = "shutdown"
     """The server closed."""
 
-    # Those of connections that never became clients.
+    # Those of connections that never became clients. (Of clients, only the count of `Statistics` has the first.)
+    PROBE = "probe"
+    """It ended without a word, as the probes of load balancers do, or was a check of a proxy's own (PROXY LOCAL)."""
     FULL = "full"
     """The server has as many clients as it may."""
     CROWDED = "crowded"
@@ -84,6 +86,7 @@ _FINAL: Final = frozenset(
         EndingCode.TOO_LONG,
         EndingCode.MALFORMED,
         EndingCode.WRONG_PROTOCOL,
+        EndingCode.PROBE,
         EndingCode.DENIED,
         EndingCode.BAD_PROXY,
         EndingCode.BAD_TLS,

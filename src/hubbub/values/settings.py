@@ -203,6 +203,13 @@ class Settings:
         "Seconds that a client may be silent while its handler listens, and up to a quarter more.",
         none="no limit",
     )
+    probe_time: float = setting(
+        0.5,
+        SECONDS,
+        "Seconds after which a silent client is told of in the chat and in the log. One that has left by then "
+        "was a probe (`nc -z`, a health check), and is only counted.",
+        minimum=0,
+    )
     handshake_time: float = setting(
         10.0, SECONDS, "Seconds that a new connection has for the PROXY header, TLS handshake and secret together."
     )

@@ -197,6 +197,11 @@ class Inbox(ABC, Generic[M]):
         return self._receiver is not None and self.listening and not held
 
     @property
+    def silent(self) -> bool:
+        """Whether nothing has arrived."""
+        return not (self.bytes_received or self._inbox_size)
+
+    @property
     def in_message(self) -> bool:
         """Whether the peer has begun a message and not ended it, as far as was decoded."""
         return self._decoder.partial and not self.at_end
@@ -216,6 +221,8 @@ class Inbox(ABC, Generic[M]):
         if self._throttle is not None:
             self._throttle.held = ()
         self._inbox = _EMPTY
+        # Nobody will read it, but the peer was not silent.
+        self.bytes_received += self._inbox_size
         self._inbox_size = 0
         self._wake_receiver()
 

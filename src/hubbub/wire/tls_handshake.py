@@ -24,6 +24,10 @@ NOT_TLS: Final = "what the client sent is not TLS"
 TOO_LONG: Final = f"the client's first message takes more than {TLS_HELLO_LIMIT} bytes"
 
 
+class NothingCame(ConnectionResetError):
+    """The connection ended before the client sent anything."""
+
+
 class Handshake:
     """One handshake.
 
@@ -34,10 +38,11 @@ class Handshake:
         records: what arrives behind the first message.
 
     Attributes:
+        begun: whether anything has arrived.
         tls: OpenSSL's side of the connection, once the first message is complete.
     """
 
-    __slots__ = ("_context", "_hello", "_incoming", "_left", "_outgoing", "_records", "tls")
+    __slots__ = ("_context", "_hello", "_incoming", "_left", "_outgoing", "_records", "begun", "tls")
 
     def __init__(
         self, context: ssl.SSLContext, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, records: Records
@@ -50,6 +55,7 @@ class Handshake:
         asked = context.verify_mode is not ssl.CERT_NONE
         # How many bytes more the client may send.
         self._left = TLS_CERTIFICATES_LIMIT if asked else TLS_HANDSHAKE_LIMIT
+        self.begun = False
         self.tls: ssl.SSLObject
 
     def feed(self, data: memoryview) -> bool:
@@ -58,6 +64,7 @@ class Handshake:
         Raises:
             TlsError: the handshake has failed. OpenSSL may have written an alert.
         """
+        self.begun = True
         if self._hello is None:
             self._left -= len(data)
             self._records.add(data)

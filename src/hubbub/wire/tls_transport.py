@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ..values.settings import FIRST_READ_SIZE, READ_SIZE, TLS_PIECE_SIZE
 from .scratch import scratch
 from .tls import describe_tls, name_in
-from .tls_handshake import Handshake
+from .tls_handshake import Handshake, NothingCame
 from .tls_records import RECORD_LIMIT, Records, TlsError
 
 if TYPE_CHECKING:
@@ -138,7 +138,8 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         self._unsent.clear()
         error = self._error or exc
         if not self.handshaken.done():
-            self.handshaken.set_exception(error or ConnectionResetError("the client left during the handshake"))
+            error = error or ConnectionResetError("the client left during the handshake")
+            self.handshaken.set_exception(NothingCame() if self._handshake and not self._handshake.begun else error)
         elif not self.handshaken.cancelled():
             self._link.connection_lost(error)
 
