@@ -234,7 +234,7 @@ async def test_a_handshake_that_breaks_off_or_takes_too_long(certificates: Certi
         peer, _ = await loop.sock_accept(listening)
         with peer:
             await loop.sock_recv(peer, 10_000)
-        with pytest.raises(ConnectionResetError):
+        with pytest.raises(ConnectionResetError, match="the server left during the TLS handshake"):
             await connecting
         settings = hubbub.Settings(connect_time=0.1)
         with pytest.raises(TimeoutError):

@@ -190,11 +190,10 @@ class Connection(Generic[M]):
         """Make a connection, and say what is said first on each."""
         loop = asyncio.get_running_loop()
         side = Side(self._framing, self._settings, loop)
-        await dial(self._target, side.link)
+        address = await dial(self._target, side.link)
         self._side, self._made_at = side, loop.time()
-        transport = side.link.transport
         tls = f" with TLS, the certificate of {side.link.certificate_name}" if self._target.tls else ""
-        logger.debug("%s: connected to %s%s", self.name, Address.of(transport.get_extra_info("peername")), tls)
+        logger.debug("%s: connected to %s%s", self.name, address, tls)
         if self._greeting:
             await side.send(self._greeting)
         if self._sent_end:

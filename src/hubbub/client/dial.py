@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..values.address import Address
 from ..values.ending import Ending, EndingCode
 from ..values.errors import ConnectionClosed
 from ..wire.addresses import resolve
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from ..values.address import Address
     from ..wire.link import Link
 
 
@@ -40,8 +40,8 @@ class Target:
         return str(self.address)
 
 
-async def dial(target: Target, link: Link[Any]) -> None:
-    """Connect `link`, within `Settings.connect_time`. If it is cancelled, there is no connection.
+async def dial(target: Target, link: Link[Any]) -> Address:
+    """Connect `link`, within `Settings.connect_time`; to where. If it is cancelled, there is no connection.
 
     Raises:
         OSError: the server cannot be reached; `TimeoutError` if it does not answer in time.
@@ -49,10 +49,9 @@ async def dial(target: Target, link: Link[Any]) -> None:
     """
     async with within(link.settings.connect_time):
         if target.tls is None:
-            await _open(target.address, lambda: link, link)
-            return
+            return await _open(target.address, lambda: link, link)
         tls = ClientTlsTransport(link, target.tls, target.address.host, link.loop)
-        await _open(target.address, lambda: tls, link)
+        address = await _open(target.address, lambda: tls, link)
         try:
             await tls.handshaken
         except TlsFailed as error:
@@ -61,19 +60,19 @@ async def dial(target: Target, link: Link[Any]) -> None:
         except asyncio.CancelledError:
             tls.abort()
             raise
+        return address
 
 
-async def _open(address: Address, protocol: Callable[[], asyncio.BaseProtocol], link: Link[Any]) -> None:
-    loop = link.loop
+async def _open(address: Address, protocol: Callable[[], asyncio.BaseProtocol], link: Link[Any]) -> Address:
+    """Connect to an address, or to the first one of a name that answers; which one that was."""
     if address.path is not None:
-        await _open_path(address.path, protocol, loop)
-        return
+        await _open_path(address.path, protocol, link.loop)
+        return address
     *others, last = await resolve(address.host, address.port)
     for place in others:
         with suppress(OSError):
-            await _open_at(place, protocol, link)
-            return
-    await _open_at(last, protocol, link)
+            return await _open_at(place, protocol, link)
+    return await _open_at(last, protocol, link)
 
 
 async def _open_path(path: str, protocol: Callable[[], asyncio.BaseProtocol], loop: asyncio.AbstractEventLoop) -> None:
@@ -88,13 +87,15 @@ async def _open_path(path: str, protocol: Callable[[], asyncio.BaseProtocol], lo
         raise
 
 
-async def _open_at(place: tuple[int, Any], protocol: Callable[[], asyncio.BaseProtocol], link: Link[Any]) -> None:
+async def _open_at(place: tuple[int, Any], protocol: Callable[[], asyncio.BaseProtocol], link: Link[Any]) -> Address:
     family, end = place
     connection = socket.socket(family)
     try:
         set_options(connection, link.settings)
         await _reach(connection, end)
         await link.loop.create_connection(protocol, sock=connection)
+        # The socket has no peer any more if it was reset at once.
+        return Address.of(end)
     except BaseException:
         connection.close()
         raise

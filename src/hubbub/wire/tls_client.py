@@ -105,12 +105,12 @@ class ClientTlsTransport(TlsTransport):
 class _ClientHandshake:
     """The handshake as `TlsTransport` drives it."""
 
-    __slots__ = ("_begun", "_incoming", "_records", "tls")
+    __slots__ = ("_incoming", "_records", "begun", "tls")
 
     def __init__(self, tls: ssl.SSLObject, incoming: ssl.MemoryBIO, records: Records) -> None:
         self._incoming = incoming
         self._records = records
-        self._begun = False
+        self.begun = False
         self.tls = _HalfClosing(tls)
 
     def begin(self) -> None:
@@ -124,9 +124,9 @@ class _ClientHandshake:
         Raises:
             TlsError: it has failed. OpenSSL may have written an alert.
         """
-        if not self._begun and data[0] not in (HANDSHAKE, ALERT):
+        begun, self.begun = self.begun, True
+        if not begun and data[0] not in (HANDSHAKE, ALERT):
             raise TlsError("what the server sent is not TLS")
-        self._begun = True
         self._records.add(data)
         while records := self._records.take():
             self._incoming.write(records)

@@ -139,7 +139,8 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         error = self._error or exc
         if not self.handshaken.done():
             error = error or ConnectionResetError("the client left during the handshake")
-            self.handshaken.set_exception(NothingCame() if self._handshake and not self._handshake.begun else error)
+            nothing = self._handshake is not None and not self._handshake.begun
+            self.handshaken.set_exception(NothingCame(*error.args) if nothing else error)
         elif not self.handshaken.cancelled():
             self._link.connection_lost(error)
 
