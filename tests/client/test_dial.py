@@ -167,6 +167,25 @@ async def test_tls_and_megabytes_and_an_end_of_one_direction(
         assert heard == data + b"%d" % len(data)
 
 
+async def test_an_end_waits_until_what_has_arrived_is_decrypted(certificates: Certificates) -> None:
+    async def talk(client: hubbub.Client[bytes]) -> None:
+        await client.send(bytes(300_000))
+        async for _ in client:
+            pass
+        await client.send(b"the end")
+
+    context = client_context(certificates.ca)
+    async with (
+        serving(talk, framing=hubbub.Raw(), listeners=[certificates.listener()]) as (server, _),
+        hubbub.connect(*server.addresses[0], tls=context, framing=hubbub.Raw()) as connection,
+    ):
+        transport: Any = connection._connected.link.transport
+        await eventually(lambda: transport._records.whole > 0)
+        connection.send_end()
+        async with asyncio.timeout(10):
+            assert b"".join([piece async for piece in connection]) == bytes(300_000) + b"the end"
+
+
 async def test_a_server_that_speaks_first_and_ends_first(certificates: Certificates) -> None:
     async def greet(client: hubbub.Client) -> None:
         await client.send_many(["one", "two"])

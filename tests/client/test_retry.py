@@ -12,6 +12,7 @@ import pytest
 
 import hubbub
 from hubbub.client.retry import Backoff
+from hubbub.framing.telnet import DO, IAC
 
 from support.helpers import Peer, eventually
 
@@ -137,15 +138,15 @@ async def test_a_send_waits_until_there_is_a_connection_and_what_was_heard_befor
 
 async def test_what_is_to_be_said_first_is_said_on_each_connection() -> None:
     async with listening() as place, place.connect(say="open sesame") as connection:
-        first = await place.peer()
-        assert await first.line() == b"open sesame\n"
-        await gone(first)
-        receiving = asyncio.create_task(connection.receive())
-        second = await place.peer()
-        assert await second.line() == b"open sesame\n"
-        await second.send(b"welcome\n")
-        assert await receiving == "welcome"
-        await gone(second)
+        for number in range(3):
+            peer = await place.peer()
+            assert await peer.line() == b"open sesame\n"
+            await peer.send(b"%d\n" % number)
+            assert await connection.receive() == str(number)
+            receiving = asyncio.create_task(connection.receive())
+            await gone(peer)
+            await eventually(lambda: connection._returning is not None)
+            receiving.cancel()
 
 
 async def test_closing_ends_the_waiting() -> None:
@@ -163,6 +164,33 @@ async def test_closing_ends_the_waiting() -> None:
             await sending
         with pytest.raises(hubbub.ConnectionClosed, match="closed on this side"):
             await connection.receive()
+
+
+async def test_a_connection_that_was_closed_does_not_come_back() -> None:
+    async with listening() as place:
+        connection = await place.connect()
+        (await place.peer()).reset()
+        await eventually(lambda: connection._connected.link.lost)
+        await connection.close()
+        for use in (connection.receive(), connection.send("never")):
+            with pytest.raises(hubbub.ConnectionClosed):
+                await use
+
+
+async def test_after_a_connection_that_lasted_pauses_are_short_again() -> None:
+    settings = hubbub.Settings(retry_time=0.01, retry_limit=0.08, linger_time=0.05)
+    async with listening() as place, place.connect(settings=settings) as connection:
+        for _ in range(4):
+            connection._backoff.pause()
+        first = await place.peer()
+        await asyncio.sleep(settings.retry_limit)
+        await gone(first)
+        receiving = asyncio.create_task(connection.receive())
+        second = await place.peer()
+        assert connection._backoff._next == 2 * settings.retry_time
+        await second.send(b"two\n")
+        assert await receiving == "two"
+        await gone(second)
 
 
 async def test_those_who_wait_may_all_be_cancelled_and_it_comes_back_nevertheless() -> None:
@@ -211,7 +239,8 @@ async def test_after_its_own_end_a_connection_does_not_come_back() -> None:
             await connection.send("more")
         peer = await place.peer()
         assert await peer.rest() == b""
-        await peer.send(b"all\n")
+        # Telnet's questions are not answered any more.
+        await peer.send(bytes([IAC, DO, 24]) + b"all\n")
         await gone(peer)
         assert [message async for message in connection] == ["all"]
 

@@ -22,6 +22,7 @@ from .history import open_history
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from prompt_toolkit.application import Application
     from prompt_toolkit.key_binding import KeyPressEvent
     from prompt_toolkit.layout.screen import Screen
 
@@ -117,9 +118,12 @@ class _Screen:
         # What has arrived of a line that has not ended.
         self._begun = ""
         self._timer: asyncio.TimerHandle | None = None
-        renderer = self._session.app.renderer
-        self._erase = renderer.erase
-        renderer.erase = self._erase_all  # type: ignore[method-assign] # there is no other place to do it
+        app = self._session.app
+        self._erase = app.renderer.erase
+        app.renderer.erase = self._erase_all  # type: ignore[method-assign] # there is no other place to do it
+        # Something may be drawn before the signal of another size arrives.
+        self._size = app.output.get_size()
+        app.before_render += self._see_size
 
     async def ask(self) -> str:
         """The line that the user types next.
@@ -160,6 +164,12 @@ class _Screen:
         drawn = app.renderer.last_rendered_screen
         app.output.cursor_up(self._added_rows(drawn, app.output.get_size().columns) if drawn is not None else 0)
         self._erase(leave_alternate_screen)
+
+    def _see_size(self, app: Application[str]) -> None:
+        size = app.output.get_size()
+        if size != self._size:
+            self._size = size
+            app.renderer.erase(leave_alternate_screen=False)
 
     def _added_rows(self, drawn: Screen, columns: int) -> int:
         """How many rows a terminal of that width adds above the cursor."""

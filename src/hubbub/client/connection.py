@@ -155,26 +155,20 @@ class Connection(Generic[M]):
         A server that does not end its side is given `Settings.linger_time`, one that takes nothing
         `Settings.patience`. If it is cancelled, the connection is ended at once.
         """
-        self._end(self._connected)
         self._closed = True
         try:
             async with within(self._settings.patience):
                 if self._returning is not None:
                     self._returning.cancel()
                     await asyncio.wait([self._returning])
-                    # It may just have made one.
-                    self._end(self._connected)
+                self._connected.end(_CLOSED)
+                self._connected.finish()
                 await self._connected.link.wait_closed()
         except TimeoutError:
             pass
         finally:
             if not self._connected.link.lost:
                 self._connected.link.abort()
-
-    @staticmethod
-    def _end(side: Side[M]) -> None:
-        side.end(_CLOSED)
-        side.finish()
 
     @property
     def _connected(self) -> Side[M]:
@@ -226,8 +220,6 @@ class Connection(Generic[M]):
             if returning.cancelled():
                 raise ConnectionClosed(self.name, _CLOSED)
             returning.result()
-            if self._returning is returning:
-                self._returning = None
 
     async def _return(self, side: Side[M], ending: Ending) -> None:
         """Connect again after `side` has ended."""
@@ -235,6 +227,7 @@ class Connection(Generic[M]):
         side.leave()
         self._backoff.lasted(side.link.loop.time() - self._made_at)
         await dial_until_there(self._dial, self.name, self._backoff, lost=f"the connection has ended ({ending})")
+        self._returning = None
 
     def _raise_end(self, side: Side[M]) -> NoReturn:
         logger.debug("%s: the connection has ended (%s)", self.name, side.failure or side.ending or LEFT)
