@@ -49,7 +49,10 @@ def clone(tmp_path: Path) -> Path:
 
 def serve(clone: Path, python: str) -> Finished:
     """`make serve` with a Python."""
-    return finish(require_program("make"), "--no-print-directory", "serve", f"PYTHON={clone / python}", cwd=clone)
+    # As if `make test` had not started this.
+    alone = ("env", *(f"--unset={name}" for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")))
+    make = (require_program("make"), "--no-print-directory", "serve", f"PYTHON={clone / python}")
+    return finish(*alone, *make, cwd=clone)
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_a_server_starts_in_a_pod_beside_a_service_named_hubbub(file: Path) -> N
         assert server.endpoint.host == "127.0.0.1"
         assert server.errors.line().decode() == f"{ignored(KUBERNETES)}\n"
         with server.new_peer() as peer:
-            finished = finish(*HUBBUB, "connect", str(server.endpoint), env=KUBERNETES)
+            finished = finish(*HUBBUB, "connect", str(server.endpoint), input=b"Hey\n", env=KUBERNETES)
             assert (finished.status, finished.errors) == (0, f"hubbub: {ignored(KUBERNETES)}\n")
             assert peer.line().endswith(b" connected.\n")
     assert finish(*HUBBUB, "check", str(file), env=KUBERNETES).output.endswith(" is good: chat on 127.0.0.1:0\n")
