@@ -14,6 +14,8 @@ HERE = Path(__file__).parent
 # `conftest` cannot be imported here: the abuse suite has a module of that name, too.
 LOOPS = ["asyncio-debug", "uvloop", *(["uvloop-eager"] if sys.version_info >= (3, 12) else [])]
 
+pytestmark = pytest.mark.long
+
 ASYNC = "async def test_{0}():\n    pass\n"
 LONG = "import pytest\n@pytest.mark.long\ndef test_long():\n    pass\n"
 LEAVE_A_TASK = (

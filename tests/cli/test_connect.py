@@ -200,7 +200,7 @@ def test_a_server_that_is_not_there_or_does_not_answer_is_one_line_and_status_1(
             (endpoint_of(full), "the server does not answer"),
         ):
             message = f"hubbub: cannot talk to {endpoint}: {reason}\n"
-            assert finish(*CONNECT, endpoint) == Finished(status=1, output="", errors=message)
+            assert finish(*CONNECT, "--timeout=1", endpoint) == Finished(status=1, output="", errors=message)
 
 
 def test_what_is_no_endpoint_is_said_with_status_2() -> None:

@@ -18,6 +18,7 @@ LIMIT = 4 * 1024
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="there is no /proc to see a program's memory in")
+@pytest.mark.long
 def test_an_idle_connection_costs_at_most_4_kib() -> None:
     with (
         many_descriptors(CONNECTIONS + 500),
