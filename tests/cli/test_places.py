@@ -13,6 +13,8 @@ from hubbub import Address, Role
 from hubbub.cli.places import ListenUrlType, parse, parse_table
 from hubbub.framing import Delimited
 
+WITH_UNIT = "write a time or a size with its unit, as in 10s, 5m, 64K or 4096B"
+
 
 @pytest.mark.parametrize(
     ("text", "scheme", "endpoint"),
@@ -82,7 +84,10 @@ def test_what_is_different_there_is_behind_a_question_mark() -> None:
         ("tcp://h:1?framing=line", "there is no framing 'line'; did you mean 'lines'?"),
         ("tcp://h:1?any-protocol=1", "any-protocol is '1'; it must be yes or no"),
         ("tcp://h:1?role=rea", "the role is 'rea'; it must be both, read or write"),
-        ("tcp://h:1?max-lag=much", "max-lag is 'much'; write a time or a size, as in 10s or 64K"),
+        *(
+            (f"tcp://h:1?max-lag={value}", f"max-lag is {value!r}; {WITH_UNIT}")
+            for value in ("much", "10", "1.5K", "9999999999d", "")
+        ),
         ("tcp://h:1?sndbuf=8X", "sndbuf: '8X' is not a size; write bytes, as in 65536, 64K or 16MiB"),
         (
             "tcp://h:1?patience=5x",
@@ -121,7 +126,8 @@ def test_limits_of_a_place_are_written_as_options_are() -> None:
         "sndbuf": 8192,
         "tail": "drop",
     }
-    assert parse("tcp://h:1?max-lag=64K").attributes["max_lag"] == 65536
+    limits = [parse(f"tcp://h:1?max-lag={value}").attributes["max_lag"] for value in ("64K", "4096B", "5M", "5m")]
+    assert limits == [65536, 4096, 5 * 2**20, timedelta(minutes=5)]
 
 
 def test_a_plus_in_a_place_is_a_plus() -> None:

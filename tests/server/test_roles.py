@@ -118,6 +118,7 @@ async def test_what_is_sent_to_a_writer_is_dropped_and_counted() -> None:
         await eventually(lambda: server.statistics().unheard == 2)
         (client,) = record.clients
         assert not client.try_send("three")
+        assert server.statistics().unheard == 3
         with pytest.raises(ValueError, match=r"cannot join room news: its listener has the role write$"):
             await client.join("news")
         assert "news" not in server.rooms
@@ -175,3 +176,21 @@ async def test_a_message_that_is_cut_short_is_dropped_and_counted_where_that_is_
         reader.end()
         await closing
         assert server.statistics().tails == heard.count(b"\n") % 2
+
+
+async def test_a_reader_that_has_ended_its_stream_and_is_gone_since_is_found_out(tmp_path: Path) -> None:
+    path = tmp_path / "hub.sock"
+    listener = hubbub.Listener[Any](endpoint=path, role="read")
+    async with serving(listeners=[listener]) as (server, record):
+        deadlines = server._sessions._deadlines
+        _, writer = await asyncio.open_unix_connection(path)
+        (client,) = await record.wait_for_clients(1)
+        writer.write_eof()
+        await eventually(lambda: client._reader.link.at_end)
+        deadlines._end_gone(0)
+        await asyncio.sleep(0)
+        assert client.ending is None
+        writer.close()
+        await writer.wait_closed()
+        deadlines._end_gone(0)
+        assert (await record.wait_for_endings())[0].code is hubbub.EndingCode.LEFT

@@ -14,7 +14,7 @@ import hubbub
 from hubbub.hub.policies import SKIP
 from hubbub.server.stalls import Stalls
 
-from support.helpers import dial, eventually, fall_behind, serving, transport_of
+from support.helpers import dial, eventually, fall_behind, serving, transport_of, waiting_for
 
 KIB = 1024
 TEXT = "x" * 128 * KIB
@@ -170,6 +170,28 @@ async def test_nobody_waits_for_one_who_is_muted() -> None:
         # The first had its place before.
         assert feed.server.statistics().unheard == 1
         assert feed.client.ending is None
+
+
+async def test_one_who_is_muted_still_waits_to_move_between_rooms() -> None:
+    """Each room that it leaves costs memory until it has read what that has for it."""
+    async with Feed.connected(outbox_limit=4 * KIB) as feed:
+        await feed.speak()
+        feed.look(31)
+        assert feed.muted
+        moving = asyncio.create_task(move_about(feed.client))
+        for _ in range(500):
+            await asyncio.sleep(0)
+        assert not moving.done()
+        moving.cancel()
+        assert waiting_for(feed.client) < 8 * KIB
+
+
+async def move_about(client: hubbub.Client[Any]) -> None:
+    """Hear a little of a room, again and again."""
+    for _ in range(100):
+        room = await client.join("b")
+        await room.broadcast("x")
+        await client.leave(room)
 
 
 async def test_one_who_has_ended_is_not_muted() -> None:

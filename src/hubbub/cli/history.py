@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from prompt_toolkit.history import FileHistory
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,9 +47,12 @@ class _History(FileHistory):
                     self.store_string(line)
 
 
-def open_history() -> _History:
-    """The history of this user (XDG Base Directory Specification)."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+def open_history() -> History:
+    """The history of this user (XDG Base Directory Specification); one that nobody keeps for a user without a home."""
+    try:
+        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    except RuntimeError:
+        return InMemoryHistory()
     history = _History(Path(state, "hubbub", "history"))
     history.trim()
     return history

@@ -35,14 +35,15 @@ def _room(name: str) -> str:
 
 
 def _max_lag(value: str) -> int | timedelta:
+    unit = value[-1:]
     try:
-        return Size().convert(value, None, None)
-    except click.BadParameter:
+        if unit in ("s", "m", "h", "d"):
+            return timedelta(seconds=Time().convert(value, None, None))
+        if unit.isalpha():
+            return Size().convert(value, None, None)
+    except (click.BadParameter, OverflowError):
         pass
-    try:
-        return timedelta(seconds=Time().convert(value, None, None))
-    except click.BadParameter:
-        raise ValueError(f"max-lag is {value!r}; write a time or a size, as in 10s or 64K") from None
+    raise ValueError(f"max-lag is {value!r}; write a time or a size with its unit, as in 10s, 5m, 64K or 4096B")
 
 
 def _converted(key: str, kind: click.ParamType[T]) -> Callable[[str], T]:

@@ -148,6 +148,8 @@ class Side(Generic[M]):
         self._write()
         if not self.link.closing:
             self.link.transport.close()
+            # A peer that takes nothing would keep it.
+            Countdown(self.link.loop, self.link.settings.linger_time, self.link.transport.abort)
 
     @property
     def _full(self) -> bool:

@@ -106,6 +106,10 @@ class Acceptor(Generic[M]):
         self._settings = settings
         self._sessions = sessions
         self._pause: asyncio.TimerHandle | None = None
+        # The sockets that a TCP socket accepts have it too, those of a Unix socket do not.
+        self._sndbuf = None if listening.family != socket.AF_UNIX else listener.sndbuf
+        if listener.sndbuf is not None:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, listener.sndbuf)
 
     def start(self) -> None:
         """Accept from now on."""
@@ -136,6 +140,8 @@ class Acceptor(Generic[M]):
                     return
             else:
                 connection.setblocking(False)
+                if self._sndbuf is not None:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._sndbuf)
                 self._sessions.take(connection, peername, self.listener, self._settings)
 
     def _back_off(self, error: OSError) -> None:

@@ -14,6 +14,7 @@ from ..log.max_lag import MaxLag
 from ..values.address import Address  # noqa: TC001 - likewise
 from ..values.role import Role
 from ..values.settings import Settings
+from ..wire.tcp import INT_MAX
 from . import kinds
 from .networks import Access, Networks
 
@@ -87,8 +88,8 @@ class Listener(Generic[M]):
             raise ValueError(f"tail is {self.tail!r}; it must be keep or drop")
         if self.max_lag is not None:
             MaxLag(self.max_lag)
-        if self.sndbuf is not None and self.sndbuf < 1:
-            raise ValueError(f"sndbuf is {self.sndbuf}; it must be at least 1")
+        if self.sndbuf is not None and not 1 <= self.sndbuf <= INT_MAX:
+            raise ValueError(f"sndbuf is {self.sndbuf}; it must be 1 to {INT_MAX}")
         self.settings_in(Settings())
 
     def settings_in(self, settings: Settings) -> Settings:

@@ -223,7 +223,7 @@ class Client(Generic[M]):
         wire = reader.framing.encode(messages)
         # As `full` says, but this is for each message.
         if reader.outbox.private_size + SPLICE_COST * reader.leaving >= reader.link.settings.outbox_limit:
-            await reader.wait_for_space()
+            await reader.wait_for_space(to_send=True)
         if reader.ending is not None:
             raise ConnectionClosed(self.name, reader.ending)
         if reader.muted:
@@ -245,6 +245,8 @@ class Client(Generic[M]):
         """
         reader = self._reader
         wire = reader.framing.encode((message,))
+        if reader.muted:
+            reader.drop(1)
         if reader.full or reader.muted or reader.ending is not None:
             return False
         if wire:
@@ -337,6 +339,6 @@ class Client(Generic[M]):
         pump = reader.pumped_by
         pump.moves += 1
         if reader.full:
-            await reader.wait_for_space()
+            await reader.wait_for_space(to_send=False)
         elif pump.moves % MOVES_SLICE == 0:
             await asyncio.sleep(0)

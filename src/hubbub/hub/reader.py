@@ -147,12 +147,12 @@ class Reader(Generic[M]):
     def full(self) -> bool:
         """Whether those who send to it, or have it join rooms, must wait; not once the connection has ended."""
         waiting = self.outbox.private_size + SPLICE_COST * self.leaving
-        return waiting >= self.link.settings.outbox_limit and self.ending is None and not self.muted
+        return waiting >= self.link.settings.outbox_limit and self.ending is None
 
-    async def wait_for_space(self) -> None:
-        """Wait while it is `full`. Those who wait go on in the order in which they came."""
+    async def wait_for_space(self, *, to_send: bool) -> None:
+        """Wait while it is `full`, but not to send to one that is muted. Those who wait go on in their order."""
         self._space = self._space or Space()
-        await self._space.wait(lambda: self.full)
+        await self._space.wait(lambda: self.full and not (to_send and self.muted))
 
     def send(self, wire: bytes) -> None:
         """Send private bytes behind all that the rooms have now.

@@ -217,6 +217,7 @@ class Room(Generic[M]):
         elif sender is not None:
             name, token = str(sender), sender.token
         excluded = 0 if exclude is None else exclude.token
+        log.clock.seconds = time.monotonic()
         seq = log.append(wire, count, time=time.time(), sender=name, token=token, excluded=excluded)
         self._hold.spend(len(wire))
         self.fan_out.flush_soon()

@@ -63,7 +63,7 @@ class Session(Reader[M]):
         if self.max_lag is None or self.ending is not None:
             return
         for cursor in self.outbox.cursors:
-            start = self.max_lag.start(cursor.log, time.time())
+            start = self.max_lag.start(cursor.log, time.monotonic())
             if cursor.at.seq < start.seq and not self.dropped:
                 self.overrun(cursor)
                 if not cursor.catching_up:

@@ -45,6 +45,7 @@ class Batch:
         excluded: the token of the connection that does not read it; 0 for none.
         count: how many messages it has.
         size: how many bytes carry them in the framing of the log.
+        born: when it began, on a clock that never jumps; see `Clock.seconds`.
     """
 
     start: Mark
@@ -55,6 +56,7 @@ class Batch:
     excluded: int
     count: int = 0
     size: int = 0
+    born: float = 0.0
 
     @property
     def end(self) -> Mark:

@@ -19,13 +19,15 @@ class Clock:
     Attributes:
         now: the current tick.
         stamped: whether a batch has this tick, so that the next place needs a new one.
+        seconds: the time of what is said now, on a clock that never jumps; kept by who says it.
     """
 
-    __slots__ = ("now", "stamped")
+    __slots__ = ("now", "seconds", "stamped")
 
     def __init__(self) -> None:
         self.now = 1
         self.stamped = False
+        self.seconds = 0.0
 
     def place(self) -> int:
         """A tick that lies behind all that was broadcast so far and before all that comes."""

@@ -125,7 +125,7 @@ class Log(Generic[M]):
             or not self._joins
         ):
             start = self.readable if batch is None else batch.end
-            batch = Batch(start, clock.now, time, sender, token, excluded)
+            batch = Batch(start, clock.now, time, sender, token, excluded, born=clock.seconds)
             clock.stamped = True
             pending.begin(batch)
             self.pending_size += BATCH_COST
@@ -177,10 +177,6 @@ class Log(Generic[M]):
     def batch_at(self, mark: Mark) -> Batch:
         """The batch that holds the retained, readable message at `mark`."""
         return self.chunk_at(mark).batch_at(mark.seq)
-
-    def count_excluded(self, token: int, start: int, stop: int) -> int:
-        """How many messages that memory holds, from `start` up to `stop`, exclude the connection with that token."""
-        return sum(chunk.count_excluded(token, start, stop) for chunk in self._chunks)
 
     def first(self, key: Callable[[Batch], float], least: float) -> Mark:
         """The start of the first readable batch whose `key` is at least `least`, or the end; keys never fall."""

@@ -36,15 +36,15 @@ class MaxLag:
 
         Args:
             log: what it reads.
-            now: the time, in seconds since 1970.
+            now: the time on the clock of `Clock.seconds`.
         """
         if isinstance(self.limit, timedelta):
-            return log.first(_time, now - self.limit.total_seconds())
+            return log.first(_born, now - self.limit.total_seconds())
         return log.first(_offset, log.head.offset - self.limit)
 
 
-def _time(batch: Batch) -> float:
-    return batch.time
+def _born(batch: Batch) -> float:
+    return batch.born
 
 
 def _offset(batch: Batch) -> float:

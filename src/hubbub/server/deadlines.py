@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import select
 from math import inf
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Final, Generic
 
 from ..framing import M
 from ..values.ending import Ending, EndingCode
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from ..hub.session import Session
     from ..values.settings import Settings
     from .stalls import Stalls
+
+
+GONE_INTERVAL: Final = 5.0
+"""Seconds between two looks for readers that are gone."""
 
 
 class Deadlines(Generic[M]):
@@ -38,6 +43,7 @@ class Deadlines(Generic[M]):
             Periodic(min(1.0, patience / 4), stalls.look),
             # These look at everybody, and so not as often.
             Periodic(self._unfinished.time / 8, self._end_unfinished),
+            Periodic(GONE_INTERVAL, self._end_gone),
         ]
         if settings.idle_time is not None:
             self._periodics.append(Periodic(settings.idle_time / 8, self._end_idle))
@@ -57,6 +63,20 @@ class Deadlines(Generic[M]):
         begun = [(reader, link.messages_received) for reader, link in links if link.in_message and link.awaited]
         for reader in self._unfinished.look(begun, now):
             reader.dismiss(Ending(EndingCode.UNFINISHED, f"message not complete within {self._unfinished.time:g} s"))
+
+    def _end_gone(self, now: float) -> None:
+        """End the readers that have ended their stream and are gone since: the event loop watches them no more."""
+        ended = {
+            reader.link.descriptor: reader.link
+            for reader in self._readers
+            if not reader.role.speaks and reader.link.at_end and not reader.link.lost
+        }
+        poll = select.poll()
+        for descriptor in ended:
+            poll.register(descriptor, 0)
+        # What is gone is told without being asked for (poll(2)).
+        for descriptor, _ in poll.poll(0):
+            ended[descriptor].abort()
 
     def _end_idle(self, now: float) -> None:
         heard = [(reader, reader.link.bytes_received) for reader in self._readers if reader.link.awaited]

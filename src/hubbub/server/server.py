@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import socket
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, overload
 
@@ -249,8 +248,6 @@ class Server(Hub[M]):
             for listener in self.listeners:
                 settings = listener.settings_in(self.settings)
                 for listening in await kinds.serving(listener.endpoint).bind(listener, settings):
-                    if listener.sndbuf is not None:
-                        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, listener.sndbuf)
                     acceptor = Acceptor(listening, listener, self._sessions.arrivals, self._reserve, settings)
                     self._acceptors.append(acceptor)
             self._addresses = tuple(address_of(acceptor.listening.getsockname()) for acceptor in self._acceptors)

@@ -273,7 +273,8 @@ class Sessions(Generic[M]):
         if role.hears:
             reader.join(room.fan_out)
         tell(self._observer.connected, client)
-        self._notices.connected(client, link.loop)
+        if reader.ending is None:
+            self._notices.connected(client, link.loop)
         if self.hears_messages and (rest := link.decoded()):
             # They came together with the secret.
             self.received(client, rest)

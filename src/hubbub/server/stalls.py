@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Generic
 
 from ..framing import M
@@ -27,8 +28,8 @@ class _Look:
 class Stalls(Generic[M]):
     """Those whose transport has not taken all it was given, and what becomes of them.
 
-    Who takes nothing for `Settings.patience` is ended. But a client that completes a message within each such time may
-    be a source that never reads: it is muted instead, up to `Settings.mute_limit` of them.
+    A client that takes nothing for `Settings.patience` is ended. But one that completes a message within each such time
+    may be a source that never reads: it is muted instead, up to `Settings.mute_limit` of them.
 
     Args:
         limit: how many may be muted at a time.
@@ -42,6 +43,8 @@ class Stalls(Generic[M]):
         # How many messages each had completed when it was paused.
         self._paused: dict[Session[M], int] = {}
         self._looks: dict[Session[M], _Look] = {}
+        # Those that are muted now, and all that ever were and are still there.
+        self._muted: set[Session[M]] = set()
         self._noted: set[Session[M]] = set()
         self.muted_count = 0
 
@@ -52,10 +55,11 @@ class Stalls(Generic[M]):
     def resume(self, reader: Session[M]) -> None:
         """A client's transport has taken all it was given."""
         self._paused.pop(reader, None)
+        self._muted.discard(reader)
 
     def forget(self, reader: Session[M]) -> None:
         """A client's connection is gone."""
-        self._paused.pop(reader, None)
+        self.resume(reader)
         self._noted.discard(reader)
 
     def look(self, now: float) -> None:
@@ -80,15 +84,15 @@ class Stalls(Generic[M]):
                 continue
             if now - look.spoke > patience or not self._may_be_muted(reader):
                 reader.end_stalled()
-            else:
+            elif reader not in self._muted or moved_at > -inf:
                 self._mute(reader)
 
     def _may_be_muted(self, reader: Session[M]) -> bool:
-        others = sum(other.muted for other in self._paused if other is not reader)
-        return reader.ending is None and others < self._limit
+        return reader.ending is None and (reader in self._muted or len(self._muted) < self._limit)
 
     def _mute(self, reader: Session[M]) -> None:
         reader.mute()
+        self._muted.add(reader)
         if reader not in self._noted:
             self._noted.add(reader)
             self.muted_count += 1

@@ -221,6 +221,11 @@ class Link(Inbox[M], asyncio.Protocol):
         self.transport.abort()
 
     @property
+    def descriptor(self) -> int:
+        """The number of its socket; -1 once that is closed."""
+        return self._socket.fileno()
+
+    @property
     def _socket(self) -> socket.socket:
         connection: socket.socket = self.transport.get_extra_info("socket")
         return connection

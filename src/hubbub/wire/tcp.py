@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 KEEPALIVE_PROBES: Final = 3
 """How many probes a silent peer may leave unanswered before its connection counts as lost."""
 
+INT_MAX: Final = 2**31 - 1
+"""The largest value that a socket option takes."""
+
 RESET: Final = struct.pack("ii", 1, 0)
 """On, and to linger for no second."""
 
@@ -43,7 +46,7 @@ def set_user_timeout(connection: socket.socket, settings: Settings | None) -> No
     milliseconds = 0
     if settings is not None:
         silence = settings.keepalive_time + KEEPALIVE_PROBES * settings.keepalive_interval
-        milliseconds = int(1000 * max(silence, settings.patience))
+        milliseconds = int(min(1000 * max(silence, settings.patience), INT_MAX))
     _set_tcp_option(connection, "TCP_USER_TIMEOUT", milliseconds)
 
 
