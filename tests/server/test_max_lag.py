@@ -61,7 +61,7 @@ async def test_one_who_reads_slowly_hears_what_is_fresh_and_how_much_it_missed(m
             assert number_in(line) == following
             following += 1
     # What the system holds comes on top of the lag: 8 KiB here, and as much there.
-    assert head - following < 200
+    assert head - following < 500
 
 
 def number_in(line: bytes) -> int:
