@@ -103,8 +103,8 @@ def test_16_a_server_that_is_told_to_end_in_mid_broadcast_delivers_what_was_broa
     note(16, "exit after SIGTERM, with status 0", f"{seconds:.2f} s", f"<= {drain_time:g} s")
     assert heard["ended"] == readers
     assert not heard["wrong"]
-    assert position == closed * LINE_SIZE
-    assert closed >= closing >= size // LINE_SIZE
+    # The clients ended between the two. A broadcast that waited then is taken after that, and heard by nobody.
+    assert closed * LINE_SIZE >= position >= closing * LINE_SIZE >= size
     assert seconds <= drain_time
 
 
