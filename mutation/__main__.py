@@ -22,6 +22,7 @@ FAN_OUT: Final = (
     "tests/hub/test_hold.py",
     "tests/hub/test_catching_up.py",
     "tests/hub/test_reader.py",
+    "tests/hub/test_max_lag.py",
     "tests/hub/test_model.py",
 )
 
@@ -34,11 +35,13 @@ CORE: Final = {
     "src/hubbub/log/log.py": ("tests/log", "tests/hub/test_catching_up.py", "tests/hub/test_room.py"),
     "src/hubbub/log/history.py": ("tests/log/test_log.py", "tests/hub/test_older_history.py"),
     "src/hubbub/log/older.py": ("tests/log/test_older.py",),
+    "src/hubbub/log/max_lag.py": ("tests/hub/test_max_lag.py",),
     "src/hubbub/log/cursor.py": ("tests/log/test_cursor.py", "tests/log/test_outbox.py", *FAN_OUT),
     "src/hubbub/log/outbox.py": ("tests/log/test_outbox.py", "tests/hub/test_reader.py"),
     "src/hubbub/log/rendering.py": ("tests/log/test_rendering.py", "tests/log/test_cursor.py"),
     "src/hubbub/hub/pump.py": ("tests/hub/test_pump.py", *FAN_OUT, "tests/server/test_older_end.py"),
     "src/hubbub/hub/fan_out.py": FAN_OUT,
+    "src/hubbub/hub/fetches.py": ("tests/hub/test_older_history.py", *FAN_OUT),
     "src/hubbub/hub/stragglers.py": FAN_OUT,
     "src/hubbub/hub/reader.py": ("tests/hub/test_reader_ends.py", *FAN_OUT),
     "src/hubbub/hub/hold.py": ("tests/hub/test_hold.py", "tests/end_to_end/test_pace_promises.py"),
