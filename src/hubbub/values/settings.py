@@ -104,7 +104,9 @@ class Settings:
     # One client.
 
     patience: float = setting(
-        30.0, SECONDS, "Seconds that a reader may take nothing while data waits for it; then it is disconnected."
+        30.0,
+        SECONDS,
+        "Seconds that a reader may take nothing while data waits for it; then it is disconnected, unless it speaks.",
     )
     mute_limit: int = setting(
         100,
