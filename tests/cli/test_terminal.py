@@ -65,6 +65,17 @@ def test_what_arrives_is_printed_above_the_line_being_typed() -> None:
         assert connection.recv(100).decode() == "caf\ufffd!\n"
 
 
+def test_what_arrives_after_the_width_has_changed_and_before_the_signal_leaves_no_fragments() -> None:
+    with talking() as (terminal, connection, connected):
+        terminal.resize(60)
+        connection.sendall(b"somebody speaks\n")
+        terminal.wait_for_screen(connected, "somebody speaks", ">")
+        terminal.send(b"\x04")
+        assert connection.recv(1) == b""
+        connection.close()
+        assert terminal.wait() == 0
+
+
 @pytest.mark.parametrize("key", [b"\x04", b"\x03"], ids=["ctrl-d", "ctrl-c"])
 def test_a_key_ends_it(key: bytes) -> None:
     with talking() as (terminal, connection, connected):
