@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from prompt_toolkit.history import InMemoryHistory
 
 from hubbub.cli.history import LINES_LIMIT, open_history
 
@@ -49,3 +51,10 @@ def test_the_home_directory_has_the_place(tmp_path: Path, monkeypatch: pytest.Mo
     open_history().store_string("one")
     assert (tmp_path / ".local/state/hubbub/history").exists()
     assert lines() == ["one"]
+
+
+def test_a_user_without_a_home_has_a_history_that_nobody_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    assert isinstance(open_history(), InMemoryHistory)

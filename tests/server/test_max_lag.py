@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,6 +88,17 @@ async def test_patience_and_the_send_buffer_are_those_of_the_listener() -> None:
     async with fed(patience=0.2) as (client, _, _):
         await eventually(lambda: client.ending is not None)
         assert client.ending == hubbub.Ending(hubbub.EndingCode.STALLED, "took nothing for 0.2 s")
+
+
+async def test_a_send_buffer_holds_for_unix_sockets_too(tmp_path: Path) -> None:
+    listener = hubbub.Listener[Any](endpoint=tmp_path / "hub.sock", sndbuf=8 * KIB)
+    async with serving(listeners=[listener]) as (_, record):
+        _, writer = await asyncio.open_unix_connection(tmp_path / "hub.sock")
+        (client,) = await record.wait_for_clients(1)
+        connection = transport_of(client).get_extra_info("socket")
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 16 * KIB
+        writer.close()
+        await writer.wait_closed()
 
 
 @pytest.mark.parametrize(
