@@ -126,7 +126,7 @@ async def test_a_refusal_is_told_although_the_connection_then_breaks() -> None:
             peer, _ = listening.accept()
             peer.sendall(b"denied: not you\n")
             receiving = asyncio.create_task(connection.receive())
-            await eventually(lambda: bool(connection._connected.link._held))  # type: ignore[attr-defined]
+            await eventually(lambda: bool(connection._connected.link._held))  # type: ignore[attr-defined] # only dialled ones have it
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             peer.close()
             with pytest.raises(hubbub.ConnectionClosed, match="denied: not you"):

@@ -124,7 +124,7 @@ async def test_a_send_waits_until_there_is_a_connection_and_what_was_heard_befor
         # Several wait for the same connection, and one of them no longer.
         sending = [asyncio.create_task(connection.send(text)) for text in ("a", "b")]
         cancelled = asyncio.create_task(connection.send("never"))
-        await asyncio.sleep(0.05)
+        await eventually(lambda: connection._returning is not None)
         cancelled.cancel()
         assert not any(task.done() for task in sending)
         await place.open()
@@ -183,7 +183,8 @@ async def test_after_a_connection_that_lasted_pauses_are_short_again() -> None:
         for _ in range(4):
             connection._backoff.pause()
         first = await place.peer()
-        await asyncio.sleep(settings.retry_limit)
+        # As if it had been made so long ago.
+        connection._made_at -= settings.retry_limit
         await gone(first)
         receiving = asyncio.create_task(connection.receive())
         second = await place.peer()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hubbub.framing import ByteLines
+from hubbub.hub import policies
 from hubbub.hub.reader import FRESH_SIZE
 from hubbub.log.older import OlderInMemory
 from hubbub.values.ending import Ending, EndingCode
@@ -124,3 +125,18 @@ def test_one_that_reads_the_older_end_hears_all_of_it(loop: SteppedLoop) -> None
     transport.take()
     loop.settle()
     assert heard(transport) == [b"%03d" % number for number in range(60)]
+
+
+def test_a_policy_that_raises_ends_its_reader_and_no_other(loop: SteppedLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def raising(cursor: Any, room: str) -> None:
+        raise KeyError(room)
+
+    hub, client, transport = lagging(loop, 2 * BATCH, 20)
+    other, its_transport = hub.joined()
+    monkeypatch.setattr(policies, "find", lambda name: raising)
+    transport.take(501)
+    loop.settle()
+    assert client.ending.code is EndingCode.UNDELIVERABLE
+    hub.say(b"more")
+    assert other.ending is None
+    assert its_transport.taken == b"more\n"

@@ -51,6 +51,7 @@ async def test_one_who_reads_slowly_hears_what_is_fresh_and_how_much_it_missed(m
         async with asyncio.timeout(30):
             while heard.count(b" messages missed]") < 3:
                 heard += await asyncio.get_running_loop().sock_recv(plain, KIB)
+                # At its own pace, which is far below that of the feed.
                 await asyncio.sleep(0.05)
         assert client.ending is None
         head = server.root.head.seq

@@ -94,17 +94,24 @@ def _check_kept(decoder: Decoder[Any], pieces: list[bytes], overhead: int) -> No
         return
 
 
+def _check_cuts(framing: Framing[Any], pieces: list[bytes], outcome: Outcome[Any], **options: Any) -> None:
+    """See that the stream of `pieces` is decoded in the same way however it is cut."""
+    stream = b"".join(pieces)
+    for cut in ([stream], _singly(stream)):
+        other = decode(framing, cut, **options)
+        if outcome.failure is not None:
+            # Whether what is behind the failure was looked at or not is nobody's business.
+            other.replies = outcome.replies
+        assert other == outcome, f"{cut} is not decoded as {pieces} is"
+
+
 def _check_framing(framing: Framing[Any], data: bytes, overhead: int) -> Outcome[Any]:
     """What a framing makes of an input; the same however that is cut."""
     pieces = _cut(data)
     stream = b"".join(pieces)
     outcome = decode(framing, pieces, limit=LIMIT)
+    _check_cuts(framing, pieces, outcome, limit=LIMIT)
     for cut in ([stream], _singly(stream)):
-        other = decode(framing, cut, limit=LIMIT)
-        if outcome.failure is not None:
-            # Whether what is behind the failure was looked at or not is nobody's business.
-            other.replies = outcome.replies
-        assert other == outcome, f"{cut} is not decoded as {pieces} is"
         _check_kept(framing.decoder(LIMIT), cut, overhead)
     assert all(_size(message) <= LIMIT for message in outcome.messages), f"a message over the limit: {outcome}"
     return outcome
@@ -167,11 +174,7 @@ def fuzz_beginning(data: bytes) -> None:
     framings: list[Framing[Any]] = [Lines(), ByteLines(keepends=True), Delimited(b"\0")]
     for framing in framings:
         outcome = decode(framing, pieces, guarded=True)
-        for cut in ([stream], _singly(stream)):
-            other = decode(framing, cut, guarded=True)
-            if outcome.failure is not None:
-                other.replies = outcome.replies
-            assert other == outcome, f"{cut} is not decoded as {pieces} is"
+        _check_cuts(framing, pieces, outcome, guarded=True)
         if stream[:1] not in (b"\xff", b"\x16") and b"HTTP" not in stream:
             assert outcome == decode(framing, pieces)
 

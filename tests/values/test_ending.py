@@ -36,17 +36,17 @@ def test_other_text_is_no_ending(text: str) -> None:
     assert Ending.parse(text) is None
 
 
-def test_some_endings_would_come_again_for_each_who_tries_again() -> None:
-    final = {code for code in EndingCode if not code.worth_retrying}
-    assert final == {
-        EndingCode.FINISHED,
-        EndingCode.CLOSED,
-        EndingCode.TOO_LONG,
-        EndingCode.MALFORMED,
-        EndingCode.WRONG_PROTOCOL,
-        EndingCode.PROBE,
-        EndingCode.DENIED,
-        EndingCode.BAD_PROXY,
-        EndingCode.BAD_TLS,
-        EndingCode.UNAUTHENTICATED,
-    }
+@pytest.mark.parametrize(
+    ("code", "again"),
+    [
+        (EndingCode.LOST, True),
+        (EndingCode.SHUTDOWN, True),
+        (EndingCode.FULL, True),
+        # The next connection would end in the same way.
+        (EndingCode.DENIED, False),
+        (EndingCode.WRONG_PROTOCOL, False),
+        (EndingCode.FINISHED, False),
+    ],
+)
+def test_an_ending_says_whether_it_makes_sense_to_come_back(code: EndingCode, again: bool) -> None:
+    assert code.worth_retrying == again

@@ -58,9 +58,7 @@ class _PieceDecoder(Decoder[str]):
         return [text] if text else []
 
     def take_replies(self) -> bytes:
-        replies = bytes(self._telnet.replies)
-        self._telnet.replies.clear()
-        return replies
+        return self._telnet.take_replies()
 
 
 TYPED: Final = _Typed()

@@ -242,10 +242,10 @@ class FanOut(Generic[M]):
             for cursor in self._stragglers.set_adrift(chunk):
                 # A reader may have several cursors here, and the first may have ended it.
                 if not cursor.reader.dropped:
-                    self._overrun(cursor)
+                    self.overrun(cursor)
 
-    def _overrun(self, cursor: Seat) -> None:
-        """Retention has passed a cursor: its reader decides."""
+    def overrun(self, cursor: Seat) -> None:
+        """Retention has passed a straggler, or its lag a limit: its reader decides."""
         try:
             cursor.reader.overrun(cursor)
         except Exception as error:

@@ -58,15 +58,20 @@ class Session(Reader[M]):
         self.end(Ending(EndingCode.STALLED, f"took nothing for {self.link.settings.patience:g} s"), deliver=False)
         self.link.reset()
 
-    def check_lag(self) -> None:
-        """Apply the policy of each room in which it lags by more than its listener allows."""
+    def check_lag(self, *, skip: bool = False) -> None:
+        """Apply the policy of each room in which it lags by more than its listener allows.
+
+        Args:
+            skip: whether it goes on reading there, so that it skips what is too old if the policy lets it stay.
+        """
         if self.max_lag is None or self.ending is not None:
             return
         for cursor in self.outbox.cursors:
             start = self.max_lag.start(cursor.log, time.monotonic())
-            if cursor.at.seq < start.seq and not self.dropped:
-                self.overrun(cursor)
-                if not cursor.catching_up:
+            # One that is catching up is to read all that the older end holds.
+            if cursor.at.seq < start.seq and not (cursor.catching_up or self.dropped):
+                cursor.owner.overrun(cursor)
+                if skip:
                     cursor.skip_to(start)
 
     def drop(self, count: int) -> None:
@@ -94,7 +99,7 @@ class Session(Reader[M]):
     def on_resumed(self) -> None:
         if self.muted:
             self.unmute()
-        self.check_lag()
+        self.check_lag(skip=True)
         self._supervisor.resumed(self)
         self.pumped_by.pump_soon(self)
 

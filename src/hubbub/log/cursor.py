@@ -163,7 +163,7 @@ class Cursor(Generic[Owner, Reader]):
     def skip_to(self, start: Mark) -> None:
         """Go on at a later place. The reader is told how many messages it missed when it reads on."""
         lost = start.seq if self.end is None else min(self.end, start.seq)
-        chunks = self.log.chunks
+        chunks = self.log.between(self.at.seq, lost)
         excluded = self.passed + sum(chunk.count_excluded(self.token, self.at.seq, lost) for chunk in chunks)
         self.missed += max(0, lost - self.at.seq - excluded)
         self.passed = 0

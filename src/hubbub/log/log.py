@@ -174,6 +174,11 @@ class Log(Generic[M]):
         """The chunk that holds the readable message at `mark`; the oldest one if retention has passed that."""
         return self._chunks[max(0, bisect_right(self._chunks, mark.seq, key=_start_seq) - 1)]
 
+    def between(self, start: int, stop: int) -> list[Chunk]:
+        """The readable chunks that memory holds with messages from `start` up to `stop`."""
+        first = max(0, bisect_right(self._chunks, start, key=_start_seq) - 1)
+        return self._chunks[first : bisect_left(self._chunks, stop, key=_start_seq)]
+
     def batch_at(self, mark: Mark) -> Batch:
         """The batch that holds the retained, readable message at `mark`."""
         return self.chunk_at(mark).batch_at(mark.seq)
