@@ -45,7 +45,7 @@ async def pipe(connection: Connection[bytes]) -> bool:
 async def _send_input(connection: Connection[bytes]) -> bool:
     """Send standard input; whether it could be read to its end."""
     if stdio.is_null(stdio.STDIN):
-        # Programs without an input get that, and it is no reason to end the stream.
+        # A program without an input gets that. The stream stays open.
         return True
     whole = True
     # What arrives is read until the connection ends, too, and says how it ended.

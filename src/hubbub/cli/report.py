@@ -123,7 +123,7 @@ class Reporter(QuietReporter):
 
     Args:
         out: see `QuietReporter`.
-        lay_out: likewise.
+        lay_out: see `QuietReporter`.
         hint: whether a person reads it, who is told what to do next.
     """
 

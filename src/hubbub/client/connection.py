@@ -121,8 +121,8 @@ class Connection(Generic[M]):
         """Send a message.
 
         It waits while the server takes none, and while as many bytes wait to be written as `Settings.outbox_limit`
-        says. If it is cancelled, nothing is sent. With `retry`, it also waits while there is no connection. What was
-        sent just before a connection broke may be lost; nothing is sent twice.
+        says. With `retry`, it also waits for a new connection where the old one has ended. If it is cancelled, nothing
+        is sent. What was sent just before a connection broke may be lost; nothing is sent twice.
 
         Raises:
             ConnectionClosed: the connection is gone.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
-from datetime import timedelta  # noqa: TC003 - likewise
+from datetime import timedelta  # noqa: TC003 - a dataclass is asked for the types of its fields
 from pathlib import Path  # noqa: TC003 - a dataclass is asked for the types of its fields
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal
 
 from ..framing import M
 from ..hub.hub import ROOT_ROOM, check_room_name
 from ..log.max_lag import MaxLag
-from ..values.address import Address  # noqa: TC001 - likewise
+from ..values.address import Address  # noqa: TC001 - a dataclass is asked for the types of its fields
 from ..values.role import Role
 from ..values.settings import Settings
 from ..wire.tcp import INT_MAX
