@@ -8,11 +8,11 @@ late shows that the program was not run, and is taken again: that also leaves ti
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
+    from types import TracebackType
 
 STEP: Final = 1.0
 """Seconds that a step lasts at most."""
@@ -66,17 +66,34 @@ class Countdown:
             self._function()
 
 
-@asynccontextmanager
-async def within(seconds: float) -> AsyncIterator[None]:
-    """A context that has so much time; like `asyncio.timeout`, but it counts only the time in which the program is run.
+class within:  # noqa: N801 - it stands where `asyncio.timeout` would, and is written like that
+    """A context that has so much time, of which only that counts in which the program is run.
+
+    It is a class, since each connection in a handshake has one: a generator would take a kilobyte more.
+
+    Args:
+        seconds: the time.
 
     Raises:
-        TimeoutError: the time is over.
+        TimeoutError: on leaving it, if the time is over.
     """
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(None) as timeout:
-        countdown = Countdown(loop, seconds, lambda: timeout.reschedule(loop.time()))
-        try:
-            yield
-        finally:
-            countdown.cancel()
+
+    __slots__ = ("_countdown", "_seconds", "_timeout")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._timeout = asyncio.timeout(None)
+        self._countdown: Countdown
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+        self._countdown = Countdown(asyncio.get_running_loop(), self._seconds, self._end)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._countdown.cancel()
+        await self._timeout.__aexit__(kind, error, trace)
+
+    def _end(self) -> None:
+        self._timeout.reschedule(asyncio.get_running_loop().time())
