@@ -14,6 +14,7 @@ import pytest
 import hubbub
 from hubbub.apps.echo import echo
 from hubbub.apps.relay import relay
+from hubbub.server import deadlines
 from hubbub.values.role import Role
 
 from support.helpers import Peer, Record, at, eventually, idle, serving
@@ -65,10 +66,10 @@ async def test_a_reader_may_say_what_it_likes_for_as_long_as_it_likes_and_end_it
         reader.end()
         await eventually(lambda: client.bytes_received == 512 * KIB)
         assert client.messages_received == 0
-        deadlines = server._sessions._deadlines
+        look = server._sessions._deadlines
         for ran in (1, 2, 3):
-            deadlines._end_unfinished(ran)
-            deadlines._end_idle(ran)
+            look._end_unfinished(ran)
+            look._end_idle(ran)
         await server.broadcast("news")
         assert await reader.line() == b"news\n"
         assert client.ending is None
@@ -182,18 +183,27 @@ async def test_a_message_that_is_cut_short_is_dropped_and_counted_where_that_is_
         assert server.statistics().tails == heard.count(b"\n") % 2
 
 
-async def test_a_reader_that_has_ended_its_stream_and_is_gone_since_is_found_out(tmp_path: Path) -> None:
+async def test_readers_that_have_ended_their_stream_and_are_gone_since_are_found_out_some_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadlines, "GONE_SLICE", 1)
     path = tmp_path / "hub.sock"
     listener = hubbub.Listener[Any](endpoint=path, role="read")
     async with serving(listeners=[listener]) as (server, record):
-        deadlines = server._sessions._deadlines
-        _, writer = await asyncio.open_unix_connection(path)
-        (client,) = await record.wait_for_clients(1)
-        writer.write_eof()
-        await eventually(lambda: client._reader.link.at_end)
-        deadlines._end_gone(0)
-        assert not client._reader.link.closing
-        writer.close()
-        await writer.wait_closed()
-        deadlines._end_gone(0)
-        assert (await record.wait_for_endings())[0].code is hubbub.EndingCode.LEFT
+        look = server._sessions._deadlines._end_gone
+        writers = [(await asyncio.open_unix_connection(path))[1] for _ in range(2)]
+        links = [client._reader.link for client in await record.wait_for_clients(2)]
+        for writer in writers:
+            writer.write_eof()
+        await eventually(lambda: all(link.at_end for link in links))
+        look(0)
+        look(0)
+        assert not any(link.closing for link in links)
+        for writer in writers:
+            writer.close()
+            await writer.wait_closed()
+        look(0)
+        assert [link.closing for link in links].count(True) == 1
+        look(0)
+        assert all(link.closing for link in links)
+        assert {ending.code for ending in await record.wait_for_endings(2)} == {hubbub.EndingCode.LEFT}

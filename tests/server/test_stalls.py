@@ -12,6 +12,8 @@ import pytest
 
 import hubbub
 from hubbub.hub.policies import SKIP
+from hubbub.hub.session import Session
+from hubbub.server import stalls as stalls_module
 from hubbub.server.stalls import Stalls
 
 from support.helpers import dial, eventually, fall_behind, serving, transport_of, waiting_for
@@ -228,3 +230,14 @@ async def speak_on(plain: socket.socket) -> None:
         while True:
             await asyncio.get_running_loop().sock_sendall(plain, b"I am here\n")
             await asyncio.sleep(0.01)
+
+
+async def test_of_many_each_look_checks_the_lag_of_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stalls_module, "LAG_SLICE", 1)
+    async with Feed.connected() as feed:
+        checked: list[Any] = []
+        monkeypatch.setattr(Session, "check_lag", lambda self, **_: checked.append(self))
+        for _ in range(2):
+            feed.look(1)
+        # With one paused there are two parts, and the reader is in one of them.
+        assert checked == [feed.client._reader]

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from .stalls import Stalls
 
 
-GONE_INTERVAL: Final = 5.0
+GONE_INTERVAL: Final = 1.0
 """Seconds between two looks for readers that are gone."""
+
+GONE_SLICE: Final = 1024
+"""How many readers one of these looks asks the system about."""
 
 
 class Deadlines(Generic[M]):
@@ -37,6 +40,8 @@ class Deadlines(Generic[M]):
         self, settings: Settings, patience: float, readers: AbstractSet[Session[M]], stalls: Stalls[M]
     ) -> None:
         self._readers = readers
+        # How many of those that have ended their stream were asked about in this round.
+        self._asked = 0
         self._unfinished: Unchanged[Session[M]] = Unchanged(settings.message_time)
         self._idle: Unchanged[Session[M]] = Unchanged(settings.idle_time or inf)
         self._periodics = [
@@ -66,17 +71,17 @@ class Deadlines(Generic[M]):
 
     def _end_gone(self, now: float) -> None:
         """End the readers that have ended their stream and are gone since: the event loop watches them no more."""
-        ended = {
-            reader.link.descriptor: reader.link
-            for reader in self._readers
-            if not reader.role.speaks and reader.link.at_end and not reader.link.lost
-        }
+        ended = [reader.link for reader in self._readers if not reader.role.speaks and reader.link.at_end]
+        if self._asked >= len(ended):
+            self._asked = 0
+        links = {link.descriptor: link for link in ended[self._asked : self._asked + GONE_SLICE] if not link.lost}
+        self._asked += GONE_SLICE
         poll = select.poll()
-        for descriptor in ended:
+        for descriptor in links:
             poll.register(descriptor, 0)
         # What is gone is told without being asked for (poll(2)).
         for descriptor, _ in poll.poll(0):
-            ended[descriptor].abort()
+            links[descriptor].abort()
 
     def _end_idle(self, now: float) -> None:
         heard = [(reader, reader.link.bytes_received) for reader in self._readers if reader.link.awaited]

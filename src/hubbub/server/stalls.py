@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Final, Generic
 
 from ..framing import M
 
@@ -23,6 +23,10 @@ class _Look:
     spoke: float
     moved_at: float
     moved: float
+
+
+LAG_SLICE: Final = 1024
+"""About how many clients one look checks for `Listener.max_lag`."""
 
 
 class Stalls(Generic[M]):
@@ -47,6 +51,7 @@ class Stalls(Generic[M]):
         self._muted: set[Session[M]] = set()
         self._noted: set[Session[M]] = set()
         self.muted_count = 0
+        self._part = 0
 
     def pause(self, reader: Session[M]) -> None:
         """A client's transport has not taken all it was given."""
@@ -69,10 +74,14 @@ class Stalls(Generic[M]):
             now: how long the server has been run. So time in which it was not run does not count.
         """
         before, self._looks = self._looks, {}
-        for reader, received in list(self._paused.items()):
+        # Of many, each look checks the lag of some.
+        parts = 1 + len(self._paused) // LAG_SLICE
+        self._part = (self._part + 1) % parts
+        for number, (reader, received) in enumerate(list(self._paused.items())):
             link = reader.link
             patience = link.settings.patience
-            reader.check_lag()
+            if number % parts == self._part:
+                reader.check_lag()
             moved_at = link.see_progress()
             look = self._looks[reader] = before.get(reader) or _Look(received, now, moved_at, now)
             if link.messages_received != look.received:
