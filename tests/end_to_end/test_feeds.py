@@ -77,7 +77,7 @@ def test_a_burst_of_two_sources_that_never_read_is_heard_whole(tmp_path: Path) -
 def test_two_sources_that_never_read_stay_and_lose_nothing(role: str, tmp_path: Path) -> None:
     """What each says fills the other's buffers, which are small here, long before the end."""
     # Until patience is over, retention may not have passed a source that may also read.
-    options = f"--patience={scaled(30, 2)}", "--retention=64M"
+    options = f"--patience={scaled(30, 4)}", "--retention=64M"
     with hubbub_serve(*serve(role, *options)) as server, ExitStack() as stack:
         entrance, exit_ = places(server)
         reader = Listening(stack, server, exit_, tmp_path / "heard")

@@ -160,10 +160,13 @@ class Program:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *details: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, *details: object) -> None:
         if self.running:
             self._process.kill()
         self._process.wait()
+        # Often it has said why a test fails.
+        if error is not None and (said := self.errors.unread):
+            error.add_note(f"{self._process.args!r} wrote: {said.decode(errors='replace')}")
         if self._process.stdin is not None:
             with suppress(OSError):
                 self._process.stdin.close()
@@ -240,8 +243,8 @@ class TerminalProgram(Program):
             wait_until(lambda: render(self.output.unread) == list(lines), "such screen")
         assert render(self.output.unread) == list(lines), self.output.unread
 
-    def __exit__(self, *details: object) -> None:
-        super().__exit__(*details)
+    def __exit__(self, kind: object, error: BaseException | None, *details: object) -> None:
+        super().__exit__(kind, error, *details)
         os.close(self._screen)
 
     def resize(self, columns: int) -> None:
