@@ -148,6 +148,16 @@ def test_a_handshake_with_openssl_is_done_whatever_the_records_of_the_first_mess
     assert pair.records.whole == 0
 
 
+def test_what_arrives_behind_a_handshake_stays_for_who_reads_next(certificates: Certificates) -> None:
+    pair = Pair(certificates.tls().context, certificates.client_context())
+    pair.feed(pair.client_says())
+    finished = pair.client_says()
+    pair.client.write(b"x" * 3_000)
+    behind = pair.client_says()
+    assert pair.feed(finished + behind, piece=8_192)
+    assert bytes(pair.records.take()) == behind
+
+
 def test_a_client_with_a_long_first_message_is_accepted_and_with_a_longer_one_refused(
     certificates: Certificates,
 ) -> None:

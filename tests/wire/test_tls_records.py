@@ -59,6 +59,26 @@ def test_all_that_arrives_is_given_out_in_order_and_few_records_at_a_time(cut: t
     assert records.whole == len(sizes)
 
 
+@given(cut_streams())
+def test_of_whole_records_one_that_is_cut_stays_until_its_end_arrives(cut: tuple[list[int], list[bytes]]) -> None:
+    sizes, pieces = cut
+    records = Records()
+    arrived = given_out = b""
+    for piece in pieces:
+        arrived += piece
+        records.add(piece)
+        while more := records.take(whole=True):
+            given_out += more
+        complete = b""
+        for size in sizes:
+            if len(complete) + RECORD_HEADER + size <= len(arrived):
+                complete += record(size)
+            else:
+                break
+        assert given_out == complete
+    assert records.whole == len(sizes)
+
+
 def take_all(records: Records, data: bytes) -> None:
     records.add(data)
     while records.take():

@@ -48,6 +48,21 @@ class Arrival(Generic[M]):
         ending: why it ended; None as long as it has not.
     """
 
+    # The handshakes of a crowd are many of them.
+    __slots__ = (
+        "_admit",
+        "_space",
+        "connection",
+        "counted",
+        "ending",
+        "framing",
+        "link",
+        "listener",
+        "loop",
+        "origin",
+        "settings",
+    )
+
     def __init__(
         self,
         listener: Listener[M],

@@ -38,7 +38,7 @@ logger = logging.getLogger("hubbub")
 _SILENT = Ending(EndingCode.PROBE, "the connection ended before anything came")
 _CHECK = Ending(EndingCode.PROBE, "a check of the proxy's own")
 
-Step = Callable[["Arrival[Any]"], Coroutine[Any, Any, None]]
+Step = Callable[["Arrival[Any]"], Coroutine[Any, Any, object]]
 
 
 def steps_of(listener: Listener[Any]) -> list[Step]:
@@ -93,9 +93,22 @@ async def open_plain(arrival: Arrival[Any]) -> None:
     await _hand_over(arrival, arrival.link)
 
 
-async def open_tls(arrival: Arrival[Any]) -> None:
-    """Let the link speak TLS over the socket."""
-    await _open_tls(arrival, allowance=None)
+async def open_tls(arrival: Arrival[Any], allowance: int | None = None) -> TlsTransport:
+    """Let the link speak TLS over the socket, and read no more than is allowed behind the handshake."""
+    tls = arrival.listener.tls
+    assert tls is not None
+    transport = TlsTransport(arrival.link, tls.context, allowance, arrival.loop)
+    await _hand_over(arrival, transport)
+    try:
+        await transport.handshaken
+    except NothingCame:
+        raise Refused(_SILENT) from None
+    except OSError as error:
+        raise Refused(Ending(EndingCode.BAD_TLS, f"the TLS handshake failed: {describe_tls(error)}")) from error
+    except asyncio.CancelledError:
+        transport.abort()
+        raise
+    return transport
 
 
 async def authenticate(arrival: Arrival[Any]) -> None:
@@ -103,7 +116,7 @@ async def authenticate(arrival: Arrival[Any]) -> None:
     allowance = arrival.settings.unauthenticated_limit
     gate: TlsTransport | _Gate
     if arrival.listener.tls is not None:
-        gate = await _open_tls(arrival, allowance)
+        gate = await open_tls(arrival, allowance)
     else:
         gate = _Gate(arrival.link, allowance)
         await _hand_over(arrival, gate)
@@ -140,25 +153,6 @@ async def _hand_over(arrival: Arrival[Any], protocol: asyncio.BaseProtocol) -> N
     except OSError as error:
         arrival.connection.close()
         raise Refused(Ending(EndingCode.LOST, describe(error))) from error
-
-
-async def _open_tls(arrival: Arrival[Any], allowance: int | None) -> TlsTransport:
-    tls = arrival.listener.tls
-    assert tls is not None
-    transport = TlsTransport(arrival.link, tls.context, allowance, arrival.loop)
-    # If the connection ends before it is handed over, nobody asks how.
-    transport.handshaken.add_done_callback(lambda done: done.cancelled() or done.exception())
-    await _hand_over(arrival, transport)
-    try:
-        await transport.handshaken
-    except NothingCame:
-        raise Refused(_SILENT) from None
-    except OSError as error:
-        raise Refused(Ending(EndingCode.BAD_TLS, f"the TLS handshake failed: {describe_tls(error)}")) from error
-    except asyncio.CancelledError:
-        transport.abort()
-        raise
-    return transport
 
 
 async def _read_proxy_header(connection: socket.socket) -> ProxyHeader:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .state import State
-from .tls import describe_tls, load_authorities, load_certificate
-from .tls_handshake import HANDSHAKE
+from .tls import load_authorities, load_certificate
+from .tls_handshake import HANDSHAKE, go_on
 from .tls_records import TlsError
 from .tls_transport import TlsTransport
 
@@ -69,8 +69,6 @@ class ClientTlsTransport(TlsTransport):
         self._shaking = _ClientHandshake(tls, self._incoming, self._records)
         self._handshake = self._shaking  # type: ignore[assignment] # it does what that of a server does
         self._said_end = False
-        # If nobody waits for it any more, nobody asks how it ended.
-        self.handshaken.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -128,17 +126,7 @@ class _ClientHandshake:
         if not begun and data[0] not in (HANDSHAKE, ALERT):
             raise TlsError("what the server sent is not TLS")
         self._records.add(data)
-        while records := self._records.take():
-            self._incoming.write(records)
-        try:
-            self.tls.do_handshake()
-        except ssl.SSLWantReadError:
-            return False
-        except ssl.SSLError as error:
-            raise TlsError(describe_tls(error)) from error
-        # What is behind the handshake is not used yet.
-        self._records.put_back(self._incoming.read())
-        return True
+        return go_on(self.tls.do_handshake, self._incoming, self._records)
 
 
 class _HalfClosing:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, Final
 
-from ..values.settings import TLS_CERTIFICATES_LIMIT, TLS_HANDSHAKE_LIMIT, TLS_HELLO_LIMIT
+from ..values.settings import FIRST_READ_SIZE, TLS_CERTIFICATES_LIMIT, TLS_HANDSHAKE_LIMIT, TLS_HELLO_LIMIT
 from .tls import describe_tls
 from .tls_records import RECORD_HEADER, TlsError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .tls_records import Records
 
 HANDSHAKE: Final = 22
@@ -74,19 +76,39 @@ class Handshake:
             self._records.add(complete)
         else:
             return False
-        while records := self._records.take():
-            self._incoming.write(records)
-        try:
-            self.tls.do_handshake()
-        except ssl.SSLWantReadError:
-            if self._left < 0:
-                raise TlsError("the client's handshake is too long") from None
-            return False
-        except ssl.SSLError as error:
-            raise TlsError(describe_tls(error)) from error
-        # What is behind the handshake is not used yet.
-        self._records.put_back(self._incoming.read())
-        return True
+        done = go_on(self.tls.do_handshake, self._incoming, self._records)
+        if not done and self._left < 0:
+            raise TlsError("the client's handshake is too long")
+        return done
+
+
+def go_on(do_handshake: Callable[[], None], incoming: ssl.MemoryBIO, records: Records) -> bool:
+    """Give OpenSSL what has arrived of a handshake, from either side; whether that is done.
+
+    OpenSSL makes room for all of a record that it has begun, and keeps the largest buffer that it ever needed. So it is
+    given whole records, in small pieces.
+
+    Args:
+        do_handshake: that of OpenSSL's side of the connection.
+        incoming: from where it reads.
+        records: what has arrived. What is behind the handshake stays there.
+
+    Raises:
+        TlsError: the handshake has failed. OpenSSL may have written an alert.
+    """
+    while taken := records.take(whole=True):
+        for start in range(0, len(taken), FIRST_READ_SIZE):
+            end = start + FIRST_READ_SIZE
+            incoming.write(taken[start:end])
+            try:
+                do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+            except ssl.SSLError as error:
+                raise TlsError(describe_tls(error)) from error
+            records.put_back(incoming.read() + taken[end:])
+            return True
+    return False
 
 
 class Hello:

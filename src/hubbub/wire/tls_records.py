@@ -58,10 +58,13 @@ class Records:
         """Copy what has not been given out: its buffer is about to be used again."""
         self.arrived = bytes(self.arrived)
 
-    def take(self) -> bytes | memoryview:
+    def take(self, *, whole: bool = False) -> bytes | memoryview:
         """Give out the next `RECORDS_AT_ONCE` records, or what there is; a header that is cut stays.
 
         Behind the handshake, only to be called once all that was given out before is used up.
+
+        Args:
+            whole: whether a record that is cut stays as well. OpenSSL makes room for all of one that it has begun.
 
         Raises:
             TlsError: a record is longer than any may be.
@@ -73,6 +76,8 @@ class Records:
             length = arrived[end + 3] << 8 | arrived[end + 4]
             if length > LONGEST_RECORD:
                 raise TlsError("the client sends a TLS record that is too long")
+            if whole and end + RECORD_HEADER + length > size:
+                break
             end += RECORD_HEADER + length
             begun += 1
         if end >= size:

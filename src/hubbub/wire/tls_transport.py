@@ -141,6 +141,8 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
             error = error or ConnectionResetError("the client left during the handshake")
             nothing = self._handshake is not None and not self._handshake.begun
             self.handshaken.set_exception(NothingCame(*error.args) if nothing else error)
+            # If nobody waits for it any more, nobody asks how it ended.
+            self.handshaken.exception()
         elif not self.handshaken.cancelled():
             self._link.connection_lost(error)
 
