@@ -76,6 +76,18 @@ def test_what_arrives_after_the_width_has_changed_and_before_the_signal_leaves_n
         assert terminal.wait() == 0
 
 
+def test_what_is_typed_after_the_width_has_changed_and_before_the_signal_erases_all_rows_of_the_line() -> None:
+    with talking() as (terminal, _, connected):
+        typed = "x" * 50
+        terminal.send(typed.encode())
+        terminal.wait_for_screen(connected, f"> {typed}")
+        already = len(terminal.output.unread)
+        terminal.resize(20)
+        terminal.send(b"y")
+        # The terminal shows the 52 characters in three rows now, and the cursor goes up to the first (CUU, ECMA-48).
+        wait_until(lambda: b"\x1b[2A" in terminal.output.unread[already:], "way up")
+
+
 @pytest.mark.parametrize("key", [b"\x04", b"\x03"], ids=["ctrl-d", "ctrl-c"])
 def test_a_key_ends_it(key: bytes) -> None:
     with talking() as (terminal, connection, connected):

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from hubbub.server import stalls as stalls_module
 from hubbub.server.stalls import Stalls
 
 from support.helpers import dial, eventually, fall_behind, serving, transport_of, waiting_for
+from support.stepping import hub_of, new_loop
 
 KIB = 1024
 TEXT = "x" * 128 * KIB
@@ -232,12 +234,20 @@ async def speak_on(plain: socket.socket) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_of_many_each_look_checks_the_lag_of_some(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_each_look_checks_the_lag_of_some(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stalls_module, "LAG_SLICE", 1)
-    async with Feed.connected() as feed:
-        checked: list[Any] = []
-        monkeypatch.setattr(Session, "check_lag", lambda self, **_: checked.append(self))
-        for _ in range(2):
-            feed.look(1)
-        # With one paused there are two parts, and the reader is in one of them.
-        assert checked == [feed.client._reader]
+    checked: list[Any] = []
+    monkeypatch.setattr(Session, "check_lag", lambda self, **_: checked.append(self))
+    stalls: Stalls[Any] = Stalls(0)
+    counts = []
+    with new_loop() as loop:
+        hub = hub_of(loop)
+        readers = [hub.joined(credit=0)[0]._reader for _ in range(3)]
+        for reader in readers:
+            stalls.pause(reader)
+        for now in range(4):
+            stalls.look(now)
+            counts.append(len(checked))
+    assert max(after - before for before, after in pairwise([0, *counts])) == 1
+    assert set(checked) == set(readers)
+    assert len(checked) == 3

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 import hubbub
+from hubbub.wire.link import Link
+from hubbub.wire.tls_transport import TlsTransport
 
 from support.certificates import CLIENT_HELLO, Certificates, tls_message, tls_record
 from support.helpers import Peer, Record, dial, eventually, fall_behind, serving, unread
 
 if TYPE_CHECKING:
+    from hubbub.hub.session import Session
     from wire.conftest import Tls
 
 KIB = 1024
@@ -275,6 +280,26 @@ async def test_g7_a_client_that_leaves_in_the_middle_of_its_handshake(certificat
             words = {"end": "the client left during the handshake", "reset": "Connection reset by peer"}
             assert await record.wait_for_refusals() == [hubbub.Ending(hubbub.EndingCode.BAD_TLS, FAILED + words[how])]
         assert not record.clients
+
+
+async def test_a_handshake_that_fails_when_nobody_waits_for_it_any_more_is_not_reported(
+    certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail() -> None:
+        loop = asyncio.get_running_loop()
+        nobody = cast("Session[Any]", None)
+        link = Link(nobody, hubbub.Lines(), hubbub.Settings(), loop)
+        transport = TlsTransport(link, certificates.tls().context, None, loop)
+        here, there = socket.socketpair()
+        await loop.connect_accepted_socket(lambda: transport, here)
+        there.close()
+        await eventually(transport.handshaken.done)
+
+    await fail()
+    # asyncio reports an exception that was never retrieved when its future goes.
+    await asyncio.sleep(0)
+    gc.collect()
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("turns", range(6))
