@@ -12,6 +12,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,13 @@ import uvloop
 
 TEST_TIME = 60.0
 """The longest an `async def` test may take, in seconds, unless it is marked `slow`."""
+
+
+def _new_debug_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    # It would log what is slow, which on a busy machine is anything.
+    loop.slow_callback_duration = inf
+    return loop
 
 
 def _start_eagerly(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
@@ -42,7 +50,7 @@ def default_port() -> Iterator[None]:
 
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
-    "asyncio-debug": asyncio.new_event_loop,
+    "asyncio-debug": _new_debug_loop,
     "uvloop": uvloop.new_event_loop,
 }
 if sys.version_info >= (3, 12):

@@ -190,6 +190,7 @@ async def test_readers_that_have_ended_their_stream_and_are_gone_since_are_found
     path = tmp_path / "hub.sock"
     listener = hubbub.Listener[Any](endpoint=path, role="read")
     async with serving(listeners=[listener]) as (server, record):
+        server._sessions._deadlines.stop()
         look = server._sessions._deadlines._end_gone
         writers = [(await asyncio.open_unix_connection(path))[1] for _ in range(2)]
         links = [client._reader.link for client in await record.wait_for_clients(2)]

@@ -47,6 +47,8 @@ class Feed:
         """A feed whose transport is full."""
         options = hubbub.Settings(unsent_limit=4 * KIB, retention=1024 * KIB, **settings)
         async with serving(settings=options) as (server, record):
+            # The looks of the server have a time of their own.
+            server._sessions._deadlines.stop()
             with await dial(server, receive_buffer=4 * KIB) as plain:
                 (client,) = await record.wait_for_clients(1)
                 await fall_behind(client, server.root, TEXT)
@@ -210,6 +212,7 @@ async def test_one_who_is_muted_does_not_hold_up_a_closing_server() -> None:
     async with Feed.connected(patience=0.2) as feed:
         await feed.speak()
         feed.look(0.21)
+        feed.server._sessions._deadlines.start()
         async with asyncio.timeout(5):
             await feed.server.close()
         assert feed.client.ending is not None

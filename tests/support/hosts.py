@@ -57,6 +57,8 @@ def lay_cable(name: str, ends: Mapping[Host, str]) -> None:
     one, other = (host.name for host in ends)
     _ip("link", "add", name, "netns", one, "type", "veth", "peer", "name", name, "netns", other)
     for host, address in ends.items():
+        # The system would add an address of this link, from which programs might speak.
+        _ip("-n", host.name, "link", "set", name, "addrgenmode", "none")
         # An address of IPv6 could not be used before it is known to be the only one.
         _ip("-n", host.name, "addr", "add", address, "dev", name, *(["nodad"] if ":" in address else []))
         _ip("-n", host.name, "link", "set", name, "up")

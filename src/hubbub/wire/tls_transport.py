@@ -141,8 +141,7 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
             error = error or ConnectionResetError("the client left during the handshake")
             nothing = self._handshake is not None and not self._handshake.begun
             self.handshaken.set_exception(NothingCame(*error.args) if nothing else error)
-            # If nobody waits for it any more, nobody asks how it ended.
-            self.handshaken.exception()
+            self.handshaken.exception()  # asyncio would report that nobody asked for it
         elif not self.handshaken.cancelled():
             self._link.connection_lost(error)
 
