@@ -30,7 +30,8 @@ def test_an_address_is_written_as_in_urls_and_read_back(endpoint: tuple[object, 
         # A Unix socket has a path, which may look like an address, and no port.
         ("/run/x.sock", ("/run/x.sock", 0), "/run/x.sock"),
         ("/run/[::1]:5000", ("/run/[::1]:5000", 0), "/run/[::1]:5000"),
-        ("::ffff:192.0.2.7", ("::ffff:192.0.2.7", 0), "[::ffff:192.0.2.7]:0"),
+        ("::ffff:192.0.2.7", ("./::ffff:192.0.2.7", 0), "./::ffff:192.0.2.7"),
+        ("hub.sock", ("./hub.sock", 0), "./hub.sock"),
         # An abstract one.
         (b"\0hubbub", ("@hubbub", 0), "@hubbub"),
         # A host that only has a slash in it is no path.

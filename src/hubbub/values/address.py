@@ -10,7 +10,7 @@ _V4_MAPPED = "::ffff:"
 class Address(NamedTuple):
     """One end of a TCP connection, written as in URLs: `127.0.0.1:5000`, `[::1]:5000` (RFC 3986, 3.2.2).
 
-    That of a Unix socket has its path as host and no port.
+    That of a Unix socket has its path as host and no port; a relative one begins with "./".
     """
 
     host: str
@@ -26,7 +26,7 @@ class Address(NamedTuple):
         """The path of a Unix socket, as a socket takes it; None for a host and port."""
         if self.host.startswith("@"):
             return "\0" + self.host[1:]
-        return self.host if self.host.startswith("/") else None
+        return self.host if self.host.startswith(("/", "./")) else None
 
     @classmethod
     def parse(cls, text: str) -> Address:
@@ -44,7 +44,7 @@ class Address(NamedTuple):
             # An abstract one begins with a zero byte, and is written with @ (unix(7)).
             endpoint = "@" + endpoint[1:].decode(errors="backslashreplace")
         if isinstance(endpoint, str):
-            return cls(endpoint, 0)
+            return cls(endpoint if endpoint.startswith(("/", "@")) else f"./{endpoint}", 0)
         host: str = endpoint[0]
         if host.startswith(_V4_MAPPED) and "." in host:
             host = host.removeprefix(_V4_MAPPED)
