@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import re
 import select
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from hubbub.cli.writer import QUEUE_LIMIT, LineWriter
 
-from support.programs import Output, wait_until
+from support.programs import Output, Program, wait_until
+
+TESTS = Path(__file__).parents[1]
 
 PIPE_SIZE = 65_536
 """What a pipe holds at least, in bytes (pipe(7))."""
@@ -98,6 +102,42 @@ def test_lines_for_which_there_is_no_room_are_dropped_and_counted_until_there_is
             writer.write(line)
     os.close(descriptor)
     assert os.read(reading, 1_000).decode() == "2 dropped, for No space left on device\nthird\nfourth\n"
+
+
+FILE_THAT_GROWS = """
+import resource, sys
+from hubbub.cli.writer import LineWriter
+from support.programs import wait_until
+
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), most))
+with LineWriter(1, lambda count, why: f"{count} dropped, for {why}") as writer:
+    for line in ("first", "second", "third"):
+        writer.write(line)
+    wait_until(lambda: writer._lost == int(sys.argv[2]), "lost lines")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    writer.write("fourth")
+"""
+"""Writes four lines into a file that has room for some bytes, and after the third one for all."""
+
+
+@pytest.mark.parametrize(
+    ("room", "begun", "lost"),
+    [
+        (11, "secon", 2),
+        # Only the end of the line is missing.
+        (12, "second", 1),
+        (13, "second", 1),
+    ],
+)
+def test_each_line_is_either_whole_or_counted_wherever_it_was_cut(
+    tmp_path: Path, room: int, begun: str, lost: int
+) -> None:
+    path = tmp_path / "log"
+    script = (sys.executable, "-c", FILE_THAT_GROWS, str(room), str(lost))
+    with path.open("wb") as file, Program(*script, env={"PYTHONPATH": str(TESTS)}, stdout=file.fileno()) as program:
+        assert program.wait() == 0, program.errors.rest()
+    assert path.read_text() == f"first\n{begun}\n{lost} dropped, for File too large\nfourth\n"
 
 
 @pytest.mark.parametrize("more", [0, QUEUE_LIMIT + 1], ids=["one line", "more than the queue holds"])

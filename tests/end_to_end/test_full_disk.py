@@ -20,12 +20,13 @@ def test_lines_are_dropped_and_counted_while_the_disk_is_full_and_clients_do_not
     own_disks = (require_program("unshare"), "--user", "--map-root-user", "--mount")
     if subprocess.run([*own_disks, "true"], check=False).returncode:
         pytest.skip("no namespace can be made")
-    command = (*own_disks, "sh", "-c", SCRIPT, str(tmp_path), *HUBBUB, "serve", "relay", "--port=0")
+    command = (*own_disks, "sh", "-c", SCRIPT, str(tmp_path), *HUBBUB, "serve", "relay", "--port=0", "--probe-time=0")
     with ServerProgram(*command) as server:
         log, filler = (Path(f"/proc/{server.pid}/root{tmp_path}", name) for name in ("log", "filler"))
         wait_until(lambda: log.exists() and log.read_bytes().endswith(b"\n"), "start")
         server.endpoint = address_in(log.read_bytes())
         with server.peer() as listener, server.peer() as speaker:
+            wait_until(lambda: log.read_bytes().count(b" connected.\n") == 2, "connections")
             said = 0
 
             def logged_after(count: int) -> str:

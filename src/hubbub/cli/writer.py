@@ -104,5 +104,10 @@ class LineWriter:
                 poll = select.poll()
                 poll.register(self._descriptor, select.POLLOUT)
                 poll.poll()
+            except OSError:
+                # A line that lacks only its end is not lost: the next one begins with that.
+                if not (self._torn and data == b"\n"):
+                    raise
+                return
             else:
                 self._torn = bool(data)
