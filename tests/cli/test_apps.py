@@ -30,6 +30,11 @@ class Nested:
     shout = staticmethod(shout)
 
 def no_coroutine(client: hubbub.Client) -> None: ...
+
+async def generator(client: hubbub.Client):
+    yield
+
+async def alone() -> None: ...
 """
 
 
@@ -92,6 +97,14 @@ TEXT_ONLY = "works with text only; choose --framing lines or crlf-lines, or the 
         ("shouting:shout.nosuch", None, "module 'shouting' has no 'shout.nosuch'; check the name after the colon"),
         ("shouting:no_coroutine", None, f"shouting:no_coroutine {NO_COROUTINE}"),
         ("shouting:Nested", None, f"shouting:Nested {NO_COROUTINE}"),
+        ("shouting:generator", None, "shouting:generator is a generator; a handler has no 'yield'"),
+        (
+            "shouting:alone",
+            None,
+            "shouting:alone cannot be called with a client (too many positional arguments); "
+            "define it as in 'async def alone(client)'",
+        ),
+        ("shouting.py:shout", None, "there is no module 'shouting.py' here or installed; write shouting:shout"),
         ("chat", Raw(), f"chat {TEXT_ONLY}"),
         ("echo", ByteLines(), f"echo {TEXT_ONLY}"),
     ],

@@ -54,6 +54,13 @@ def waiting_in(pipe: int) -> int:
     return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
+def test_a_server_that_asks_for_tls_says_so(certificates: Certificates) -> None:
+    with hubbub_serve("echo", *certificates.options) as server:
+        finished = finish(*CONNECT, str(server.endpoint), input=b"Hey\n")
+    reason = "this port speaks TLS, and what the client sent is not TLS"
+    assert finished == Finished(1, "", f"hubbub: cannot talk to {server.endpoint}: {reason}\n")
+
+
 def test_it_sends_its_input_and_prints_what_arrives_until_the_server_ends() -> None:
     with hubbub_serve("echo") as server:
         finished = finish(*CONNECT, str(server.endpoint), input=b"Hey\r\nHo")

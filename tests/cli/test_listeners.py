@@ -50,14 +50,6 @@ def test_without_more_a_listener_asks_for_nothing() -> None:
     assert listener.access.refusal("192.0.2.1") is None
 
 
-def test_an_empty_value_undoes_an_option_for_one_listener(directory: Path) -> None:
-    guarded, free = listeners("tcp://h:1", "tcp://h:2?secret-file=&allow=", secret_file="secret", allow=("::1",))
-    assert guarded.authenticate is not None
-    assert guarded.access.allow
-    assert free.authenticate is None
-    assert not free.access.allow
-
-
 def test_listeners_with_the_same_files_share_what_was_read(directory: Path) -> None:
     one, two = listeners("tls://h:1", "tls://h:2", tls_cert="client.pem", secret_file="secret", deny=("::1",))
     assert (one.tls, one.authenticate, one.access) == (two.tls, two.authenticate, two.access)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -155,6 +156,16 @@ def test_a_changed_secret_holds_for_new_clients(tmp_path: Path) -> None:
         secret.write_text("\n")
         assert hang_up(server) == f"there is no secret in {secret}; write one into it; what was read before holds"
         assert tell(server, b"new\nHey\n") == b"We got your message: Hey\n"
+
+
+def test_what_cannot_be_read_again_is_a_warning(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("old\n")
+    with hubbub_serve("echo", "--secret-file", str(secret), "--log-format=json") as server:
+        secret.unlink()
+        server.signal(signal.SIGHUP)
+        event = json.loads(server.errors.line())
+        assert (event["level"], event["message"][-26:]) == ("warning", "what was read before holds")
 
 
 def test_changed_networks_hold_for_new_clients(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -240,9 +241,28 @@ async def test_a_cancelled_close_ends_the_connection_at_once() -> None:
 async def test_a_server_that_is_not_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         address = unused.getsockname()
-    with pytest.raises(ConnectionRefusedError):
+    with pytest.raises(ConnectionRefusedError, match=f"Connection refused: '{hubbub.Address.of(address)}'$"):
         async with hubbub.connect(*address):
             pytest.fail("it cannot be connected")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"port": 0}, "the port is 0; it must be 1 to 65535"),
+        ({"host": None}, "the host is None; it must be a string, as in '127.0.0.1'"),
+        ({"tls": "ca.pem"}, "tls is 'ca.pem'; it must be True, False or an ssl.SSLContext"),
+        ({"retry": 5}, "retry is 5; it must be True or False"),
+        ({"framing": "lines"}, "'lines' is not a framing; pass an instance of one, such as hubbub.Lines()"),
+        ({"settings": {}}, "the settings are {}; make them as in hubbub.Settings(patience=60)"),
+        ({"say": "secret\n"}, "say: a line cannot contain a line end (LF)"),
+        ({"say": b"secret"}, "say: a message in this framing must be str, and this one is bytes"),
+    ],
+)
+def test_what_cannot_be_is_said_before_it_is_tried(options: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError)) as raised:
+        hubbub.connect(**{"host": "127.0.0.1", **options})
+    assert str(raised.value).startswith(message)
 
 
 async def test_connecting_takes_no_longer_than_connect_time() -> None:

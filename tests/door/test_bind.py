@@ -8,6 +8,7 @@ import re
 import socket
 import stat
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,11 +133,15 @@ async def test_a_port_in_use_on_one_of_several_addresses_leaves_none_open(resolv
         ("[::1]:5010", 5000, "the host is '[::1]:5010'; give host '::1' and port 5010 separately"),
         (":5010", 5000, "the host is ':5010'; give host '' and port 5010 separately"),
         ("[::1]", 5000, "the host is '[::1]'; write it without brackets"),
+        ("unix:///x", 5000, "the host is 'unix:///x'; write a name or an address, or a Unix socket as pathlib.Path"),
+        ("fe80::1", 5000, "fe80::1 means nothing without its interface; write it as fe80::1%eth0"),
+        *(("127.0.0.1", port, f"the port is {port}; it must be 0 to 65535") for port in (-1, 65536)),
     ],
 )
-def test_a_host_and_a_port_that_cannot_be_are_said_to_be(host: Any, port: Any, message: str) -> None:
+@pytest.mark.parametrize("use", [partial(hubbub.Server, echo), hubbub.connect], ids=["server", "connect"])
+def test_a_host_and_a_port_that_cannot_be_are_said_to_be(use: Any, host: Any, port: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=f"^{re.escape(message)}$"):
-        hubbub.Server(echo, host, port)
+        use(host, port)
 
 
 @pytest.mark.parametrize(

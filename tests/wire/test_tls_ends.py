@@ -282,6 +282,16 @@ async def test_g7_a_client_that_leaves_in_the_middle_of_its_handshake(certificat
         assert not record.clients
 
 
+@pytest.mark.parametrize("framing", [hubbub.Lines(), hubbub.LengthPrefixed(2)], ids=str)
+async def test_who_does_not_speak_tls_hears_so_where_text_can_be_said(
+    certificates: Certificates, framing: hubbub.Framing[Any]
+) -> None:
+    async with serving(listeners=[certificates.listener()], framing=framing) as (server, _), Peer.of(server) as peer:
+        await peer.send(b"Hey\n")
+        words = b"bad-tls: this port speaks TLS, and what the client sent is not TLS\n"
+        assert await peer.rest() == (words if framing.textual else b"")
+
+
 async def test_a_handshake_that_fails_when_nobody_waits_for_it_any_more_is_not_reported(
     certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:

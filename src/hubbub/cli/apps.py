@@ -83,7 +83,8 @@ def _import_handler(name: str) -> Handler[Any]:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise _broken(module_name, error) from None
-        message = f"there is no module {error.name!r} here or installed; check the name before the colon"
+        advice = f"write {name.replace('.py:', ':')}" if ".py:" in name else "check the name before the colon"
+        message = f"there is no module {error.name!r} here or installed; {advice}"
         raise Failure(message, _APP) from None
     except (Exception, SystemExit) as error:
         raise _broken(module_name, error) from None
@@ -94,8 +95,16 @@ def _import_handler(name: str) -> Handler[Any]:
         except AttributeError:
             message = f"module {module_name!r} has no {attribute!r}; check the name after the colon"
             raise Failure(message, _APP) from None
+    if inspect.isasyncgenfunction(handler):
+        raise Failure(f"{name} is a generator; a handler has no 'yield'", _APP)
     if not inspect.iscoroutinefunction(handler):
         raise Failure(f"{name} is not a coroutine function; define it with 'async def'", _APP)
+    try:
+        inspect.signature(handler).bind(None)
+    except TypeError as error:
+        raise Failure(
+            f"{name} cannot be called with a client ({error}); define it as in 'async def {attribute}(client)'", _APP
+        ) from None
     return handler
 
 

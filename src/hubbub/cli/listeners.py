@@ -46,7 +46,6 @@ def make_listeners(
     for url in urls:
 
         def chosen(key: str, url: ListenUrl = url) -> Any:
-            # An empty value switches the option off for this listener.
             return url.query[key] if key in url.query else options.get(key.replace("-", "_"))
 
         try:

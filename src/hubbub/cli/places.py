@@ -128,6 +128,8 @@ def parse(text: str) -> ListenUrl:
         raise ValueError("# ends a URL; write %23 for it")
     # In forms + stands for a blank, and here for itself: it is frequent in patterns and in the names of devices.
     query = urlsplit(text).query.replace("+", "%2B")
+    if wrong := [part for part in query.split("&") if query and "=" not in part]:
+        raise ValueError(f"{wrong[0]!r} has no value; write it as in role=read")
     pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
     if len(dict(pairs)) < len(pairs):
         raise ValueError("a key occurs twice; separate several networks by commas")
@@ -145,7 +147,9 @@ def parse_table(table: Mapping[str, Any]) -> ListenUrl:
         raise ValueError('a place needs its url, as in url = "tcp://127.0.0.1:5000"')
     if "?" in url or "#" in url:
         raise ValueError("in a table, what follows the question mark are keys of their own")
-    return _make(url, {key: _written(key, value) for key, value in table.items() if key != "url"})
+    query = {key: _written(key, value) for key, value in table.items() if key != "url"}
+    # In TOML, what stands below the head of a table belongs to it.
+    return _make(url, query, "; what holds for the whole server stands above the first [[listen]]")
 
 
 def short_form(host: str, port: int, *, tls: bool) -> ListenUrl:
@@ -169,7 +173,7 @@ def guess_one(word: str, known: Any) -> str:
     return guess(word, known) or f"; choose one of {', '.join(known)}"
 
 
-def _make(text: str, query: Mapping[str, str]) -> ListenUrl:
+def _make(text: str, query: Mapping[str, str], advice: str = "") -> ListenUrl:
     url = urlsplit(text)
     kind = kinds.with_scheme(url.scheme)
     # The keys of single kinds, with what is wrong where another kind has them.
@@ -178,7 +182,9 @@ def _make(text: str, query: Mapping[str, str]) -> ListenUrl:
     attributes: dict[str, Any] = {}
     for key, value in query.items():
         if key not in known:
-            raise ValueError(f"a listener has no {key!r}{guess_one(key, known)}")
+            raise ValueError(f"a listener has no {key!r}{guess_one(key, known)}{advice}")
+        if not value:
+            raise ValueError(f"{key} is empty; give it a value, or leave it out")
         if key in special and key not in kind.keys:
             raise ValueError(special[key])
         if key in ATTRIBUTES:
@@ -196,5 +202,5 @@ def _written(key: str, value: Any) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool) and key in ATTRIBUTES:
         return str(value)
     if not isinstance(value, str):
-        raise ValueError(f"{key} is {value!r}; it must be a string, or a list of strings")
+        raise ValueError(f"{key} is {value!r}; it must be a string in quotes, or a list of strings")
     return value

@@ -40,7 +40,7 @@ def parse(words: Sequence[str]) -> Target:
         ValueError: it cannot be understood; the message says what to write.
     """
     scheme, _, rest = _join(words).rpartition("://")
-    if scheme == "unix" and rest.startswith("/"):
+    if scheme == "unix" and rest.startswith(("/", "./")):
         return Target(Address(unquote(rest), 0), tls=False)
     match = _ENDPOINT.fullmatch(rest)
     if scheme not in ("", "tcp", "tls") or match is None or not 0 < int(match["port"]) < 65536:

@@ -8,11 +8,11 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, overload
 
-from ..framing import Lines, M
-from ..values.address import Address
+from ..framing import Lines, M, check_framing
+from ..values.address import Address, check_endpoint
 from ..values.ending import Ending, EndingCode
 from ..values.errors import ConnectionClosed
-from ..values.settings import DEFAULT_HOST, DEFAULT_PORT, Settings
+from ..values.settings import DEFAULT_HOST, DEFAULT_PORT, Settings, check_settings
 from ..wire.countdown import within
 from .dial import Target, dial
 from .retry import Backoff, dial_until_there
@@ -49,7 +49,7 @@ class Connection(Generic[M]):
         self._framing = framing
         self._settings = settings
         self._retry = retry
-        self._greeting = b"" if say is None else framing.encode((say,))
+        self._greeting = b"" if say is None else _encode(framing, say)
         self._backoff = Backoff(settings)
         # The side that messages are received from. After a reconnect, what has arrived before comes first.
         self._heard: Side[M] | None = None
@@ -236,6 +236,13 @@ class Connection(Generic[M]):
         raise ConnectionClosed(self.name, side.ending)
 
 
+def _encode(framing: Framing[M], said: M) -> bytes:
+    try:
+        return framing.encode((said,))
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"say: {error}") from error
+
+
 @overload
 def connect(
     host: str | Path = ...,
@@ -289,12 +296,30 @@ def connect(
     `Settings.connect_time`, and `ConnectionClosed` if the TLS handshake fails. With `retry`, only the last of these.
 
     Raises:
-        ValueError: TLS is not spoken through a Unix socket; or the framing cannot carry what `say` has.
+        TypeError: an argument is of another type.
+        ValueError: there is no such endpoint; TLS is not spoken through a Unix socket; or the framing cannot carry what
+            `say` has.
     """
-    path = str(host.absolute()) if isinstance(host, Path) else host
-    address = Address(path, port)
+    address = _address_of(host, port)
+    if not isinstance(tls, bool | ssl.SSLContext):
+        raise TypeError(f"tls is {tls!r}; it must be True, False or an ssl.SSLContext")
+    if not isinstance(retry, bool):
+        raise TypeError(f"retry is {retry!r}; it must be True or False")
     if tls and address.path is not None:
-        raise ValueError(f"no TLS through the Unix socket {path}; leave out tls")
+        raise ValueError(f"no TLS through the Unix socket {address}; leave out tls")
     context = tls if isinstance(tls, ssl.SSLContext) else ssl.create_default_context() if tls else None
     framing = framing if framing is not None else Lines()
-    return Connection(Target(address, context), framing, settings or Settings(), retry=retry, say=say)
+    check_framing(framing)
+    settings = settings if settings is not None else Settings()
+    check_settings(settings)
+    return Connection(Target(address, context), framing, settings, retry=retry, say=say)
+
+
+def _address_of(host: Any, port: Any) -> Address:
+    """The address of a server: of a host and port, or of a Unix socket."""
+    address = Address(str(host.absolute()) if isinstance(host, Path) else host, port)
+    if not isinstance(host, str | Path) or address.path is None:
+        check_endpoint(address)
+        if port == 0:
+            raise ValueError("the port is 0; it must be 1 to 65535")
+    return address

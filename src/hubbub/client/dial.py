@@ -65,14 +65,19 @@ async def dial(target: Target, link: Link[Any]) -> Address:
 
 async def _open(address: Address, protocol: Callable[[], asyncio.BaseProtocol], link: Link[Any]) -> Address:
     """Connect to an address, or to the first one of a name that answers; which one that was."""
-    if address.path is not None:
-        await _open_path(address.path, protocol, link.loop)
-        return address
-    *others, last = await resolve(address.host, address.port)
-    for place in others:
-        with suppress(OSError):
-            return await _open_at(place, protocol, link)
-    return await _open_at(last, protocol, link)
+    try:
+        if address.path is not None:
+            await _open_path(address.path, protocol, link.loop)
+            return address
+        *others, last = await resolve(address.host, address.port)
+        for place in others:
+            with suppress(OSError):
+                return await _open_at(place, protocol, link)
+        return await _open_at(last, protocol, link)
+    except OSError as error:
+        # Its message is to name the server.
+        error.filename = str(address)
+        raise
 
 
 async def _open_path(path: str, protocol: Callable[[], asyncio.BaseProtocol], loop: asyncio.AbstractEventLoop) -> None:

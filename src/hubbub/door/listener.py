@@ -15,6 +15,7 @@ from ..values.address import Address  # noqa: TC001 - a dataclass is asked for t
 from ..values.role import Role
 from ..values.settings import Settings
 from ..wire.tcp import INT_MAX
+from ..wire.tls import Tls
 from . import kinds
 from .networks import Access, Networks
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..framing import Framing
-    from ..wire.tls import Tls
 
 Authenticate = Callable[[Any], Coroutine[Any, Any, bool]]
 """Says whether a connection may come in. It is given the `Arrival`, and may talk with it, within
@@ -31,6 +31,18 @@ cancelled."""
 
 SOCKET_MODE: Final = 0o660
 """The permissions of a Unix socket: its owner and its group may connect (unix(7))."""
+
+
+_TYPES: Final[tuple[tuple[str, type, str], ...]] = (
+    ("tls", Tls, "make it as in hubbub.Tls('cert.pem', 'key.pem')"),
+    ("access", Access, "make it as in hubbub.Access(allow=['192.0.2.0/24'])"),
+    ("proxies", Networks, "make it as in hubbub.Networks(['192.0.2.7'])"),
+    ("room", str, "give the name of a room"),
+    ("any_protocol", bool, "it must be True or False"),
+    ("sndbuf", int, "give a whole number of bytes"),
+    ("mode", int, "write it with 0o and three digits, as in 0o660"),
+)
+"""Attributes whose fault would show only later or never, with their type and what to write."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +72,9 @@ class Listener(Generic[M]):
         mode: the permissions of a Unix socket.
 
     Raises:
-        TypeError: no kind of listener has such an endpoint, or `max_lag` is neither bytes nor a time.
+        TypeError: no kind of listener has such an endpoint, or an attribute is of another type.
         ValueError: the port is out of range, an address of one link lacks its interface, the name of the room is not
-            valid, there is no such role or tail, or a limit is not more than 0.
+            valid, there is no such role or tail, the mode is none, or a limit is not more than 0.
     """
 
     endpoint: Address | Path | int
@@ -82,6 +94,11 @@ class Listener(Generic[M]):
 
     def __post_init__(self) -> None:
         kinds.serving(self.endpoint).check(self.endpoint)
+        for name, kind, how in _TYPES:
+            if not isinstance(value := getattr(self, name), kind | None):
+                raise TypeError(f"{name} is {value!r}; {how}")
+        if not 0 <= self.mode <= 0o777:
+            raise ValueError(f"mode is {self.mode}; write it with 0o and three digits, as in 0o660")
         check_room_name(self.room)
         Role.parse(self.role)
         if self.tail not in ("keep", "drop", None):

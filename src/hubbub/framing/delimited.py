@@ -23,12 +23,15 @@ class Delimited(BytesFraming):
     binary protocol with such a delimiter, such as COBS, derive a class whose `textual` is False.
 
     Raises:
-        ValueError: the delimiter is empty.
+        TypeError: the delimiter is not bytes.
+        ValueError: it is empty.
     """
 
     delimiter: bytes
 
     def __post_init__(self) -> None:
+        if not isinstance(self.delimiter, bytes):
+            raise TypeError(f"the delimiter is {self.delimiter!r}; it must be bytes, as in b'\\0'")
         if not self.delimiter:
             raise ValueError("the delimiter is empty; it needs at least one byte")
 

@@ -130,7 +130,10 @@ async def _serve(server: Server[Any]) -> AbstractSet[asyncio.Task[Any]]:
         if on_terminal and not os.isatty(0):
             close()
         else:
-            _log(server.reload() or ["nothing has changed"])
+            changes, failures = server._reload()
+            _log(changes or ([] if failures else ["nothing has changed"]))
+            for failure in failures:
+                logger.warning("%s", failure)
 
     on_terminal = os.isatty(0)
     endings = (signal.SIGINT, signal.SIGTERM)

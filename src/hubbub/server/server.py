@@ -15,7 +15,7 @@ from ..door.secret import SharedSecret
 from ..framing import Lines, M, check_framing
 from ..hub.hub import Hub, check_type
 from ..values.address import Address
-from ..values.settings import DEFAULT_HOST, DEFAULT_PORT, Settings
+from ..values.settings import DEFAULT_HOST, DEFAULT_PORT, Settings, check_settings
 from ..wire.addresses import address_of
 from ..wire.pulse import Pulse
 from .observation import Observer, Statistics, tell
@@ -107,6 +107,10 @@ class Server(Hub[M]):
             raise TypeError(f"the handler {handler!r} is not a coroutine function: define it with 'async def'")
         chosen: Any = framing if framing is not None else Lines()
         check_framing(chosen)
+        settings = settings if settings is not None else Settings()
+        check_settings(settings)
+        if not all(isinstance(each, Listener) for each in listeners or ()):
+            raise TypeError(f"the listeners are {listeners!r}; give a list of hubbub.Listener")
         self.listeners: tuple[Listener[M], ...] = (
             (Listener(endpoint=Address(host, port)),) if listeners is None else tuple(listeners)
         )
@@ -115,7 +119,7 @@ class Server(Hub[M]):
             check_type(own, chosen)
             if isinstance(listener.authenticate, SharedSecret) and not own.self_delimiting:
                 raise ValueError(f"a secret needs a framing that ends messages, and {own} does not")
-        super().__init__(chosen, settings or Settings(), framings)
+        super().__init__(chosen, settings, framings)
         for listener in self.listeners:
             self.place(listener.room)
         self._observer: Observer[M] = observer or Observer()
@@ -231,17 +235,24 @@ class Server(Hub[M]):
         Returns:
             What has changed, and what could not be read: there the old holds. One line each.
         """
+        changes, failures = self._reload()
+        return changes + failures
+
+    def _reload(self) -> tuple[list[str], list[str]]:
+        """What `reload` does: what has changed, and what could not be read."""
         # Listeners may share a certificate.
         files = {id(part): part for listener in self.listeners for part in listener.files}
         changes: list[str] = []
+        failures: list[str] = []
         for part in files.values():
             try:
                 change = part.reload()
             except (OSError, ValueError) as error:
-                change = f"{error}; what was read before holds"
+                failures.append(f"{error}; what was read before holds")
+                continue
             if change is not None:
                 changes.append(change)
-        return changes
+        return changes, failures
 
     async def _listen(self) -> None:
         try:

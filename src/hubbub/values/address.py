@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import re
+from typing import Any, Final, NamedTuple
 
-_V4_MAPPED = "::ffff:"
+_V4_MAPPED: Final = "::ffff:"
+_WITH_PORT: Final = re.compile(r"(?:([^:\[\]]*)|\[([^\]]*)\]):(\d{1,5})")
 
 
 class Address(NamedTuple):
@@ -49,3 +51,27 @@ class Address(NamedTuple):
         if host.startswith(_V4_MAPPED) and "." in host:
             host = host.removeprefix(_V4_MAPPED)
         return cls(host, endpoint[1])
+
+
+def check_endpoint(endpoint: Address) -> None:
+    """Check a host and a port that a program gave.
+
+    Raises:
+        TypeError: one of them is of another type.
+        ValueError: the port is out of range, or the host is none.
+    """
+    host, port = endpoint
+    if not isinstance(host, str):
+        raise TypeError(f"the host is {host!r}; it must be a string, as in '127.0.0.1'")
+    if not isinstance(port, int):
+        raise TypeError(f"the port is {port!r}; it must be a whole number, as in 5000")
+    if both := _WITH_PORT.fullmatch(host):
+        raise ValueError(f"the host is {host!r}; give host {both[1] or both[2] or ''!r} and port {both[3]} separately")
+    if host.startswith("["):
+        raise ValueError(f"the host is {host!r}; write it without brackets")
+    if "/" in host:
+        raise ValueError(f"the host is {host!r}; write a name or an address, or a Unix socket as pathlib.Path")
+    if not 0 <= port <= 65535:
+        raise ValueError(f"the port is {port}; it must be 0 to 65535")
+    if host.lower().startswith("fe80:") and "%" not in host:
+        raise ValueError(f"{host} means nothing without its interface; write it as {host}%eth0")

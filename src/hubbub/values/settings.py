@@ -313,3 +313,13 @@ class Settings:
 
 DECLARATIONS: Final[Mapping[str, Declaration]] = {one.name: one.metadata["declaration"] for one in fields(Settings)}
 """The declaration of each setting, by its name."""
+
+
+def check_settings(settings: object) -> None:
+    """Check what a program gave as settings.
+
+    Raises:
+        TypeError: they are something else.
+    """
+    if not isinstance(settings, Settings):
+        raise TypeError(f"the settings are {settings!r}; make them as in hubbub.Settings(patience=60)")

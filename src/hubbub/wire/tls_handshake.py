@@ -7,8 +7,10 @@ message, and accepts one of 128 KiB. So that message is put together here, and O
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from ..framing import words_in
+from ..values.ending import Ending, EndingCode
 from ..values.settings import FIRST_READ_SIZE, TLS_CERTIFICATES_LIMIT, TLS_HANDSHAKE_LIMIT, TLS_HELLO_LIMIT
 from .tls import describe_tls
 from .tls_records import RECORD_HEADER, TlsError
@@ -16,6 +18,7 @@ from .tls_records import RECORD_HEADER, TlsError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..framing import Framing
     from .tls_records import Records
 
 HANDSHAKE: Final = 22
@@ -109,6 +112,13 @@ def go_on(do_handshake: Callable[[], None], incoming: ssl.MemoryBIO, records: Re
             records.put_back(incoming.read() + taken[end:])
             return True
     return False
+
+
+def plain_words(error: TlsError, framing: Framing[Any]) -> bytes:
+    """What a client hears, without TLS, with which TLS cannot begin: why, if it does not speak TLS."""
+    if str(error) != NOT_TLS:
+        return b""
+    return words_in(framing, str(Ending(EndingCode.BAD_TLS, f"this port speaks TLS, and {NOT_TLS}")))
 
 
 class Hello:

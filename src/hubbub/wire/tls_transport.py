@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ..values.settings import FIRST_READ_SIZE, READ_SIZE, TLS_PIECE_SIZE
 from .scratch import scratch
 from .tls import describe_tls, name_in
-from .tls_handshake import Handshake, NothingCame
+from .tls_handshake import Handshake, NothingCame, plain_words
 from .tls_records import RECORD_LIMIT, Records, TlsError
 
 if TYPE_CHECKING:
@@ -101,8 +101,7 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         self._inner.set_write_buffer_limits(high=0)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        let_in = self._allowance is None and self.handshaken.done()
-        return scratch.view[: READ_SIZE if let_in else FIRST_READ_SIZE]
+        return scratch.view[: READ_SIZE if self._allowance is None and self.handshaken.done() else FIRST_READ_SIZE]
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._ended or self._link.at_end:
@@ -219,6 +218,7 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         try:
             done = handshake.feed(data)
         except TlsError as error:
+            self._send(plain_words(error, self._link.framing))
             self._fail(str(error))
             return
         self._flush()

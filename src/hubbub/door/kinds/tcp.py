@@ -8,7 +8,7 @@ import re
 import socket
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from ...values.address import Address
+from ...values.address import Address, check_endpoint
 from ...wire.addresses import resolve
 from ..kind import Kind, prepare, refused
 from ..networks import parse_address
@@ -34,7 +34,6 @@ _ADVICE: Final[Mapping[int | None, str]] = {
     socket.EAI_NONAME: "no such name or address is known; choose another host",
 }
 
-_WITH_PORT: Final = re.compile(r"(?:([^:\[\]]*)|\[([^\]]*)\]):(\d{1,5})")
 _NUMBER: Final = re.compile("[0-9]{1,5}")
 
 
@@ -57,21 +56,7 @@ class _Tcp(Kind):
         return {"endpoint": endpoint}
 
     def check(self, endpoint: Any) -> None:
-        host, port = endpoint
-        if not isinstance(host, str):
-            raise TypeError(f"the host is {host!r}; it must be a string, as in '127.0.0.1'")
-        if not isinstance(port, int):
-            raise TypeError(f"the port is {port!r}; it must be a whole number, as in 5000")
-        if both := _WITH_PORT.fullmatch(host):
-            raise ValueError(
-                f"the host is {host!r}; give host {both[1] or both[2] or ''!r} and port {both[3]} separately"
-            )
-        if host.startswith("["):
-            raise ValueError(f"the host is {host!r}; write it without brackets")
-        if not 0 <= port <= 65535:
-            raise ValueError(f"the port is {port}; it must be 0 to 65535")
-        if host.lower().startswith("fe80:") and "%" not in host:
-            raise ValueError(f"{host} means nothing without its interface; write it as {host}%eth0")
+        check_endpoint(endpoint)
 
     async def bind(self, place: Place, settings: Settings) -> list[socket.socket]:
         """Sockets for every address of the host. With port 0 the system chooses one port for all of them.
