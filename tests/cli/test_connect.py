@@ -101,6 +101,14 @@ def test_it_ends_with_the_server_though_its_input_goes_on(listening: socket.sock
         assert program.output.rest() == b"bye\n"
 
 
+def test_input_that_the_server_did_not_wait_for_is_status_1(listening: socket.socket) -> None:
+    with connected(listening, stdin=os.open("/dev/zero", os.O_RDONLY)) as (program, connection):
+        connection.recv(10)
+        connection.shutdown(socket.SHUT_WR)
+        assert program.wait() == 1
+        assert program.errors.rest() == b"hubbub: the server closed the connection before all of the input was sent\n"
+
+
 def test_it_ends_quietly_when_nobody_reads_its_output(listening: socket.socket) -> None:
     reading, writing = os.pipe()
     with connected(listening, stdout=writing) as (program, connection):

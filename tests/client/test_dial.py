@@ -244,6 +244,29 @@ async def test_a_server_that_speaks_no_tls_is_not_spoken_to() -> None:
             await hubbub.connect(*server.addresses[0], tls=True)
 
 
+@pytest.mark.parametrize("clean", [True, False])
+async def test_a_stream_that_tls_does_not_end_was_cut_short(clean: bool, certificates: Certificates) -> None:
+    async def talk(client: hubbub.Client[bytes]) -> None:
+        await client.send(b"pay 100\nto Al")
+        if not clean:
+            # The end of TCP alone.
+            client._reader.link.transport._inner.write_eof()  # type: ignore[attr-defined]
+            await client.receive()
+
+    async with (
+        serving(talk, listeners=[certificates.listener()], framing=hubbub.Raw()) as (server, _),
+        hubbub.connect(*server.addresses[0], tls=client_context(certificates.ca), settings=BRIEF) as connection,
+    ):
+        assert await connection.receive() == "pay 100"
+        if clean:
+            assert await connection.receive() == "to Al"
+        with pytest.raises(hubbub.ConnectionClosed) as closed:
+            await connection.receive()
+        ending = closed.value.ending
+        cut = hubbub.Ending(hubbub.EndingCode.LOST, "the stream was cut short: TLS did not end")
+        assert ending == (None if clean else cut)
+
+
 async def test_a_handshake_that_breaks_off_or_takes_too_long(certificates: Certificates) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         context = client_context(certificates.ca)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import hubbub
+from hubbub.apps.echo import echo
 from hubbub.door.arrival import Arrival, Refused
 from hubbub.door.steps import open_plain
 from hubbub.wire.link import Link
@@ -267,6 +268,28 @@ async def test_g5_of_a_stranger_only_so_many_bytes_are_read(way: Way, limit: int
         # Nothing of it is lost.
         await record.wait_for_clients(1)
         await eventually(lambda: record.received_from[peer.name] == said.split(b"\n")[:-1])
+
+
+async def test_a_client_may_end_its_stream_while_it_is_asked_about(plain: Way) -> None:
+    go = asyncio.Event()
+    asked: list[hubbub.Arrival[str]] = []
+
+    async def wait(arrival: hubbub.Arrival[str]) -> bool:
+        asked.append(arrival)
+        await go.wait()
+        return True
+
+    async with (
+        serving(echo, listeners=[plain.listener(authenticate=wait)]) as (server, record),
+        plain.peer(server) as peer,
+    ):
+        await peer.send(b"Hey\n")
+        peer.end()
+        # The server has read the end by then.
+        await eventually(lambda: bool(asked) and asked[0].link.at_end)
+        go.set()
+        assert await peer.rest() == b"We got your message: Hey\n"
+        assert (await record.wait_for_endings())[0].code is hubbub.EndingCode.LEFT
 
 
 @pytest.mark.parametrize("size", [10 * KIB, 20 * KIB, 200 * KIB])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 import hubbub
+from hubbub.framing import Decoder
 
-from support.helpers import Peer, dial, eventually, fall_behind, serving
+from support.helpers import Peer, at, dial, eventually, fall_behind, serving
 
 KIB = 1024
 
@@ -114,6 +117,35 @@ async def test_a_client_whose_message_or_word_does_not_come_in_time_is_ended_and
         assert await record.wait_for_endings() == [ending]
         assert (await slow.rest()).endswith(f"\n{ending.reason}\n".encode())
         assert server.statistics().clients == 1
+
+
+async def test_a_decoder_that_cannot_tell_ends_its_client_and_no_other_goes_on_too_long() -> None:
+    class Forgetful(Decoder[bytes]):
+        def feed(self, data: bytes) -> Sequence[bytes]:
+            return ()
+
+        @property
+        def partial(self) -> bool:
+            raise RuntimeError("it has forgotten")
+
+    @dataclass(frozen=True)
+    class Broken(hubbub.Raw):
+        def decoder(self, limit: int) -> Decoder[bytes]:
+            return Forgetful()
+
+    endpoint = hubbub.Address("127.0.0.1", 0)
+    listeners = [hubbub.Listener(endpoint=endpoint, framing=framing) for framing in (Broken(), hubbub.ByteLines())]
+    async with (
+        serving(listeners=listeners, framing=hubbub.ByteLines()) as (server, record),
+        Peer.of(at(server, 0)) as forgotten,
+        Peer.of(at(server, 1)) as slow,
+    ):
+        for peer in (forgotten, slow):
+            await peer.send(b"begun")
+        await eventually(lambda: [client.bytes_received for client in record.clients] == [5, 5])
+        look_later(server)
+        codes = {ending.code for ending in await record.wait_for_endings(2)}
+        assert codes == {hubbub.EndingCode.UNDELIVERABLE, hubbub.EndingCode.UNFINISHED}
 
 
 async def test_a_message_that_waits_for_a_busy_handler_is_no_fault_of_its_client() -> None:

@@ -178,6 +178,20 @@ async def test_nobody_waits_for_one_who_is_muted() -> None:
         assert feed.client.ending is None
 
 
+async def test_nobody_who_sends_to_one_who_is_muted_waits_behind_who_has_it_join_a_room() -> None:
+    async with Feed.connected(outbox_limit=KIB) as feed:
+        await feed.client.send(TEXT)
+        joining = asyncio.create_task(feed.client.join("b"))
+        await asyncio.sleep(0)
+        sending = asyncio.create_task(feed.client.send("later"))
+        await feed.speak()
+        feed.look(31)
+        async with asyncio.timeout(10):
+            await sending
+        assert not joining.done()
+        joining.cancel()
+
+
 async def test_one_who_is_muted_still_waits_to_move_between_rooms() -> None:
     """Each room that it leaves costs memory until it has read what that has for it."""
     async with Feed.connected(outbox_limit=4 * KIB) as feed:

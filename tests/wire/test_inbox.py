@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hubbub
+from hubbub.values.settings import READ_SIZE
+from hubbub.wire.inbox import PIECES_LIMIT
 
 from support.feeding import pieces_of
 from support.helpers import WAIT_TIME
@@ -47,6 +49,30 @@ async def test_messages_that_came_together_are_counted_and_given_out_one_by_one_
     assert not box.in_message
     # They are told of once.
     assert box.told == [["one", "two", "three"], ["part"]]
+
+
+async def test_many_small_pieces_are_joined_while_they_wait() -> None:
+    box = Box()
+    for _ in range(30_000):
+        box.arrive(b"x\n")
+    assert len(box._inbox) < PIECES_LIMIT
+    assert await box.receive_many() == ["x"] * 30_000
+
+
+async def test_a_flood_that_nobody_receives_lets_the_event_loop_turn() -> None:
+    box = Box()
+    box.discard()
+    box._discard(b"x" * (READ_SIZE - 1))
+    assert box.reading
+    box._discard(b"x" * READ_SIZE)
+    assert not box.reading
+    await asyncio.sleep(0)
+    assert box.reading
+    # What is at its end is not read on.
+    box._discard(b"x" * READ_SIZE)
+    box.end()
+    await asyncio.sleep(0)
+    assert not box.reading
 
 
 @given(st.data())

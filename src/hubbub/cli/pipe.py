@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..values.errors import ConnectionClosed
+from ..wire.countdown import within
 from . import stdio
 from .failure import Unreachable
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from ..client.connection import Connection
 
 logger = logging.getLogger("hubbub")
+
+UNSENT_TIME: Final = 0.1
+"""How long a connection that has ended waits for input, in seconds: input that is there then was not sent."""
 
 
 async def pipe(connection: Connection[bytes]) -> bool:
@@ -24,40 +28,65 @@ async def pipe(connection: Connection[bytes]) -> bool:
     itself alone.
 
     Returns:
-        Whether the whole input was read.
+        Whether the whole input was read and sent, as far as there was any.
 
     Raises:
         ConnectionClosed: the connection broke, or was refused.
         BrokenPipeError: nobody reads the output any more.
         Unreachable: the output cannot be written.
     """
-    sending = asyncio.create_task(_send_input(connection))
+    source = _Input(connection)
+    sending = asyncio.create_task(source.send())
     try:
         async for data in connection:
             await _print(data)
-        # Once the server has closed the connection, the rest of the input has nowhere to go.
+        # Once the server has closed the connection, what waits of the input has nowhere to go.
+        source.closed = True
+        with suppress(TimeoutError):
+            async with within(UNSENT_TIME):
+                await asyncio.wait([sending])
+        if source.unsent:
+            logger.error("the server closed the connection before all of the input was sent")
+            return False
         return not sending.done() or sending.result()
     finally:
         sending.cancel()
         await asyncio.wait([sending])
 
 
-async def _send_input(connection: Connection[bytes]) -> bool:
-    """Send standard input; whether it could be read to its end."""
-    if stdio.is_null(stdio.STDIN):
-        # A program without an input gets that. The stream stays open.
-        return True
-    whole = True
-    # What arrives is read until the connection ends, too, and says how it ended.
-    with suppress(ConnectionClosed):
-        try:
-            while data := await stdio.read(stdio.STDIN):
-                await connection.send(data)
-        except OSError as error:
-            logger.error("cannot read standard input: %s", error.strerror)
-            whole = False
-        connection.send_end()
-    return whole
+class _Input:
+    """Standard input, on its way to a server.
+
+    Attributes:
+        closed: whether the server has closed the connection.
+        unsent: whether something was read and not sent.
+    """
+
+    def __init__(self, connection: Connection[bytes]) -> None:
+        self.closed = False
+        self.unsent = False
+        self._connection = connection
+
+    async def send(self) -> bool:
+        """Send it until its end, or until the server has closed the connection; whether it could be read."""
+        if stdio.is_null(stdio.STDIN):
+            # A program without an input gets that. The stream stays open.
+            return True
+        whole = True
+        # What arrives is read until the connection ends, too, and says how it ended.
+        with suppress(ConnectionClosed):
+            try:
+                while data := await stdio.read(stdio.STDIN):
+                    self.unsent = True
+                    if self.closed:
+                        return True
+                    await self._connection.send(data)
+                    self.unsent = False
+            except OSError as error:
+                logger.error("cannot read standard input: %s", error.strerror)
+                whole = False
+            self._connection.send_end()
+        return whole
 
 
 async def _print(data: bytes) -> None:

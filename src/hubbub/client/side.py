@@ -26,6 +26,8 @@ SEND_COST: Final = 256
 
 LEFT: Final = Ending(EndingCode.LEFT, "the server closed the connection")
 
+_CUT: Final = Ending(EndingCode.LOST, "the stream was cut short: TLS did not end")
+"""TCP's end without TLS's own (RFC 8446, 6.1), behind which a last message without its end is dropped."""
 
 _REFUSAL: Final = re.compile(rb"([a-z-]+: [^\r\n\0]{1,1000})[\r\n\0]*")
 
@@ -57,6 +59,8 @@ class _DialledLink(Link[M]):
 
     def eof_received(self) -> bool:
         self._see_refusal()
+        if self.drop_tail:
+            self._owner.end(_CUT)
         return super().eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -194,10 +194,13 @@ class _Gate(asyncio.BufferedProtocol):
 
     def open(self) -> None:
         """Hand the transport over to the link."""
-        if not self._transport.is_closing():
-            # uvloop looks at the kind of a protocol when reading starts.
-            self._transport.pause_reading()
-            self._transport.set_protocol(self._link)
+        if self._transport.is_closing():
+            return
+        # uvloop looks at the kind of a protocol when reading starts.
+        self._transport.pause_reading()
+        self._transport.set_protocol(self._link)
+        # The end of the stream is found as often as it is read.
+        if not self._link.at_end:
             self._transport.resume_reading()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

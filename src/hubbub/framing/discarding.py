@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from .base import Decoder
-from .telnet import TelnetFilter
+from .base import Decoder, TextFraming
+from .telnet import IAC, TelnetFilter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from .base import Framing
+
+PROPOSALS_LIMIT: Final = 16 * 1024
+"""How many bytes are looked at for what telnet proposes: clients do that first, in less than a hundred."""
 
 
 class Discarder(Decoder[Any]):
     """Finds no messages, and keeps nothing. What a telnet client proposes is still refused.
 
     Args:
-        telnet: whether the peer may be a telnet client.
+        framing: how the peer would speak. Where it is one of bytes, only a stream that begins with telnet is telnet.
     """
 
-    __slots__ = ("_filter",)
+    __slots__ = ("_begun", "_filter", "_left", "_text")
 
-    def __init__(self, *, telnet: bool) -> None:
-        self._filter = TelnetFilter() if telnet else None
+    def __init__(self, framing: Framing[Any]) -> None:
+        self._text = isinstance(framing, TextFraming)
+        self._filter = TelnetFilter()
+        self._left = PROPOSALS_LIMIT if framing.telnet else 0
+        self._begun = False
 
     def feed(self, data: bytes) -> Sequence[Any]:
-        if self._filter is not None:
-            self._filter.feed(data)
+        if not (self._begun or self._text) and data[:1] != bytes([IAC]):
+            self._left = 0
+        self._begun = True
+        if self._left > 0:
+            self._filter.feed(data[: self._left])
+            self._left -= len(data)
         return ()
 
     def take_replies(self) -> bytes:
-        return b"" if self._filter is None else self._filter.take_replies()
+        return self._filter.take_replies()

@@ -119,7 +119,7 @@ class Reader(Generic[M]):
         self.muted = False
         self.max_lag: MaxLag | None = None
         self._sent_in = 0
-        self._space: Space | None = None
+        self._space: tuple[Space, Space] | None = None
 
     @property
     def framing(self) -> Framing[M]:
@@ -150,9 +150,9 @@ class Reader(Generic[M]):
         return waiting >= self.link.settings.outbox_limit and self.ending is None
 
     async def wait_for_space(self, *, to_send: bool) -> None:
-        """Wait while it is `full`, but not to send to one that is muted. Those who wait go on in their order."""
-        self._space = self._space or Space()
-        await self._space.wait(lambda: self.full and not (to_send and self.muted))
+        """Wait while it is `full`, but not to send to one that is muted. Those who wait for the same go on in order."""
+        self._space = self._space or (Space(), Space())
+        await self._space[to_send].wait(lambda: self.full and not (to_send and self.muted))
 
     def send(self, wire: bytes) -> None:
         """Send private bytes behind all that the rooms have now.
@@ -220,8 +220,8 @@ class Reader(Generic[M]):
         self.direct = link.writable and self.outbox is IDLE and not self.unsettled
         if reads == PUMP_READS or size >= most or (cursor and cursor.catching_up):
             self.pumped_by.pump_soon(self)
-        if self._space is not None and not self.full:
-            self._space.tell()
+        if not self.full:
+            self._tell_of_space()
         if self.ending is not None and self.exhausted:
             link.finish()
         return reads
@@ -294,8 +294,7 @@ class Reader(Generic[M]):
             self._drop()
         if not self.link.lost:
             self.pumped_by.pump_soon(self)
-        if self._space is not None:
-            self._space.tell()
+        self._tell_of_space()
 
     @property
     def _horizon(self) -> int:
@@ -312,6 +311,10 @@ class Reader(Generic[M]):
         if self.outbox is IDLE:
             self.outbox = Outbox()
         return self.outbox
+
+    def _tell_of_space(self) -> None:
+        for space in self._space or ():
+            space.tell()
 
     def _drop(self) -> None:
         self.dropped = True

@@ -82,8 +82,7 @@ class Session(Reader[M]):
         """Keep a client that speaks and takes nothing: it misses what it does not take, and nobody waits for it."""
         self.muted = True
         self.link.forgo_progress()
-        if self._space is not None:
-            self._space.tell()
+        self._tell_of_space()
 
     def unmute(self) -> None:
         """The transport of a muted client is empty again: it goes on as before, and is told what it missed."""

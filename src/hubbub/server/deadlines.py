@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 from math import inf
-from typing import TYPE_CHECKING, Final, Generic
+from typing import TYPE_CHECKING, Any, Final, Generic
 
 from ..framing import M
 from ..values.ending import Ending, EndingCode
@@ -64,8 +64,8 @@ class Deadlines(Generic[M]):
             repeat.stop()
 
     def _end_unfinished(self, now: float) -> None:
-        links = [(reader, reader.link) for reader in self._readers]
-        begun = [(reader, link.messages_received) for reader, link in links if link.in_message and link.awaited]
+        awaited = [reader for reader in self._readers if reader.link.awaited]
+        begun = [(reader, reader.link.messages_received) for reader in awaited if _in_message(reader)]
         for reader in self._unfinished.look(begun, now):
             reader.dismiss(Ending(EndingCode.UNFINISHED, f"message not complete within {self._unfinished.time:g} s"))
 
@@ -87,3 +87,12 @@ class Deadlines(Generic[M]):
         heard = [(reader, reader.link.bytes_received) for reader in self._readers if reader.link.awaited]
         for reader in self._idle.look(heard, now):
             reader.dismiss(Ending(EndingCode.IDLE, f"nothing said for {self._idle.time:g} s"))
+
+
+def _in_message(reader: Session[Any]) -> bool:
+    try:
+        return reader.link.in_message
+    except Exception as error:
+        # A decoder of the user's own.
+        reader.fail(error)
+        return False

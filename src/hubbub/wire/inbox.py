@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
 from ..framing import Beginning, Discarder, M
 from ..values.errors import FramingError
+from ..values.settings import READ_SIZE
 
 if TYPE_CHECKING:
     import asyncio
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from ..framing import Decoder, Framing
     from ..values.pace import Throttle
     from ..values.settings import Settings
+
+PIECES_LIMIT: Final = 512
+"""In how many pieces bytes wait. Small ones take more memory than what they hold, and are joined before."""
 
 # Shared by all connections: an iterator that has ended stays so.
 _NOTHING: Iterator[Any] = iter(())
@@ -209,7 +213,7 @@ class Inbox(ABC, Generic[M]):
     def discard(self) -> None:
         """Receive nothing any more: count what arrives and discard it. The end of the peer's stream ends nothing."""
         self._messages = _NOTHING
-        self._decoder, self._beginning = Discarder(telnet=self.framing.telnet), None
+        self._decoder, self._beginning = Discarder(self.framing), None
         self.listening = False
         if self._inbox:
             self._take_inbox()
@@ -230,6 +234,8 @@ class Inbox(ABC, Generic[M]):
         """Bytes have arrived."""
         if self._inbox:
             self._inbox.append(data)
+            if len(self._inbox) >= PIECES_LIMIT:
+                self._inbox = [b"".join(self._inbox)]
         else:
             self._inbox = [data]
         self._inbox_size += len(data)
@@ -246,6 +252,14 @@ class Inbox(ABC, Generic[M]):
         self._decoder.feed(data)
         if replies := self._decoder.take_replies():
             self._owner.on_replies(replies)
+        if len(data) >= READ_SIZE:
+            # There may be more. libuv would read it on and on before the event loop turns.
+            self.pause_reading()
+            self.loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if not (self.at_end or self.lost):
+            self.resume_reading()
 
     async def _wait(self) -> None:
         """Wait until somebody wakes the receiver."""
