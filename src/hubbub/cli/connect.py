@@ -72,8 +72,8 @@ def connect(*, target: Target, verbose: bool, secret_file: Path | None, **option
     output is a pipe or a file, the command sends its input, prints what arrives, and ends when the server closes the
     connection.
 
-    The exit status is 1 if the server cannot be reached, refuses the connection or breaks it, or if the input cannot be
-    read.
+    The exit status is 1 if the server cannot be reached, refuses the connection or breaks it, or if some of the input
+    cannot be read or sent.
     """
     environment.warn()
     make = _dialler(target, **options)
