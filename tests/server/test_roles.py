@@ -183,6 +183,28 @@ async def test_a_message_that_is_cut_short_is_dropped_and_counted_where_that_is_
         assert server.statistics().tails == heard.count(b"\n") % 2
 
 
+async def test_a_message_without_its_end_is_counted_though_its_handler_is_later_than_the_end() -> None:
+    go = asyncio.Event()
+
+    async def late(client: hubbub.Client) -> None:
+        await go.wait()
+        assert await client.receive() == "whole"
+        with pytest.raises(hubbub.ConnectionClosed):
+            await client.receive()
+
+    async with with_roles("both", handler=late, listener={"tail": "drop"}) as (server, record, (peer,)):
+        await peer.send(b"whole\npart")
+        link = record.clients[0]._reader.link
+        peer.end()
+        await eventually(lambda: link.at_end)
+        peer.reset()
+        await server.broadcast("x")
+        await record.wait_for_endings()
+        await eventually(lambda: link.lost)
+        go.set()
+        await eventually(lambda: server.statistics().tails == 1)
+
+
 async def test_readers_that_have_ended_their_stream_and_are_gone_since_are_found_out_some_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

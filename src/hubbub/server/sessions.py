@@ -140,7 +140,6 @@ class Sessions(Generic[M]):
     def closed(self, reader: Session[M]) -> None:
         """A client's connection is gone."""
         self._connections -= 1
-        self.tail_count += reader.link.tail_dropped
         self.stalls.forget(reader)
         self._changed.fire()
 
@@ -240,6 +239,8 @@ class Sessions(Generic[M]):
             ending = ending_of(error, reader)
         finally:
             self._handled.add(reader)
+            # Nobody decodes it any more.
+            self.tail_count += reader.link.tail_dropped
             if grace := self._graces.pop(reader, None):
                 grace.cancel()
             self._changed.fire()
