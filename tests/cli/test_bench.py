@@ -134,8 +134,8 @@ def test_a_reader_that_is_refused_is_told_why_also_as_json() -> None:
         finished = finish(*BENCH, str(server.endpoint), *SHORT, "--json")
         why = "has ended (full: server full: limit of 2 clients reached)\n"
         assert finished.status == 1
-        # The sender is refused, too.
-        who = ("reader 3 of 3", "sender 1 of 1")
+        # All connect at once, the sender too.
+        who = (*(f"reader {number} of 3" for number in (1, 2, 3)), "sender 1 of 1")
         assert finished.errors in [f"hubbub: {one}: the connection to {server.endpoint} {why}" for one in who]
         told = json.loads(finished.output)
         assert (told["plan"]["readers"], told["problem"]) == (3, finished.errors.removeprefix("hubbub: ").rstrip())

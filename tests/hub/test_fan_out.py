@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hubbub.framing import ByteLines, Delimited, LengthPrefixed
+from hubbub.hub import pump as pump_module
 from hubbub.values.ending import EndingCode
 
 from support.logs import Failing
@@ -179,6 +180,29 @@ def test_what_excludes_a_reader_is_not_among_what_it_missed(loop: SteppedLoop) -
     assert first == b"0" + b"x" * 200
     missed = [number for number in range(1, int(second.rstrip(b"x"))) if number % 3 != 1]
     assert int(notice[1:].split()[0]) == len(missed)
+
+
+def test_of_many_that_retention_has_passed_some_are_ended_in_each_turn_and_none_reads_on(
+    loop: SteppedLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump_module, "JUDGED_AT_ONCE", 2)
+    hub = hub_of(loop, retention=4 * KIB)
+    readers = [hub.joined(credit=0) for _ in range(9)]
+    while not hub.told.endings:
+        loop.do(hub.root.broadcast(b"x" * 500))
+        ended = [0]
+        while len(ended) < 4:
+            loop.turn()
+            ended.append(len(hub.told.endings))
+    assert ended == [0, 2, 4, 6]
+    # It takes all there is before it is its turn.
+    client, transport = readers[-1]
+    assert client.ending is None
+    transport.take()
+    loop.settle()
+    assert {ending.code for ending in hub.told.endings} == {EndingCode.SLOW}
+    assert len(hub.told.endings) == 9
+    assert b"missed" not in transport.taken
 
 
 def test_a_reader_that_joins_while_something_waits_for_a_flush_hears_what_comes_later(loop: SteppedLoop) -> None:

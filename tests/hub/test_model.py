@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from hubbub.framing import ByteLines, Framing, LengthPrefixed, Raw
+from hubbub.hub import pump as pump_module
 from hubbub.hub import reader as reader_module
 from hubbub.hub.room import Room
 from hubbub.log.cursor import Lag
@@ -64,6 +65,7 @@ class Rooms(RuleBasedStateMachine):
         slice_size=st.sampled_from((1, 2, 256)),
         reads=st.sampled_from((1, 2, 256)),
         piece=st.sampled_from((1, 64 * KIB)),
+        judged=st.sampled_from((1, 64)),
         retention=st.sampled_from((4, 8)),
         when_slow=st.sampled_from(("skip", "disconnect")),
         pace=st.sampled_from((None, 64 * KIB)),
@@ -75,14 +77,16 @@ class Rooms(RuleBasedStateMachine):
         slice_size: int,
         reads: int,
         piece: int,
+        judged: int,
         retention: int,
         when_slow: Any,
         pace: int | None,
         framings: list[Framing[bytes]],
         older: tuple[int, int] | None,
     ) -> None:
-        for name, value in (("PUMP_READS", reads), ("JOIN_SIZE", piece)):
-            patched = patch.object(reader_module, name, value)
+        values = ((reader_module, "PUMP_READS", reads), (reader_module, "JOIN_SIZE", piece))
+        for module, name, value in (*values, (pump_module, "JUDGED_AT_ONCE", judged)):
+            patched = patch.object(module, name, value)
             patched.start()
             self._undo.append(patched.stop)
         limits = Settings(

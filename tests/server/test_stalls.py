@@ -178,6 +178,25 @@ async def test_nobody_waits_for_one_who_is_muted() -> None:
         assert feed.client.ending is None
 
 
+def test_of_many_who_have_stalled_some_are_ended_in_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stalls_module, "ENDED_AT_ONCE", 2)
+    ended: list[Any] = []
+    monkeypatch.setattr(Session, "end_stalled", lambda self: ended.append(self))
+    stalls: Stalls[Any] = Stalls(0)
+    with new_loop() as loop:
+        hub = hub_of(loop)
+        readers = [hub.joined(credit=0)[0]._reader for _ in range(5)]
+        for reader in readers:
+            stalls.pause(reader)
+        stalls.look(0)
+        stalls.look(31)
+        assert ended == readers[:2]
+        # One takes something before it is its turn.
+        stalls.resume(readers[3])
+        loop.settle()
+        assert ended == [*readers[:3], readers[4]]
+
+
 async def test_nobody_who_sends_to_one_who_is_muted_waits_behind_who_has_it_join_a_room() -> None:
     async with Feed.connected(outbox_limit=KIB) as feed:
         await feed.client.send(TEXT)

@@ -240,9 +240,7 @@ class FanOut(Generic[M]):
             self._stragglers.merge(*merged)
         while (chunk := self.log.drop_overdue()) is not None:
             for cursor in self._stragglers.set_adrift(chunk):
-                # A reader may have several cursors here, and the first may have ended it.
-                if not cursor.reader.dropped:
-                    self.overrun(cursor)
+                self.pump.judge_soon(cursor)
 
     def overrun(self, cursor: Seat) -> None:
         """Retention has passed a straggler, or its lag a limit: its reader decides."""

@@ -12,12 +12,19 @@ from ..log.clock import NEVER, Clock
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from ..log.cursor import Cursor
     from .ports import Flushing, Pumped
+
+    Seat = Cursor[Any, Any]
 
 logger = logging.getLogger("hubbub")
 
 LOOKS: Final = 8
 """As many looks at a room count as one read of an outbox: about as long as that they take."""
+
+
+JUDGED_AT_ONCE: Final = 64
+"""How many readers may be ended in a turn because retention has passed them: each takes a tenth of a millisecond."""
 
 
 class Pump:
@@ -36,6 +43,7 @@ class Pump:
         moves: how often a client has joined or left a room.
         turn: the number of this turn of the loop, as far as anything was delivered in it.
         tasks: what is under way that takes time: each for one cursor that is catching up.
+        overrun: the cursors that retention has passed, and of which it is still to be decided what becomes.
     """
 
     def __init__(self, slice_size: int) -> None:
@@ -44,6 +52,8 @@ class Pump:
         self.moves = 0
         self.turn = 1
         self.tasks: set[asyncio.Task[None]] = set()
+        self.overrun: dict[Seat, None] = {}
+        self._judged = 0
         self._slice_size = slice_size
         self._left = slice_size
         self._rooms: deque[Flushing] = deque()
@@ -77,6 +87,22 @@ class Pump:
         else:
             self._schedule()
             self._write(reader, wire)
+
+    def judge_soon(self, cursor: Seat) -> None:
+        """Decide what becomes of a cursor that retention has passed: at once, or later where there are many."""
+        self.overrun[cursor] = None
+        if self._judged < JUDGED_AT_ONCE:
+            self.judge(cursor)
+        else:
+            self._schedule()
+
+    def judge(self, cursor: Seat) -> None:
+        """Decide that now, if it is still to be decided. A reader may have several such, and the first may end it."""
+        if cursor in self.overrun:
+            del self.overrun[cursor]
+            if not cursor.reader.dropped:
+                self._judged += 1
+                cursor.owner.overrun(cursor)
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something that takes time, for one reader, in a task of its own."""
@@ -123,12 +149,15 @@ class Pump:
                 logger.exception("a letter failed")
         self._scheduled = False
         self.turn += 1
+        self._judged = 0
         try:
+            while self.overrun and self._judged < JUDGED_AT_ONCE:
+                self.judge(next(iter(self.overrun)))
             self._flush_rooms()
             self._pump_readers()
         finally:
             # Whatever went wrong, those that wait for their turn have it.
-            if self._rooms or self._readers:
+            if self._rooms or self._readers or self.overrun:
                 self._schedule()
 
     def _write(self, reader: Pumped, wire: bytes) -> None:

@@ -229,8 +229,9 @@ class Reader(Generic[M]):
     def _read(self, cursor: Cursor[Any, Any], size: int) -> list[Buffer]:
         """What is next at a cursor that was behind, about `size` bytes; nothing while it must be fetched."""
         fan_out = cursor.owner
+        self.pumped_by.judge(cursor)
         fan_out.displace(cursor)
-        if fan_out.fetches.fetch_for(cursor):
+        if self.dropped or fan_out.fetches.fetch_for(cursor):
             return []
         buffers = cursor.read(self.outbox.tick, size)
         if fan_out.place(cursor):

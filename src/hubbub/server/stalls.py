@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from math import inf
@@ -27,6 +28,10 @@ class _Look:
 
 LAG_SLICE: Final = 1024
 """About how many clients one look checks for `Listener.max_lag`."""
+
+
+ENDED_AT_ONCE: Final = 64
+"""How many clients are ended in a turn of the loop: each takes a tenth of a millisecond."""
 
 
 class Stalls(Generic[M]):
@@ -77,6 +82,7 @@ class Stalls(Generic[M]):
         # Of many, each look checks the lag of some.
         parts = 1 + len(self._paused) // LAG_SLICE
         self._part = (self._part + 1) % parts
+        stalled: list[Session[M]] = []
         for number, (reader, received) in enumerate(list(self._paused.items())):
             link = reader.link
             patience = link.settings.patience
@@ -92,9 +98,18 @@ class Stalls(Generic[M]):
             if now - look.moved <= patience:
                 continue
             if now - look.spoke > patience or not self._may_be_muted(reader):
-                reader.end_stalled()
+                stalled.append(reader)
             elif reader not in self._muted or moved_at > -inf:
                 self._mute(reader)
+        self._end(stalled)
+
+    def _end(self, stalled: list[Session[M]]) -> None:
+        """End these clients, some in each turn of the loop, but not those that have taken something meanwhile."""
+        for reader in stalled[:ENDED_AT_ONCE]:
+            if reader in self._paused:
+                reader.end_stalled()
+        if later := stalled[ENDED_AT_ONCE:]:
+            asyncio.get_running_loop().call_soon(self._end, later)
 
     def _may_be_muted(self, reader: Session[M]) -> bool:
         return reader.ending is None and (reader in self._muted or len(self._muted) < self._limit)
