@@ -181,7 +181,7 @@ async def test_nobody_waits_for_one_who_is_muted() -> None:
 def test_of_many_who_have_stalled_some_are_ended_in_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stalls_module, "ENDED_AT_ONCE", 2)
     ended: list[Any] = []
-    monkeypatch.setattr(Session, "end_stalled", lambda self: ended.append(self))
+    monkeypatch.setattr(Session, "end_stalled", lambda self, **_: ended.append(self))
     stalls: Stalls[Any] = Stalls(0)
     with new_loop() as loop:
         hub = hub_of(loop)
