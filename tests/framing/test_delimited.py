@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -77,6 +79,11 @@ def test_a_message_in_which_the_delimiter_would_be_found_early_cannot_be_sent(de
 def test_a_delimiter_has_at_least_one_byte() -> None:
     with pytest.raises(ValueError, match="delimiter is empty"):
         Delimited(b"")
+
+
+def test_a_delimiter_is_bytes() -> None:
+    with pytest.raises(TypeError, match=r"^the delimiter is '\|'; it must be bytes, as in b'\\0'$"):
+        Delimited(cast("bytes", "|"))
 
 
 @pytest.mark.parametrize("rest", [b"y" * (LIMIT + 1) + b"aa", b"y" * (LIMIT + 2)])

@@ -50,6 +50,12 @@ def test_a_handler_that_is_no_coroutine_function_is_an_error(handler: Any) -> No
         hubbub.Server(handler)
 
 
+@pytest.mark.parametrize("listeners", ["tcp://127.0.0.1:5000", [5000]])
+def test_what_is_no_list_of_listeners_is_an_error(listeners: Any) -> None:
+    with pytest.raises(TypeError, match=r"^the listeners are .*; give a list of hubbub\.Listener$"):
+        hubbub.Server(relay, listeners=listeners)
+
+
 def serve(framing: Any = None, listener: Any = None, **settings: Any) -> hubbub.Server[Any]:
     listeners = None if listener is None else [listening(framing=listener)]
     return hubbub.Server(relay, framing=framing, listeners=listeners, settings=hubbub.Settings(**settings))
