@@ -67,7 +67,11 @@ async def longest_turn_of_news(server: hubbub.Server[Any], clients: list[Any], s
 
 CROWDS = [(20, 300), (20, 2000), (100, 300)]
 KINDS = ["that read", "that had stalled"]
-CROWDS_OF_A_KIND = [(count, rooms, kind) for count, rooms in CROWDS for kind in KINDS]
+CROWDS_OF_A_KIND = [
+    pytest.param(count, rooms, kind, marks=pytest.mark.long if (rooms, kind) == (2000, "that had stalled") else ())
+    for count, rooms in CROWDS
+    for kind in KINDS
+]
 
 
 @pytest.mark.parametrize(

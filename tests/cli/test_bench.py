@@ -108,6 +108,7 @@ def test_what_cannot_be_asked_is_said_with_status_2(options: list[str], error: s
     assert result.stderr.splitlines()[-1].startswith(error)
 
 
+@pytest.mark.long
 def test_a_plot_that_cannot_be_written_comes_behind_the_figures(relay: str, tmp_path: Path) -> None:
     path = tmp_path / f"{'x' * 300}.svg"
     finished = finish(*BENCH, relay, *PACED, "--plot", str(path))

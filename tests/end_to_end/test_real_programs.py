@@ -130,7 +130,7 @@ def test_the_last_line_needs_no_end_and_is_answered_after_the_end_of_the_stream(
         ]
 
 
-@pytest.mark.parametrize("command", PIPES)
+@pytest.mark.parametrize("command", [nc, *(pytest.param(each, marks=pytest.mark.long) for each in PIPES[1:])])
 def test_every_byte_goes_through_a_relay_as_it_is(command: Callable[[Address], list[str]], tmp_path: Path) -> None:
     data = b"LF\nCR LF\r\n\r\n\ntwo CR\r\r\nin\rside\n" + bytes(range(10)) + bytes(range(11, 256)) + b"\nno end"
     path = tmp_path / "data"
