@@ -77,7 +77,7 @@ def test_a_handler_may_be_an_attribute_of_something_in_the_module(here: Path) ->
 
 
 CHOOSE = "choose chat, echo, relay, or write module:handler"
-NO_MODULE = "here or installed; check the name before the colon"
+NO_MODULE = "check the name before the colon"
 NO_COROUTINE = "is not a coroutine function; define it with 'async def'"
 TEXT_ONLY = "works with text only; choose --framing lines or crlf-lines, or the app relay"
 
@@ -91,8 +91,8 @@ TEXT_ONLY = "works with text only; choose --framing lines or crlf-lines, or the 
         (":handler", None, f"there is no app ':handler'; {CHOOSE}"),
         ("shouting:", None, f"there is no app 'shouting:'; {CHOOSE}"),
         (".shouting:shout", None, f"there is no app '.shouting:shout'; {CHOOSE}"),
-        ("no.such:handler", None, f"there is no module 'no' {NO_MODULE}"),
-        ("shouting.nosuch:handler", None, f"there is no module 'shouting.nosuch' {NO_MODULE}"),
+        ("no.such:handler", None, f"cannot find the module 'no'; {NO_MODULE}"),
+        ("shouting.nosuch:handler", None, f"cannot find the module 'shouting.nosuch'; {NO_MODULE}"),
         ("shouting:nosuch", None, "module 'shouting' has no 'nosuch'; check the name after the colon"),
         ("shouting:shout.nosuch", None, "module 'shouting' has no 'shout.nosuch'; check the name after the colon"),
         ("shouting:no_coroutine", None, f"shouting:no_coroutine {NO_COROUTINE}"),
@@ -102,9 +102,9 @@ TEXT_ONLY = "works with text only; choose --framing lines or crlf-lines, or the 
             "shouting:alone",
             None,
             "shouting:alone cannot be called with a client (too many positional arguments); "
-            "define it as in 'async def alone(client)'",
+            "define it as in 'async def handler(client)'",
         ),
-        ("shouting.py:shout", None, "there is no module 'shouting.py' here or installed; write shouting:shout"),
+        ("shouting.py:shout", None, "cannot find the module 'shouting.py'; write shouting:shout"),
         ("chat", Raw(), f"chat {TEXT_ONLY}"),
         ("echo", ByteLines(), f"echo {TEXT_ONLY}"),
     ],

@@ -22,6 +22,8 @@ from hubbub.cli.target import Target, parse
         ("bücher.example:5000", Address("bücher.example", 5000)),
         ("tcp://localhost:1", Address("localhost", 1)),
         ("unix:///run/hubbub/hub%20one.sock", Address("/run/hubbub/hub one.sock", 0)),
+        # As `serve` shows a relative path.
+        ("unix://./hub.sock", Address("./hub.sock", 0)),
     ],
 )
 def test_a_target_is_a_port_with_or_without_a_host_or_a_url(text: str, address: Address) -> None:

@@ -256,6 +256,7 @@ async def test_a_server_that_is_not_there() -> None:
         ({"framing": "lines"}, "'lines' is not a framing; pass an instance of one, such as hubbub.Lines()"),
         ({"settings": {}}, "the settings are {}; make them as in hubbub.Settings(patience=60)"),
         ({"say": "secret\n"}, "say: a line cannot contain a line end (LF)"),
+        ({"say": "\udcff"}, "say: 'utf-8' codec can't encode"),
         ({"say": b"secret"}, "say: a message in this framing must be str, and this one is bytes"),
     ],
 )

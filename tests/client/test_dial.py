@@ -250,7 +250,7 @@ async def test_a_stream_that_tls_does_not_end_was_cut_short(clean: bool, certifi
         await client.send(b"pay 100\nto Al")
         if not clean:
             # The end of TCP alone.
-            client._reader.link.transport._inner.write_eof()  # type: ignore[attr-defined]
+            client._reader.link.transport._inner.write_eof()  # type: ignore[attr-defined] # TLS's own has it
             await client.receive()
 
     async with (

@@ -238,16 +238,22 @@ async def settled(arrival: hubbub.Arrival[Any]) -> int:
     return before
 
 
-@pytest.mark.parametrize("limit", [KIB, 16 * KIB])
-async def test_g5_of_a_stranger_only_so_many_bytes_are_read(way: Way, limit: int) -> None:
-    go = asyncio.Event()
-    asked: list[hubbub.Arrival[bytes]] = []
+class Waiting:
+    """An `authenticate` that lets everybody in who was `asked` about, once it may `go` on."""
 
-    async def wait(arrival: hubbub.Arrival[bytes]) -> bool:
-        asked.append(arrival)
-        await go.wait()
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+        self.asked: list[hubbub.Arrival[Any]] = []
+
+    async def __call__(self, arrival: hubbub.Arrival[Any]) -> bool:
+        self.asked.append(arrival)
+        await self.go.wait()
         return True
 
+
+@pytest.mark.parametrize("limit", [KIB, 16 * KIB])
+async def test_g5_of_a_stranger_only_so_many_bytes_are_read(way: Way, limit: int) -> None:
+    wait = Waiting()
     settings = hubbub.Settings(unauthenticated_limit=limit)
     said = b"".join([b"%0999d\n" % number for number in range(100)])
     async with (
@@ -257,28 +263,21 @@ async def test_g5_of_a_stranger_only_so_many_bytes_are_read(way: Way, limit: int
         ),
         way.peer(server) as peer,
     ):
-        await eventually(lambda: bool(asked))
-        (arrival,) = asked
+        await eventually(lambda: bool(wait.asked))
+        (arrival,) = wait.asked
         await peer.send(said)
         await eventually(lambda: unread(arrival) > 0)
         taken = len(said) - await settled(arrival)
         # What is encrypted is a little more than that, and can be taken in whole records only.
         assert taken <= (2 * limit + 17 * KIB if way.certificates else limit)
-        go.set()
+        wait.go.set()
         # Nothing of it is lost.
         await record.wait_for_clients(1)
         await eventually(lambda: record.received_from[peer.name] == said.split(b"\n")[:-1])
 
 
 async def test_a_client_may_end_its_stream_while_it_is_asked_about(plain: Way) -> None:
-    go = asyncio.Event()
-    asked: list[hubbub.Arrival[str]] = []
-
-    async def wait(arrival: hubbub.Arrival[str]) -> bool:
-        asked.append(arrival)
-        await go.wait()
-        return True
-
+    wait = Waiting()
     async with (
         serving(echo, listeners=[plain.listener(authenticate=wait)]) as (server, record),
         plain.peer(server) as peer,
@@ -286,8 +285,8 @@ async def test_a_client_may_end_its_stream_while_it_is_asked_about(plain: Way) -
         await peer.send(b"Hey\n")
         peer.end()
         # The server has read the end by then.
-        await eventually(lambda: bool(asked) and asked[0].link.at_end)
-        go.set()
+        await eventually(lambda: bool(wait.asked) and wait.asked[0].link.at_end)
+        wait.go.set()
         assert await peer.rest() == b"We got your message: Hey\n"
         assert (await record.wait_for_endings())[0].code is hubbub.EndingCode.LEFT
 

@@ -16,7 +16,7 @@ PROPOSAL, REFUSAL = b"\xff\xfd\x01", b"\xff\xfc\x01"
         (Lines(), [PROPOSAL], REFUSAL),
         (Lines(), [b"text" + PROPOSAL[:1], PROPOSAL[1:]], REFUSAL),
         # In bytes that are not telnet from the beginning it may be anything.
-        (ByteLines(), [PROPOSAL + b"text", PROPOSAL], 2 * REFUSAL),
+        (ByteLines(), [PROPOSAL + b"text", b"text" + PROPOSAL], 2 * REFUSAL),
         (ByteLines(), [b"text" + PROPOSAL, PROPOSAL], b""),
         (LengthPrefixed(2), [PROPOSAL], b""),
     ],

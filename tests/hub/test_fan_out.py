@@ -205,6 +205,19 @@ def test_of_many_that_retention_has_passed_some_are_ended_in_each_turn_and_none_
     assert b"missed" not in transport.taken
 
 
+def test_those_that_may_stay_do_not_delay_the_end_of_others(loop: SteppedLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump_module, "JUDGED_AT_ONCE", 2)
+    hub = hub_of(loop, retention=4 * KIB)
+    for _ in range(6):
+        hub.joined(credit=0)[0].when_slow = "skip"
+    hub.joined(credit=0)
+    while not hub._pump.overrun:
+        loop.do(hub.root.broadcast(b"x" * 500))
+        loop.turn()
+    loop.settle()
+    assert [ending.code for ending in hub.told.endings] == [EndingCode.SLOW]
+
+
 def test_a_reader_that_joins_while_something_waits_for_a_flush_hears_what_comes_later(loop: SteppedLoop) -> None:
     hub = hub_of(loop)
     loop.do(hub.root.broadcast(b"before"))

@@ -201,7 +201,7 @@ async def test_nobody_who_sends_to_one_who_is_muted_waits_behind_who_has_it_join
     async with Feed.connected(outbox_limit=KIB) as feed:
         await feed.client.send(TEXT)
         joining = asyncio.create_task(feed.client.join("b"))
-        await asyncio.sleep(0)
+        await eventually(lambda: feed.client._reader._space is not None)
         sending = asyncio.create_task(feed.client.send("later"))
         await feed.speak()
         feed.look(31)

@@ -14,7 +14,7 @@ from hubbub.values.settings import READ_SIZE
 from hubbub.wire.inbox import PIECES_LIMIT
 
 from support.feeding import pieces_of
-from support.helpers import WAIT_TIME
+from support.helpers import WAIT_TIME, eventually
 from support.inboxes import Box, receiving
 
 
@@ -66,12 +66,11 @@ async def test_a_flood_that_nobody_receives_lets_the_event_loop_turn() -> None:
     assert box.reading
     box._discard(b"x" * READ_SIZE)
     assert not box.reading
-    await asyncio.sleep(0)
-    assert box.reading
+    await eventually(lambda: box.reading)
     # What is at its end is not read on.
     box._discard(b"x" * READ_SIZE)
     box.end()
-    await asyncio.sleep(0)
+    box._read_on()
     assert not box.reading
 
 

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import socket
 import ssl
+import weakref
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -295,7 +296,7 @@ async def test_who_does_not_speak_tls_hears_so_where_text_can_be_said(
 async def test_a_handshake_that_fails_when_nobody_waits_for_it_any_more_is_not_reported(
     certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def fail() -> None:
+    async def fail() -> weakref.ref[asyncio.Future[None]]:
         loop = asyncio.get_running_loop()
         nobody = cast("Session[Any]", None)
         link = Link(nobody, hubbub.Lines(), hubbub.Settings(), loop)
@@ -304,11 +305,11 @@ async def test_a_handshake_that_fails_when_nobody_waits_for_it_any_more_is_not_r
         await loop.connect_accepted_socket(lambda: transport, here)
         there.close()
         await eventually(transport.handshaken.done)
+        return weakref.ref(transport.handshaken)
 
-    await fail()
+    future = await fail()
     # asyncio reports an exception that was never retrieved when its future goes.
-    await asyncio.sleep(0)
-    gc.collect()
+    await eventually(lambda: gc.collect() >= 0 and future() is None)
     assert not caplog.records
 
 
