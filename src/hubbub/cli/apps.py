@@ -84,7 +84,7 @@ def _import_handler(name: str) -> Handler[Any]:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise _broken(module_name, error) from None
         advice = f"write {name.replace('.py:', ':')}" if ".py:" in name else "check the name before the colon"
-        message = f"there is no module {error.name!r} here or installed; {advice}"
+        message = f"cannot find the module {error.name!r}; {advice}"
         raise Failure(message, _APP) from None
     except (Exception, SystemExit) as error:
         raise _broken(module_name, error) from None
@@ -103,7 +103,7 @@ def _import_handler(name: str) -> Handler[Any]:
         inspect.signature(handler).bind(None)
     except TypeError as error:
         raise Failure(
-            f"{name} cannot be called with a client ({error}); define it as in 'async def {attribute}(client)'", _APP
+            f"{name} cannot be called with a client ({error}); define it as in 'async def handler(client)'", _APP
         ) from None
     return handler
 

@@ -128,9 +128,9 @@ def parse(text: str) -> ListenUrl:
         raise ValueError("# ends a URL; write %23 for it")
     # In forms + stands for a blank, and here for itself: it is frequent in patterns and in the names of devices.
     query = urlsplit(text).query.replace("+", "%2B")
-    if wrong := [part for part in query.split("&") if query and "=" not in part]:
+    if query and (wrong := [part for part in query.split("&") if "=" not in part]):
         raise ValueError(f"{wrong[0]!r} has no value; write it as in role=read")
-    pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
+    pairs = parse_qsl(query, keep_blank_values=True)
     if len(dict(pairs)) < len(pairs):
         raise ValueError("a key occurs twice; separate several networks by commas")
     return _make(text, dict(pairs))

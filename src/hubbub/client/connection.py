@@ -239,8 +239,10 @@ class Connection(Generic[M]):
 def _encode(framing: Framing[M], said: M) -> bytes:
     try:
         return framing.encode((said,))
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"say: {error}") from error
+    except TypeError as error:
+        raise TypeError(f"say: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"say: {error}") from error
 
 
 @overload
@@ -297,8 +299,8 @@ def connect(
 
     Raises:
         TypeError: an argument is of another type.
-        ValueError: there is no such endpoint; TLS is not spoken through a Unix socket; or the framing cannot carry what
-            `say` has.
+        ValueError: the host or the port is not valid, TLS is asked for through a Unix socket, or the framing cannot
+            carry `say`.
     """
     address = _address_of(host, port)
     if not isinstance(tls, bool | ssl.SSLContext):

@@ -33,13 +33,13 @@ SOCKET_MODE: Final = 0o660
 """The permissions of a Unix socket: its owner and its group may connect (unix(7))."""
 
 
-_TYPES: Final[tuple[tuple[str, type, str], ...]] = (
-    ("tls", Tls, "make it as in hubbub.Tls('cert.pem', 'key.pem')"),
+_TYPES: Final[tuple[tuple[str, Any, str], ...]] = (
+    ("tls", Tls | None, "make it as in hubbub.Tls('cert.pem', 'key.pem')"),
     ("access", Access, "make it as in hubbub.Access(allow=['192.0.2.0/24'])"),
     ("proxies", Networks, "make it as in hubbub.Networks(['192.0.2.7'])"),
     ("room", str, "give the name of a room"),
     ("any_protocol", bool, "it must be True or False"),
-    ("sndbuf", int, "give a whole number of bytes"),
+    ("sndbuf", int | None, "give a whole number of bytes"),
     ("mode", int, "write it with 0o and three digits, as in 0o660"),
 )
 """Attributes whose fault would show only later or never, with their type and what to write."""
@@ -73,8 +73,8 @@ class Listener(Generic[M]):
 
     Raises:
         TypeError: no kind of listener has such an endpoint, or an attribute is of another type.
-        ValueError: the port is out of range, an address of one link lacks its interface, the name of the room is not
-            valid, there is no such role or tail, the mode is none, or a limit is not more than 0.
+        ValueError: the port, the room's name, the role, the tail or the mode is not valid, an address of one link lacks
+            its interface, or a limit is not more than 0.
     """
 
     endpoint: Address | Path | int
@@ -95,7 +95,7 @@ class Listener(Generic[M]):
     def __post_init__(self) -> None:
         kinds.serving(self.endpoint).check(self.endpoint)
         for name, kind, how in _TYPES:
-            if not isinstance(value := getattr(self, name), kind | None):
+            if not isinstance(value := getattr(self, name), kind):
                 raise TypeError(f"{name} is {value!r}; {how}")
         if not 0 <= self.mode <= 0o777:
             raise ValueError(f"mode is {self.mode}; write it with 0o and three digits, as in 0o660")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from .base import Decoder, TextFraming
-from .telnet import IAC, TelnetFilter
+from .telnet import IAC_BYTE, TelnetFilter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,18 +23,16 @@ class Discarder(Decoder[Any]):
         framing: how the peer would speak. Where it is one of bytes, only a stream that begins with telnet is telnet.
     """
 
-    __slots__ = ("_begun", "_filter", "_left", "_text")
+    __slots__ = ("_filter", "_left", "_text")
 
     def __init__(self, framing: Framing[Any]) -> None:
         self._text = isinstance(framing, TextFraming)
         self._filter = TelnetFilter()
         self._left = PROPOSALS_LIMIT if framing.telnet else 0
-        self._begun = False
 
     def feed(self, data: bytes) -> Sequence[Any]:
-        if not (self._begun or self._text) and data[:1] != bytes([IAC]):
+        if self._left == PROPOSALS_LIMIT and not self._text and not data.startswith(IAC_BYTE):
             self._left = 0
-        self._begun = True
         if self._left > 0:
             self._filter.feed(data[: self._left])
             self._left -= len(data)
