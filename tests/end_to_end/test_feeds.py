@@ -18,8 +18,11 @@ from support.programs import Program, ServerProgram, address_in, hubbub_serve, r
 pytestmark = pytest.mark.real
 
 SECONDS = scaled(600, 8)
-RATE = scaled(100, 2000)
-"""Lines a second of each feed: more than a busy harbour's AIS; or so many that buffers are full in time."""
+RATE = 100
+"""Lines a second of each feed: more than a busy harbour's AIS."""
+
+BACKLOG = 100_000
+"""Lines that each feed sends at once when it begins: more than the buffers of a connection hold, some 4 MiB."""
 
 
 def serve(role: str, *options: str) -> tuple[str, ...]:
@@ -75,21 +78,26 @@ def test_a_burst_of_two_sources_that_never_read_is_heard_whole(tmp_path: Path) -
 @pytest.mark.long
 @pytest.mark.parametrize("role", ["write", "both"])
 def test_two_sources_that_never_read_stay_and_lose_nothing(role: str, tmp_path: Path) -> None:
-    """What each says fills the other's buffers, which are small here, long before the end."""
+    """Their backlog fills each other's buffers.
+
+    Small buffers would be full sooner, but in a receive buffer whose size a program has set (SO_RCVBUF), Linux 6.18 now
+    and then drops a segment, and then each acknowledgement behind it, so that the source cannot go on.
+    """
     # Until patience is over, retention may not have passed a source that may also read.
     options = f"--patience={scaled(30, 4)}", "--retention=64M"
     with hubbub_serve(*serve(role, *options)) as server, ExitStack() as stack:
         entrance, exit_ = places(server)
         reader = Listening(stack, server, exit_, tmp_path / "heard")
-        socat = [require_program("socat"), "-u", "-", f"TCP:{entrance},rcvbuf=4096"]
+        socat = [require_program("socat"), "-u", "-", f"TCP:{entrance}"]
         feeds = [stack.enter_context(Program(*socat)) for _ in range(2)]
-        start, number = time.monotonic(), 0
-        while number < RATE * SECONDS:
+        for feed, source in enumerate(feeds):
+            source.send(b"".join(line(feed, number) for number in range(BACKLOG)))
+        start, count = time.monotonic(), BACKLOG + RATE * SECONDS
+        for number in range(BACKLOG, count):
             for feed, source in enumerate(feeds):
                 source.send(line(feed, number))
-            number += 1
-            time.sleep(max(0.0, start + number / RATE - time.monotonic()))
+            time.sleep(max(0.0, start + (number - BACKLOG) / RATE - time.monotonic()))
         for source in feeds:
             source.end()
             assert source.wait() == 0
-        reader.assert_heard_all(2, number)
+        reader.assert_heard_all(2, count)

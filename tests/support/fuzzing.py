@@ -41,6 +41,7 @@ from hubbub.cli.serve import serve
 from hubbub.door.networks import parse_address
 from hubbub.door.proxy import V2_LIMIT, ProxyHeader, ProxyHeaderError
 from hubbub.framing.telnet import DONT, IAC, IAC_BYTE, WONT, TelnetFilter
+from hubbub.values.text import plain_utf8
 
 from support.feeding import Outcome, decode
 
@@ -379,10 +380,12 @@ def fuzz_listen_url(data: bytes) -> None:
     b"fe80::1%eth0",
     b"192.0.2.1/24",
     b"\xff\n",
+    "192.0.2.0/24\n".encode("utf-16"),
+    b"\xff\xfe",
 )
 def fuzz_networks(data: bytes) -> None:
     """An entry of a list of networks, and a file of them."""
-    text = data.decode(errors="replace")
+    text = plain_utf8(data).decode(errors="replace")
     assert Access(allow=["0.0.0.0/0", "::/0"]).refusal(text) is None
     networks, path = _networks_in(text), _file(data)
     try:
