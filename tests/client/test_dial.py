@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -250,7 +251,8 @@ async def test_a_stream_that_tls_does_not_end_was_cut_short(clean: bool, certifi
         await client.send(b"pay 100\nto Al")
         if not clean:
             # The end of TCP alone.
-            client._reader.link.transport._inner.write_eof()  # type: ignore[attr-defined] # TLS's own has it
+            with socket.socket(fileno=os.dup(client._reader.link.descriptor)) as own:
+                own.shutdown(socket.SHUT_WR)
             await client.receive()
 
     async with (
