@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import errno
-import functools
 import os
 import re
-import socket
-import sys
 from pathlib import Path
 
 import pytest
 
-from support.programs import require_program, wait_until
+from support.pages import ROOT, check_links, check_listing, set_up_desk
+from support.programs import require_program
 from support.transcripts import Mismatch, Numbers, parse, replay
 
-ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs" / "walkthrough").glob("*.md"))
 EXAMPLES = sorted((ROOT / "examples" / "walkthrough").glob("*.py"))
 
@@ -28,21 +24,7 @@ def desk(tmp_path: Path, default_port: None) -> Path:
     """A directory with what the pages' commands name, and nobody on the ports; a clone, as far as they can see."""
     for program in ("bash", "ss", "telnet", "od"):
         require_program(program)
-    for port in PORTS:
-        wait_until(functools.partial(_is_free, port), f"free port {port}: the pages use it, so stop what listens there")
-    (tmp_path / ".venv").symlink_to(sys.prefix)
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    return tmp_path
-
-
-def _is_free(port: int) -> bool:
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-        return False
-    return True
+    return set_up_desk(tmp_path, PORTS)
 
 
 def _read(name: str) -> str:
@@ -81,19 +63,13 @@ def test_everything_in_a_block_is_checked(page: Path) -> None:
             case "console":
                 assert block.argument
             case "python":
-                _check_listing(block.argument, block.lines)
+                check_listing(block.argument, block.lines)
             case "sh":
                 for line in block.lines:
                     assert re.fullmatch(r"make \w+", line)
                     assert f"\n{line.removeprefix('make ')}:" in makefile
             case _:
                 pytest.fail(f"line {block.number}: a block of kind {block.kind!r} is not checked")
-
-
-def _check_listing(path: str, lines: list[str]) -> None:
-    text = (ROOT / path).read_text()
-    listing = "\n".join(lines)
-    assert f"\n{listing}\n" in f"\n{text}", f"{path} does not contain this:\n{listing}"
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example.stem))
@@ -106,8 +82,7 @@ def test_each_program_is_quoted_whole_and_can_be_executed(example: Path) -> None
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.stem))
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
-        assert target.startswith("https://") or (page.parent / target).exists(), target
+    check_links(page)
 
 
 def test_a_block_without_an_end_is_an_error() -> None:

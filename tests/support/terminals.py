@@ -15,6 +15,8 @@ from typing import Any, Self
 from support.programs import WAIT_TIME, environment
 
 PROMPT = "$ "
+CONTINUED = "> "
+"""What the shell shows where a command goes on in the next line."""
 
 # Opening the terminal makes it the one that Ctrl-C and Ctrl-Z on it work in.
 _OPEN_SHELL = 'exec bash --norc --noprofile --noediting -i <"$0" >"$0" 2>&1'
@@ -39,7 +41,7 @@ class Terminal:
         nowhere: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
         command = ["sh", "-c", _OPEN_SHELL, os.ttyname(keyboard)]
         # What would change what programs show stays outside.
-        shown = {"LC_ALL": "C.UTF-8", "PROMPT_COMMAND": "", "PS1": PROMPT, "TERM": "dumb"}
+        shown = {"LC_ALL": "C.UTF-8", "PROMPT_COMMAND": "", "PS1": PROMPT, "PS2": CONTINUED, "TERM": "dumb"}
         env = environment({"HOME": str(directory), **shown})
         self._shell = subprocess.Popen(command, cwd=directory, env=env, start_new_session=True, **nowhere)
         # Our own end of it is kept open until the shell has one, for without any it would hang up.

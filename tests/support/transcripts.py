@@ -1,18 +1,22 @@
 """Pages whose transcripts can be replayed: what is typed on the page is typed, what is shown must be what is shown.
 
-A page has three kinds of fenced blocks, told by what stands behind the opening fence, and no other:
+A page has these kinds of fenced blocks, named by the words behind the opening fence, and no other:
 
 - `console NAME`: a piece of what is seen in the terminal of that name. Blocks are replayed in the order of the page.
-- `python PATH`: (part of) the text of that file.
+  `console NAME PORT …` also names ports: the replay goes on when something listens on them.
+- `python PATH`: (part of) the text of a file of the project, which is there already.
+- `toml PATH`, `ini PATH`, `sh PATH`, `text PATH` and so on: a file, which the replay writes when it comes to the block.
 - `sh`: a command that is only named.
 
 In a terminal these are typed: what stands behind a prompt; a line that ends with the sign for Enter, "⏎"; and a key
-like `^C` at the start of a line. Everything else is output, and all output is on the page, to the last prompt.
+like `^C` at the start of a line. A command that ends with a backslash goes on in the next line. Everything else is
+output, and all output is on the page, to the last prompt. In a line of output "…" stands for anything. Alone in a line
+it stands for any number of lines, up to one like the next line on the page, or up to the prompt.
 
-What must vary is compared by its sameness: a port chosen by the system (five digits behind a colon) or the id of a
-process may be any number, but the same one on the page is the same one in the run. In the tables of ss, the order of
-the rows, the space between columns and the numbers of files are nobody's promise, and states take a moment to change:
-ss is asked until it shows what the page shows.
+What must vary is compared by its sameness: a port chosen by the system (five digits behind a colon, from 33000 on) or
+the id of a process may be any number, but the same one on the page is the same one in the run. In the tables of ss, the
+order of the rows, the space between columns and the numbers of files are nobody's promise, and states take a moment to
+change: ss is asked until it shows what the page shows.
 """
 
 from __future__ import annotations
@@ -28,16 +32,21 @@ from itertools import permutations
 from pathlib import Path
 
 from support.programs import WAIT_TIME, wait_until
-from support.terminals import PROMPT, Terminal, character_of
+from support.terminals import CONTINUED, PROMPT, Terminal, character_of
 
 SERVER = "server"
-"""The terminal in which servers are started: nobody dials before they listen."""
+"""The terminal in which servers are started: nobody dials before they listen. After a command that shows nothing, the
+replay waits for the port that it names, or for 5000."""
+
+FILES = ("ini", "nginx", "sh", "text", "toml", "yaml")
+"""The kinds of blocks that are files, if they name one."""
 
 _PROMPTS = (PROMPT, "telnet> ")
 _ENTER = " ⏎"
 _KEY = re.compile(r"\^([A-Z\]])")
 _FENCE = re.compile(r"```(?P<kind>\w*) ?(?P<argument>.*)")
-_VARYING = re.compile(r"(?<=:)\d{5}\b|(?<=pid=)\d+|(?<=kill -KILL )\d+")
+_ANYTHING = "…"
+_VARYING = re.compile(r"(?<=:)(?:3[3-9]|[45]\d|6[0-5])\d{3}\b|(?<=pid=)\d+|(?<=kill -(?:KILL|USR1|TERM|CONT|STOP) )\d+")
 
 
 class Mismatch(AssertionError):
@@ -50,10 +59,24 @@ class Block:
 
     kind: str
     argument: str
-    """The terminal or the file."""
+    """The file; or the terminal, and the ports that are waited for."""
     number: int
     """The line of the page on which it begins."""
     lines: list[str]
+
+    @property
+    def terminal(self) -> str:
+        return self.argument.partition(" ")[0]
+
+    @property
+    def ports(self) -> list[str]:
+        """Those that are waited for."""
+        return self.argument.split()[1:]
+
+    @property
+    def is_written(self) -> bool:
+        """Whether it is a file that the replay writes."""
+        return self.kind in FILES and bool(self.argument)
 
 
 def parse(text: str) -> list[Block]:
@@ -88,7 +111,7 @@ class Numbers:
 
     def match(self, expected: str, shown: str) -> bool:
         """Whether they are the same; if so, numbers that are new are remembered."""
-        literals = [re.escape(literal) for literal in _VARYING.split(expected)]
+        literals = [re.escape(literal).replace(_ANYTHING, ".*") for literal in _VARYING.split(expected)]
         found = re.fullmatch(r"(\d+)".join(literals), shown)
         if found is None:
             return False
@@ -120,9 +143,11 @@ def replay(blocks: list[Block], directory: Path) -> None:
         numbers = Numbers()
         for block in blocks:
             if block.kind == "console":
-                if block.argument not in terminals:
-                    terminals[block.argument] = stack.enter_context(Terminal(directory))
-                _Replay(block, terminals[block.argument], numbers).run()
+                if block.terminal not in terminals:
+                    terminals[block.terminal] = stack.enter_context(Terminal(directory))
+                _Replay(block, terminals[block.terminal], numbers).run()
+            elif block.is_written:
+                (directory / block.argument).write_text("".join(f"{line}\n" for line in block.lines))
         for name, terminal in terminals.items():
             if not terminal.take(PROMPT) or terminal.unread:
                 raise Mismatch(f"terminal {name} does not end with a prompt alone, but with {terminal.unread!r}")
@@ -145,15 +170,19 @@ class _Replay:
             if line.startswith(f"{PROMPT}ss "):
                 self._ask_ss(number, line.removeprefix(PROMPT))
             elif prompt:
-                self._type_line(number, prompt, line.removeprefix(prompt))
+                self._type_line(number, line.removeprefix(prompt), prompt)
             elif line.endswith(_ENTER):
-                self._type_line(number, "", line.removesuffix(_ENTER))
+                self._type_line(number, line.removesuffix(_ENTER), prompt="")
             elif key:
                 self._press(number, key[0], line.removeprefix(key[0]))
+            elif line == _ANYTHING:
+                self._skip()
             else:
                 self._expect(number, line)
+        for port in self._block.ports:
+            self._wait_until_listening(self._block.number, port)
 
-    def _type_line(self, number: int, prompt: str, line: str) -> None:
+    def _type_line(self, number: int, line: str, prompt: str) -> None:
         terminal = self._terminal
         typed = self._numbers.translate(line)
         if unknown := self._numbers.unknown(line):
@@ -164,8 +193,11 @@ class _Replay:
         terminal.type(f"{typed}\n")
         if not terminal.take(f"{typed}\n"):
             self._fail(number, typed, terminal.read_line())
-        if self._block.argument == SERVER and prompt == PROMPT:
-            self._wait_until_listening(number, typed)
+        if typed.endswith("\\"):
+            self._type_line(*self._lines.popleft(), prompt=CONTINUED)
+        elif self._block.argument == SERVER and prompt == PROMPT and not self._lines:
+            setting = re.search(r"(?:PORT=|--port )(\d+)", typed)
+            self._wait_until_listening(number, setting[1] if setting else "5000")
 
     def _press(self, number: int, key: str, rest: str) -> None:
         self._wait_until(number, lambda: self._terminal.heeds(key), f"a program that heeds {key}")
@@ -183,13 +215,26 @@ class _Replay:
         if not self._numbers.match(expected, shown):
             self._fail(number, self._numbers.translate(expected), shown)
 
+    def _skip(self) -> None:
+        """Read what the page leaves out."""
+        if not self._lines or self._lines[0][1].startswith(PROMPT):
+            self._terminal.read_until_prompt()
+            return
+        number, expected = self._lines.popleft()
+        skipped = []
+        deadline = time.monotonic() + WAIT_TIME
+        while not self._numbers.match(expected, shown := self._terminal.read_line()):
+            skipped.append(shown)
+            if time.monotonic() > deadline:
+                self._fail(number, self._numbers.translate(expected), "\n".join(skipped))
+
     def _ask_ss(self, number: int, command: str) -> None:
         expected = []
         while self._lines and not self._lines[0][1].startswith(PROMPT):
             expected.append(self._lines.popleft()[1])
         deadline = time.monotonic() + WAIT_TIME
         while True:
-            self._type_line(number, PROMPT, command)
+            self._type_line(number, command, PROMPT)
             shown = self._terminal.read_until_prompt()
             if self._numbers.match_table(expected, shown):
                 return
@@ -198,9 +243,7 @@ class _Replay:
             # What changes the states needs the processor, too.
             time.sleep(0.05)
 
-    def _wait_until_listening(self, number: int, command: str) -> None:
-        setting = re.search(r"(?:PORT=|--port )(\d+)", command)
-        port = setting[1] if setting else 5000
+    def _wait_until_listening(self, number: int, port: str) -> None:
         ask = ["ss", "-Hltn", f"sport = :{port}"]
         self._wait_until(number, lambda: bool(subprocess.check_output(ask)), f"a server that listens on port {port}")
 
@@ -212,6 +255,6 @@ class _Replay:
 
     def _fail(self, number: int, expected: str, shown: str) -> None:
         raise Mismatch(
-            f"line {number}, terminal {self._block.argument}\n--- the page:\n{expected}\n--- the run:\n{shown}\n"
+            f"line {number}, terminal {self._block.terminal}\n--- the page:\n{expected}\n--- the run:\n{shown}\n"
             f"--- not read yet:\n{self._terminal.unread}"
         )

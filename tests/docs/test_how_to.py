@@ -1,0 +1,134 @@
+"""The how-to pages: each is tested by the very commands on it, with real programs."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.pages import ROOT, check_links, check_listing, set_up_desk
+from support.programs import require_program
+from support.transcripts import Block, Mismatch, parse, replay
+
+HOW_TO = ROOT / "docs" / "how-to"
+LIST = HOW_TO / "README.md"
+PAGES = sorted(page for page in HOW_TO.glob("*.md") if page != LIST)
+EXAMPLES = sorted(path for path in (ROOT / "examples" / "how_to").glob("*") if path.is_file())
+
+PROGRAMS = ("bash", "ss", "nc", "ncat", "socat", "telnet")
+"""Those that any page may use."""
+
+
+def read_blocks(page: Path) -> list[Block]:
+    return parse(page.read_text())
+
+
+def ports_of(page: Path) -> set[int]:
+    """The ports that a page's commands name: its own, for pages are tested side by side."""
+    text = "\n".join(line for block in read_blocks(page) for line in block.lines)
+    ports = {int(port) for port in re.findall(r"(?<=:)\d{4,5}\b", text)}
+    # From there on the system chooses them.
+    return {port for port in ports if port < 32768}
+
+
+@pytest.mark.real
+@pytest.mark.long
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.stem))
+def test_a_page_shows_what_happens(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for program in PROGRAMS:
+        require_program(program)
+    # The pages' hubbub is that of the tests.
+    monkeypatch.setenv("PATH", f"{sys.prefix}/bin:{os.environ['PATH']}")
+    replay(read_blocks(page), set_up_desk(tmp_path, ports_of(page)))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.stem))
+def test_everything_in_a_block_is_checked(page: Path) -> None:
+    blocks = read_blocks(page)
+    transcripts = "\n".join(line for block in blocks if block.kind == "console" for line in block.lines)
+    for block in blocks:
+        if block.kind == "console":
+            assert block.terminal, f"line {block.number}: the terminal has no name"
+        elif block.kind == "python":
+            check_listing(block.argument, block.lines)
+        else:
+            assert block.is_written, f"line {block.number}: a block of kind {block.kind!r} is not checked"
+            assert block.argument in transcripts, f"line {block.number}: no command uses {block.argument}"
+
+
+@pytest.mark.parametrize("page", [LIST, *PAGES], ids=lambda page: str(page.stem))
+def test_links_lead_somewhere(page: Path) -> None:
+    check_links(page)
+
+
+def test_pages_have_ports_of_their_own() -> None:
+    ports = [port for page in PAGES for port in ports_of(page)]
+    assert sorted(ports) == sorted(set(ports))
+
+
+def test_the_list_has_each_page() -> None:
+    for page in PAGES:
+        assert f"]({page.name})" in LIST.read_text()
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_each_program_is_quoted_whole_on_a_page(example: Path) -> None:
+    lines = example.read_text().splitlines()
+    assert any(lines == block.lines for page in PAGES for block in read_blocks(page)), example
+    assert os.access(example, os.X_OK) == (lines[0] == "#!/usr/bin/env python3")
+
+
+TRANSCRIPT = """
+```toml place.toml
+port = 15250
+```
+
+```console shell
+$ cat \\
+    place.toml
+port = 15250
+$ seq 9
+1
+…
+7
+…
+$ echo one two
+one …
+```
+"""
+
+
+@pytest.mark.real
+def test_files_long_commands_and_what_is_left_out_are_replayed(tmp_path: Path) -> None:
+    replay(parse(TRANSCRIPT), tmp_path)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("right", "wrong"), [("\none …", "\ntwo …"), ("one …\n", ""), ("port = 15250\n$", "port = 15251\n$")]
+)
+def test_what_is_not_left_out_is_still_compared(right: str, wrong: str, tmp_path: Path) -> None:
+    assert right in TRANSCRIPT
+    with pytest.raises(Mismatch):
+        replay(parse(TRANSCRIPT.replace(right, wrong)), tmp_path)
+
+
+@pytest.mark.real
+def test_the_replay_waits_for_the_ports_that_a_block_names(tmp_path: Path) -> None:
+    page = """
+```console server 15250
+$ sleep 0.3; nc -l 127.0.0.1 15250
+```
+
+```console client
+$ echo Hey | nc -N 127.0.0.1 15250
+```
+
+```console server
+Hey
+```
+"""
+    replay(parse(page), tmp_path)
