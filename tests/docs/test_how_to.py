@@ -42,7 +42,7 @@ def test_a_page_shows_what_happens(page: Path, tmp_path: Path, monkeypatch: pyte
         require_program(program)
     # The pages' hubbub is that of the tests.
     monkeypatch.setenv("PATH", f"{sys.prefix}/bin:{os.environ['PATH']}")
-    replay(read_blocks(page), set_up_desk(tmp_path, ports_of(page)))
+    replay(read_blocks(page), set_up_desk(tmp_path, ports_of(page)), all_end=False)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.stem))

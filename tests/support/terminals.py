@@ -75,6 +75,11 @@ class Terminal:
             self.unread = self.unread[len(text) :]
         return found
 
+    def skip_to(self, text: str) -> None:
+        """Read all up to `text`, and that; if it is not shown in time, what there is."""
+        self._wait(lambda: text in self.unread)
+        self.unread = self.unread.partition(text)[2]
+
     def read_line(self) -> str:
         """The next line that is shown, without its end; if none is complete in time, what there is."""
         self._wait(lambda: "\n" in self.unread)

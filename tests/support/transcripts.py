@@ -11,7 +11,8 @@ A page has these kinds of fenced blocks, named by the words behind the opening f
 In a terminal these are typed: what stands behind a prompt; a line that ends with the sign for Enter, "⏎"; and a key
 like `^C` at the start of a line. A command that ends with a backslash goes on in the next line. Everything else is
 output, and all output is on the page, to the last prompt. In a line of output "…" stands for anything. Alone in a line
-it stands for any number of lines, up to one like the next line on the page, or up to the prompt.
+it stands for any number of lines, up to one like the next line on the page, or up to the prompt. A key may follow it,
+which then ends the program.
 
 What must vary is compared by its sameness: a port chosen by the system (five digits behind a colon, from 33000 on) or
 the id of a process may be any number, but the same one on the page is the same one in the run. In the tables of ss, the
@@ -136,8 +137,15 @@ class Numbers:
         return any(self.match("\n".join(page), "\n".join(order)) for order in permutations(run))
 
 
-def replay(blocks: list[Block], directory: Path) -> None:
-    """Do what the transcripts in `blocks` do in shells that start in `directory`, and see what they show."""
+def replay(blocks: list[Block], directory: Path, *, all_end: bool = True) -> None:
+    """Do what the transcripts in `blocks` do in shells that start in `directory`, and see what they show.
+
+    Args:
+        blocks: those of a page.
+        directory: where the files of the page are, too.
+        all_end: whether the page ends all programs. Otherwise those that are left are ended as if their windows were
+            closed.
+    """
     with ExitStack() as stack:
         terminals: dict[str, Terminal] = {}
         numbers = Numbers()
@@ -149,7 +157,8 @@ def replay(blocks: list[Block], directory: Path) -> None:
             elif block.is_written:
                 (directory / block.argument).write_text("".join(f"{line}\n" for line in block.lines))
         for name, terminal in terminals.items():
-            if not terminal.take(PROMPT) or terminal.unread:
+            ends = terminal.take(PROMPT) if all_end or terminal.unread else True
+            if not ends or terminal.unread:
                 raise Mismatch(f"terminal {name} does not end with a prompt alone, but with {terminal.unread!r}")
 
 
@@ -200,8 +209,7 @@ class _Replay:
             self._wait_until_listening(number, setting[1] if setting else "5000")
 
     def _press(self, number: int, key: str, rest: str) -> None:
-        self._wait_until(number, lambda: self._terminal.heeds(key), f"a program that heeds {key}")
-        self._terminal.type(character_of(key))
+        self._type_key(number, key)
         if not self._terminal.take(key):
             self._fail(number, key, self._terminal.read_line())
         if rest:
@@ -210,6 +218,10 @@ class _Replay:
             # Some programs begin a new line then, others don't.
             self._terminal.take("\n")
 
+    def _type_key(self, number: int, key: str) -> None:
+        self._wait_until(number, lambda: self._terminal.heeds(key), f"a program that heeds {key}")
+        self._terminal.type(character_of(key))
+
     def _expect(self, number: int, expected: str) -> None:
         shown = self._terminal.read_line()
         if not self._numbers.match(expected, shown):
@@ -217,6 +229,10 @@ class _Replay:
 
     def _skip(self) -> None:
         """Read what the page leaves out."""
+        if self._lines and (key := _KEY.fullmatch(self._lines[0][1])):
+            number, _ = self._lines.popleft()
+            self._type_key(number, key[0])
+            self._terminal.skip_to(key[0])
         if not self._lines or self._lines[0][1].startswith(PROMPT):
             self._terminal.read_until_prompt()
             return
