@@ -64,8 +64,12 @@ class Terminal:
         os.write(self._screen, text.encode())
 
     def heeds(self, key: str) -> bool:
-        """Whether a key like "^C" is more than a character to it; a program may have to say so first (termios(3))."""
-        return character_of(key).encode() in termios.tcgetattr(self._screen)[6]
+        """Whether a key like "^C" is more than a character to it; a program may have to say so first (termios(3)).
+
+        The shell itself ignores most of them, so it has to have handed the terminal to a program.
+        """
+        is_special = character_of(key).encode() in termios.tcgetattr(self._screen)[6]
+        return is_special and os.tcgetpgrp(self._screen) != self._shell.pid
 
     def take(self, text: str) -> bool:
         """Read `text`; or nothing, and return False, if something else is shown or nothing in time."""
