@@ -21,6 +21,9 @@ EXAMPLES = sorted(path for path in (ROOT / "examples" / "how_to").glob("*") if p
 PROGRAMS = ("bash", "ss", "nc", "ncat", "socat", "telnet")
 """Those that any page may use."""
 
+MORE_PROGRAMS = {"adsb-and-aprs": ("dump1090-mutability", "od"), "nmea-feed": ("gpsd", "gpspipe")}
+"""Those that one page uses."""
+
 
 def read_blocks(page: Path) -> list[Block]:
     return parse(page.read_text())
@@ -38,7 +41,7 @@ def ports_of(page: Path) -> set[int]:
 @pytest.mark.long
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.stem))
 def test_a_page_shows_what_happens(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for program in PROGRAMS:
+    for program in (*PROGRAMS, *MORE_PROGRAMS.get(page.stem, ())):
         require_program(program)
     # The pages' hubbub is that of the tests.
     monkeypatch.setenv("PATH", f"{sys.prefix}/bin:{os.environ['PATH']}")
