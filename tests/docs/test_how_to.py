@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from hubbub import Address
+
 from support.pages import ROOT, check_links, check_listing, set_up_desk
-from support.programs import require_program
+from support.programs import HUBBUB, Program, refuses, require_program, wait_until
 from support.transcripts import Block, Mismatch, parse, replay
 
 HOW_TO = ROOT / "docs" / "how-to"
@@ -135,3 +139,46 @@ Hey
 ```
 """
     replay(parse(page), tmp_path)
+
+
+@pytest.mark.real
+@pytest.mark.long
+@pytest.mark.parametrize("broker", ["ncat", "hubbub"])
+def test_one_reader_that_stops_stops_the_others_of_ncat_and_not_those_of_hubbub(broker: str, tmp_path: Path) -> None:
+    """As the page about `ncat --broker` says in words."""
+    port, numbers, path = 5032, 1_000_000, tmp_path / "heard"
+    size = len("".join(f"{number}\n" for number in range(1, numbers + 1)))
+    nc = require_program("nc")
+    serve = {
+        "ncat": (require_program("ncat"), "-l", "--broker", "127.0.0.1", str(port)),
+        "hubbub": (*HUBBUB, "serve", "relay", f"--port={port}"),
+    }
+    with Program(*serve[broker]), path.open("wb") as heard:
+        wait_until(lambda: not refuses(Address("127.0.0.1", port)), "server")
+        with (
+            Program(nc, "-d", "127.0.0.1", str(port)) as stopped,
+            Program(nc, "-d", "127.0.0.1", str(port), stdout=heard.fileno()),
+            Program(nc, "-N", "127.0.0.1", str(port)) as witness,
+        ):
+            witness.send(b"Hey\n")
+            stopped.output.expect(b"Hey\n")
+            wait_until(lambda: path.stat().st_size == len("Hey\n"), "greeting")
+            stopped.signal(signal.SIGSTOP)
+            with Program("sh", "-c", f"seq {numbers} | {nc} -N 127.0.0.1 {port}") as sender:
+                if broker == "hubbub":
+                    assert sender.wait() == 0
+                    wait_until(lambda: path.stat().st_size == len("Hey\n") + size, "last number")
+                else:
+                    wait_until(lambda: is_still(path), "end of what the other reader gets")
+                    assert path.stat().st_size < size
+                    assert sender.running
+                    stopped.signal(signal.SIGCONT)
+                    assert sender.wait() == 0
+                    wait_until(lambda: path.stat().st_size == len("Hey\n") + size, "last number")
+
+
+def is_still(path: Path) -> bool:
+    """Whether a file that has grown does not grow for two seconds."""
+    before = path.stat().st_size
+    time.sleep(2)
+    return len("Hey\n") < before == path.stat().st_size
