@@ -78,11 +78,11 @@ def write_tables(report: Report, scenarios: tuple[Scenario, ...]) -> str:
     """Everything in Markdown: the goals, then a table for each scenario."""
     blocks = [
         "# Results of the bench",
-        f"{report.when}, {report.machine}. Medians of {report.runs}, with the lowest and the highest; all servers"
-        " in turn, each alone on one processor, the load on another. Ratios are to hubbub,"
-        " run by run, as the machine's speed drifts, and the median of those. *Load* is the share of its"
-        f" processor that the load had: above {LOAD_LIMIT:.0%} the server may be faster than the figure says. Every"
-        " byte that arrived was compared to what was sent.",
+        f"{report.when}, {report.machine}. Medians of {report.runs}, with the lowest and the highest. Servers take"
+        " turns, each alone on one processor, with the load on another. Because the machine's speed drifts, each ratio"
+        " to hubbub is the median of the ratios run by run. *Load* is the share of its processor that the load used."
+        f" Above {LOAD_LIMIT:.0%} the server may be faster than the figure says. Every byte that arrived was compared"
+        " with what was sent.",
     ]
     if report.missing:
         left_out = "; ".join(f"{peer} ({missing} not installed)" for peer, missing in report.missing.items())

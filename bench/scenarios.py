@@ -99,7 +99,7 @@ SCENARIOS: Final = (
     Scenario(
         "fan-out",
         "Fan-out at full speed",
-        "One sender, as fast as its messages reach all readers. Lines of 100 bytes, or as the column says.",
+        "One sender sends as fast as its messages reach all readers. Lines have 100 bytes, or what the column says.",
         (
             *(_fan_out(readers) for readers in (1, 10, 100, 1_000, 10_000)),
             _fan_out(100, 1 << 10),
@@ -110,21 +110,22 @@ SCENARIOS: Final = (
     Scenario(
         "tls",
         "Fan-out at full speed in TLS",
-        "As before, in TLS 1.3 with AES-256-GCM, and a key of the curve P-256. All is encrypted for each reader.",
+        "The same in TLS 1.3 with AES-256-GCM and a key on the curve P-256. Each reader has its own encryption.",
         (*(_tls(readers) for readers in (1, 10, 100, 1_000)), _tls(100, 16 << 10)),
         (_DELIVERIES, Column("server_us_per_delivery", "µs of the server's time for a delivery", lower_is_better=True)),
     ),
     Scenario(
         "latency",
         "Latency of a fan-out",
-        "One sender at a fixed rate; the time from when a message of 100 bytes is due until the last reader has it.",
+        "One sender sends messages of 100 bytes at a fixed rate. The time counts from when a message is due until the"
+        " last reader has it.",
         (_latency(10, 5_000), _latency(100, 1_000), _latency(1_000, 100), _latency(10_000, 10)),
         _LATENCY,
     ),
     Scenario(
         "chat",
         "Chat",
-        "Everybody speaks, and says the next line of 100 bytes as soon as all others have heard the last one.",
+        "Every client sends lines of 100 bytes: the next one as soon as all others have received the last one.",
         tuple(Point(f"{clients} clients", "chat", {"readers": clients}) for clients in (10, 100, 1_000)),
         (_DELIVERIES,),
         _CANNOT_CHAT,
@@ -132,7 +133,7 @@ SCENARIOS: Final = (
     Scenario(
         "chat-rate",
         "Chat at a rate",
-        "100 clients say ten lines of 100 bytes a second each; the time until the last has heard a line.",
+        "100 clients send ten lines of 100 bytes a second each. The time counts until the last client has a line.",
         (Point("100 clients, 10/s each", "chat", {"readers": 100, "rate": 10, "seconds": 5}),),
         _LATENCY,
         _CANNOT_CHAT,
@@ -140,7 +141,7 @@ SCENARIOS: Final = (
     Scenario(
         "echo",
         "Echo",
-        "Each connection asks with a line of 100 bytes, and asks again when it has its answer.",
+        "Each connection sends a line of 100 bytes, and sends the next one when it has the answer.",
         tuple(
             Point(f"{clients:,} connection{'s' if clients > 1 else ''}", "echo", {"readers": clients}, mode="echo")
             for clients in (1, 64, 1_000)
@@ -150,29 +151,29 @@ SCENARIOS: Final = (
     Scenario(
         "connect",
         "Connection rate",
-        "Connect, be answered, close: 64 at a time.",
+        "64 clients at a time connect, wait for an answer and close.",
         (Point("64 at a time", "connect", mode="answer"),),
         (Column("connections_per_s", "thousand connections/s", 1e3),),
     ),
     Scenario(
         "storm",
         "10,000 connections at once",
-        "All are dialled in one go; the time until the last has been answered.",
+        "All clients connect at once. The time counts until the last one has an answer.",
         (Point("10,000 at once", "storm", {"readers": 10_000}, mode="answer"),),
         (Column("seconds", "seconds", lower_is_better=True),),
     ),
     Scenario(
         "idle",
         "Memory of an idle connection",
-        "What the server's process grows by when 10,000 connect and say nothing more.",
+        "How much the server's process grows when 10,000 clients connect and then send nothing more.",
         (Point("10,000 idle", "hold", {"readers": 10_000}, mode="answer"),),
         (Column("bytes_per_connection", "bytes/connection", lower_is_better=True),),
     ),
     Scenario(
         "slow",
         "Slow clients",
-        "1 GB of 100-byte lines passes as fast as it is taken, while some clients never read. They stay connected"
-        " throughout (`--when-slow skip`).",
+        "1 GB of 100-byte lines passes as fast as the other clients take it, while some clients never read. Those stay"
+        " connected all the time (`--when-slow skip`).",
         (_slow(99, 0), _slow(99, 1), _slow(50, 0), _slow(50, 50)),
         (
             Column("messages_per_s", "million messages/s for each reader", 1e6),
@@ -183,8 +184,8 @@ SCENARIOS: Final = (
     Scenario(
         "rooms",
         "Many rooms",
-        "1,000 readers in so many rooms. Each round gives every reader one line of 1 KiB, so that as many bytes are"
-        " written at once whatever the rooms; the next round starts when all have this one.",
+        "1,000 readers are spread over the rooms. Each round gives every reader one line of 1 KiB, so the same number"
+        " of bytes is written at once for any number of rooms. The next round starts when all readers have the line.",
         tuple(
             Point(
                 f"{rooms:,} room{'s' if rooms > 1 else ''}",
