@@ -3,7 +3,8 @@
 A page has three kinds of fenced blocks, told by what stands behind the opening fence, and no other:
 
 - `console NAME`: a piece of what is seen in the terminal of that name. Blocks are replayed in the order of the page.
-- `python PATH`: (part of) the text of that file.
+- `python PATH`: (part of) the text of that file. With `python PATH NAME`, readers save it as their own file NAME, or
+  change that file to include it; from there on, NAME has the whole text of PATH.
 - `sh`: a command that is only named.
 
 In a terminal these are typed: what stands behind a prompt; a line that ends with the sign for Enter, "⏎"; and a key
@@ -18,6 +19,7 @@ ss is asked until it shows what the page shows.
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import time
 from collections import deque
@@ -50,10 +52,20 @@ class Block:
 
     kind: str
     argument: str
-    """The terminal or the file."""
+    """The terminal; or the file, and what readers save it as."""
     number: int
     """The line of the page on which it begins."""
     lines: list[str]
+
+    @property
+    def path(self) -> str:
+        """The file that a listing is from."""
+        return self.argument.partition(" ")[0]
+
+    @property
+    def own_file(self) -> str:
+        """What readers save a listing as; empty where they do not."""
+        return self.argument.partition(" ")[2]
 
 
 def parse(text: str) -> list[Block]:
@@ -123,6 +135,8 @@ def replay(blocks: list[Block], directory: Path) -> None:
                 if block.argument not in terminals:
                     terminals[block.argument] = stack.enter_context(Terminal(directory))
                 _Replay(block, terminals[block.argument], numbers).run()
+            elif block.own_file:
+                shutil.copy(directory / block.path, directory / block.own_file)
         for name, terminal in terminals.items():
             if not terminal.take(PROMPT) or terminal.unread:
                 raise Mismatch(f"terminal {name} does not end with a prompt alone, but with {terminal.unread!r}")
