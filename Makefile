@@ -10,7 +10,7 @@ PYTEST = -m pytest $(if $(LONG),--long)
 # Most tests wait, so four run at once even on two processors; but some of the long ones measure.
 PARALLEL = -m "not abuse" --maxprocesses 4 --numprocesses $(if $(LONG),auto,4)
 
-.PHONY: serve test test-parallel test-abuse cover lint types abuse bench mutation clean
+.PHONY: serve test test-parallel test-abuse cover lint prose types abuse bench mutation clean
 # The abuse suite measures: nothing else may run meanwhile.
 .NOTPARALLEL:
 
@@ -35,9 +35,13 @@ cover: $(VENV)/.installed-dev
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-lint: $(VENV)/.installed-dev
+lint: $(VENV)/.installed-dev prose
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+# Whether the pages are in plain English. PAGES=docs/deploy.md: one of them
+prose: $(VENV)/.installed-dev
+	$(BIN)/python -m prose $(PAGES)
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
