@@ -14,6 +14,6 @@ BARE_WHO: Final = re.compile(rf"(?:{START_OF_CLAUSE})\s*\b(who) (?!it is for)(?=
 
 
 def find_bare_who(page: str) -> Iterator[int]:
-    """Where a clause begins with "who" and so lacks its noun: "who connects waits", for "a client that connects waits"."""
+    """Where a clause begins with "who" and so lacks its noun: "who connects waits"."""
     prose = CODE.sub(lambda code: re.sub(r"\S", "_", code[0]), page)
     return (found.start(1) for found in BARE_WHO.finditer(prose))
