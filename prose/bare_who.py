@@ -8,8 +8,8 @@ from typing import Final
 
 CODE: Final = re.compile(r"^( *)```.*?^\1```|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 
-START_OF_CLAUSE: Final = r"\A|\n\s*\n|[.:;,(|>-]|\b(?:and|but|by|for|from|of|or|than|to|with)\b"
-# A question may begin with "who", and so may a heading.
+START_OF_CLAUSE: Final = r"\A|\n\s*\n|[.:;,(>-]|\b(?:by|for|from|of|than|to|with)\b"
+# A question may begin with "who", and so may a heading or a cell of a table.
 BARE_WHO: Final = re.compile(rf"(?:{START_OF_CLAUSE})\s*\b(who) (?!it is for)(?=\w)(?![^.]*\?)", re.IGNORECASE)
 
 

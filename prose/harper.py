@@ -12,6 +12,8 @@ from tempfile import TemporaryDirectory
 from typing import Final
 from zipfile import ZipFile
 
+import hubbub
+
 from .complaint import Complaint
 
 FOLDER: Final = Path(__file__).parent
@@ -41,8 +43,10 @@ def lint(pages: Sequence[Path]) -> Iterator[Complaint]:
         with ZipFile(pack, "w") as archive:
             for path in (MANIFEST, *RULES):
                 archive.write(path, path.name)
+        words = Path(folder, "vocabulary.txt")
+        words.write_text("\n".join((*hubbub.__all__, VOCABULARY.read_text())))
         names = ",".join((*CHOSEN, *(rule.stem for rule in RULES)))
-        options = ("--dialect=gb", f"--user-dict-path={VOCABULARY}", f"--weirpacks={pack}", f"--only={names}")
+        options = ("--dialect=gb", f"--user-dict-path={words}", f"--weirpacks={pack}", f"--only={names}")
         # Its report has the names of files without their folders, but in the order of the arguments.
         found = run_harper("lint", "--no-parallel", "--format=json", *options, *pages)
     if not found.stdout:

@@ -65,7 +65,7 @@ def test_no_rule_complains_of_good_sentences_or_of_code(tmp_path: Path) -> None:
     good = [before for rule in RULES for before, after in examples(rule) if before == after]
     longest = f"The server {'waits and ' * 18}waits."
     code = "```\nwhoever mends it anew\n```\n\nRun `lest` again."
-    checked = check(tmp_path / "page.md", *good, longest, "Colour is what asyncio's sockets lack.", code)
+    checked = check(tmp_path / "page.md", *good, longest, "# The colour of ConnectionClosed", code)
     assert (checked.status, checked.output) == (0, "1 pages, and no complaint.\n")
 
 
@@ -77,7 +77,6 @@ def test_no_rule_complains_of_good_sentences_or_of_code(tmp_path: Path) -> None:
         "It waits, who connects waits.",
         "Wait for\nwho connects.",
         "- who connects waits.",
-        "| a place | who connects waits |",
     ],
 )
 def test_a_clause_that_begins_with_who_lacks_its_noun(sentence: str) -> None:
@@ -94,11 +93,12 @@ def test_a_clause_that_begins_with_who_lacks_its_noun(sentence: str) -> None:
         "Who connects, and why?",
         "Who it is for",
         "# Who connects",
-        "| who | what |",
+        "| who connects | why |",
+        "Anybody who reads, or who writes, counts.",
         "Run `x, who connects`.",
         "```\nx, who connects\n```",
         "    ```\n    x, who connects\n    ```",
     ],
 )
-def test_a_noun_a_question_a_heading_and_code_may_come_before_who(sentence: str) -> None:
+def test_who_may_come_after_a_noun_and_begin_a_question_a_heading_or_a_cell_of_a_table(sentence: str) -> None:
     assert not list(find_bare_who(f"A page.\n\n{sentence}\n"))
