@@ -66,7 +66,7 @@ def test_no_rule_complains_of_good_sentences_or_of_code(tmp_path: Path) -> None:
     longest = f"The server {'waits and ' * 18}waits."
     code = "```\nwhoever mends it anew\n```\n\nRun `lest` again."
     checked = check(tmp_path / "page.md", *good, longest, "# The colour of ConnectionClosed", code)
-    assert (checked.status, checked.output) == (0, "1 pages, and no complaint.\n")
+    assert (checked.status, checked.output) == (0, "Pages: 1; complaints: 0.\n")
 
 
 @pytest.mark.parametrize(
