@@ -13,7 +13,14 @@ from .complaint import Complaint
 from .harper import lint
 
 ROOT: Final = Path(__file__).parent.parent
-PAGES: Final = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md", "bench/results/README.md")
+PAGES: Final = (
+    "README.md",
+    "SECURITY.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/**/*.md",
+    "bench/results/README.md",
+)
 
 
 def find_pages() -> Sequence[Path]:

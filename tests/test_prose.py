@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from prose.__main__ import find_pages
 from prose.bare_who import find_bare_who
 from prose.harper import RULES, run_harper
 from support.programs import Finished, finish
@@ -34,6 +35,10 @@ def check(page: Path, *sentences: str) -> Finished:
     """`python -m prose` on a page with these sentences, a paragraph each."""
     page.write_text("".join(f"{sentence}\n\n" for sentence in sentences))
     return finish(sys.executable, "-m", "prose", str(page), cwd=ROOT)
+
+
+def test_all_pages_are_checked() -> None:
+    assert {page.resolve() for page in find_pages()} >= {*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule.stem))
