@@ -14,7 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from hubbub import EndingCode, Settings
+from hubbub import EndingCode, Role, Settings
 from hubbub.cli import main
 from hubbub.cli.options import SETTINGS
 from hubbub.cli.places import COMMON_KEYS, parse, parse_table
@@ -165,4 +165,5 @@ def test_the_page_about_places_has_every_key_of_a_place_and_a_valid_file() -> No
     assert set(COMMON_KEYS) <= set(re.findall(r"`([a-z-]+)(?:=[^`]*)?`", PLACES))
     for example in re.findall(r"^```toml\n(.*?)^```", PLACES, re.MULTILINE | re.DOTALL):
         for place in tomllib.loads(example)["listen"]:
-            assert parse_table(place) if isinstance(place, dict) else parse(place)
+            listen = parse_table(place) if isinstance(place, dict) else parse(place)
+            assert listen.attributes["role"] in (Role.WRITE, Role.READ)
