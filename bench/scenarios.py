@@ -47,10 +47,10 @@ class Scenario:
     Attributes:
         name: for the command line and the file of results.
         title: the table's heading.
-        text: what is done, in a sentence or two.
+        text: what the load does, in a sentence or two.
         points: see `Point`.
         columns: the figures; the first is what plots and goals look at.
-        without: who cannot take part, though it has the mode.
+        without: the servers that cannot take part, although they have the mode.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Scenario:
     without: frozenset[str] = frozenset()
 
 
-# Their clients cannot publish and hear, or hear themselves.
+# Their clients cannot both publish and hear, or hear themselves.
 _CANNOT_CHAT: Final = frozenset({"Redis", "Mosquitto"})
 _DELIVERIES: Final = Column("deliveries_per_s", "million deliveries/s", 1e6)
 _LATENCY: Final = (
@@ -99,7 +99,8 @@ SCENARIOS: Final = (
     Scenario(
         "fan-out",
         "Fan-out at full speed",
-        "One sender sends as fast as its messages reach all readers. Lines have 100 bytes, or what the column says.",
+        "One sender sends as fast as its messages reach all readers. A line has 100 bytes, unless the table says"
+        " otherwise.",
         (
             *(_fan_out(readers) for readers in (1, 10, 100, 1_000, 10_000)),
             _fan_out(100, 1 << 10),
@@ -110,22 +111,22 @@ SCENARIOS: Final = (
     Scenario(
         "tls",
         "Fan-out at full speed in TLS",
-        "The same in TLS 1.3 with AES-256-GCM and a key on the curve P-256. Each reader has its own encryption.",
+        "The same in TLS 1.3, with AES-256-GCM and a P-256 key. The server encrypts every message for each reader.",
         (*(_tls(readers) for readers in (1, 10, 100, 1_000)), _tls(100, 16 << 10)),
         (_DELIVERIES, Column("server_us_per_delivery", "µs of the server's time for a delivery", lower_is_better=True)),
     ),
     Scenario(
         "latency",
         "Latency of a fan-out",
-        "One sender sends messages of 100 bytes at a fixed rate. The time counts from when a message is due until the"
-        " last reader has it.",
+        "One sender sends lines of 100 bytes at a fixed rate. The latency of a line is the time from when it is due"
+        " until the last reader has it.",
         (_latency(10, 5_000), _latency(100, 1_000), _latency(1_000, 100), _latency(10_000, 10)),
         _LATENCY,
     ),
     Scenario(
         "chat",
         "Chat",
-        "Every client sends lines of 100 bytes: the next one as soon as all others have received the last one.",
+        "Every client speaks. It sends its next line of 100 bytes as soon as all others have its last one.",
         tuple(Point(f"{clients} clients", "chat", {"readers": clients}) for clients in (10, 100, 1_000)),
         (_DELIVERIES,),
         _CANNOT_CHAT,
@@ -133,7 +134,8 @@ SCENARIOS: Final = (
     Scenario(
         "chat-rate",
         "Chat at a rate",
-        "100 clients send ten lines of 100 bytes a second each. The time counts until the last client has a line.",
+        "Each of 100 clients sends ten lines of 100 bytes a second. The latency of a line is the time until the last"
+        " client has it.",
         (Point("100 clients, 10/s each", "chat", {"readers": 100, "rate": 10, "seconds": 5}),),
         _LATENCY,
         _CANNOT_CHAT,
@@ -141,7 +143,7 @@ SCENARIOS: Final = (
     Scenario(
         "echo",
         "Echo",
-        "Each connection sends a line of 100 bytes, and sends the next one when it has the answer.",
+        "Each connection sends a line of 100 bytes, waits for the answer, and sends the next line.",
         tuple(
             Point(f"{clients:,} connection{'s' if clients > 1 else ''}", "echo", {"readers": clients}, mode="echo")
             for clients in (1, 64, 1_000)
@@ -151,29 +153,29 @@ SCENARIOS: Final = (
     Scenario(
         "connect",
         "Connection rate",
-        "64 clients at a time connect, wait for an answer and close.",
+        "64 clients at a time connect, send a line, get an answer and close; then each does it again.",
         (Point("64 at a time", "connect", mode="answer"),),
         (Column("connections_per_s", "thousand connections/s", 1e3),),
     ),
     Scenario(
         "storm",
         "10,000 connections at once",
-        "All clients connect at once. The time counts until the last one has an answer.",
+        "10,000 clients connect at once. The figure is the time until the last one has its answer.",
         (Point("10,000 at once", "storm", {"readers": 10_000}, mode="answer"),),
         (Column("seconds", "seconds", lower_is_better=True),),
     ),
     Scenario(
         "idle",
         "Memory of an idle connection",
-        "How much the server's process grows when 10,000 clients connect and then send nothing more.",
+        "The growth of the server's process when 10,000 clients connect and then stay silent.",
         (Point("10,000 idle", "hold", {"readers": 10_000}, mode="answer"),),
         (Column("bytes_per_connection", "bytes/connection", lower_is_better=True),),
     ),
     Scenario(
         "slow",
         "Slow clients",
-        "1 GB of 100-byte lines passes as fast as the other clients take it, while some clients never read. Those stay"
-        " connected all the time (`--when-slow skip`).",
+        "One sender sends 1 GB in lines of 100 bytes as fast as the readers take it. Some clients never read. They stay"
+        " connected throughout (`--when-slow skip`).",
         (_slow(99, 0), _slow(99, 1), _slow(50, 0), _slow(50, 50)),
         (
             Column("messages_per_s", "million messages/s for each reader", 1e6),
@@ -184,8 +186,8 @@ SCENARIOS: Final = (
     Scenario(
         "rooms",
         "Many rooms",
-        "1,000 readers are spread over the rooms. Each round gives every reader one line of 1 KiB, so the same number"
-        " of bytes is written at once for any number of rooms. The next round starts when all readers have the line.",
+        "1,000 readers are spread over the rooms. In each round, every reader gets one line of 1 KiB, so the bytes of a"
+        " round are the same for any number of rooms. The next round starts when all readers have this one.",
         tuple(
             Point(
                 f"{rooms:,} room{'s' if rooms > 1 else ''}",
