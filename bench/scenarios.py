@@ -134,8 +134,8 @@ SCENARIOS: Final = (
     Scenario(
         "chat-rate",
         "Chat at a rate",
-        "Each of 100 clients sends ten lines of 100 bytes a second. The latency of a line is the time until the last"
-        " client has it.",
+        "Each of 100 clients sends ten lines of 100 bytes a second. The latency of a line is the time from when it is"
+        " due until the last client has it.",
         (Point("100 clients, 10/s each", "chat", {"readers": 100, "rate": 10, "seconds": 5}),),
         _LATENCY,
         _CANNOT_CHAT,

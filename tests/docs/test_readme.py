@@ -20,12 +20,14 @@ from hubbub.cli import main
 
 from bench.catalogue import LIMIT
 from bench.goals import Ratio
-from bench.report import Report
+from bench.report import Report, write_tables
+from bench.scenarios import SCENARIOS
 from support.programs import Program, finish, hubbub_serve, refuses, require_program, wait_until
 from support.terminals import Terminal
 from support.transcripts import parse
 
 ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "bench" / "results"
 README = (ROOT / "README.md").read_text()
 PAGES = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "bench/results/README.md")
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
@@ -84,7 +86,7 @@ def test_the_python_serves_telnet_escapes_what_others_say_and_tells_of_a_leave_t
 
 
 def test_the_figures_are_those_of_the_bench() -> None:
-    report = Report.load(ROOT / "bench" / "results" / "results.json")
+    report = Report.load(RESULTS / "results.json")
     for readers in ("100", "1,000"):
         ratios = [
             Ratio("fan-out", f"{readers} readers", "deliveries_per_s", 0, peer=peer).measure(report)
@@ -101,6 +103,10 @@ def test_the_figures_are_those_of_the_bench() -> None:
     assert f"An idle connection takes {memory.median / 1000:.1f} KB." in text
     assert f"accepts connections at {connections:.3g} times the rate of Redis" in text
     assert f"gets {1 / answers:.3g} times as many answers" in text
+
+
+def test_the_tables_of_the_bench_are_those_of_its_results() -> None:
+    assert (RESULTS / "README.md").read_text() == write_tables(Report.load(RESULTS / "results.json"), SCENARIOS)
 
 
 def test_every_command_can_be_pasted_into_any_shell_and_is_one_that_there_is() -> None:
