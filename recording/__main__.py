@@ -73,12 +73,12 @@ def _play_chat(film: Film, panes: list[Pane], port: int) -> None:
         film.wait(0.5)
         server.see("connected.")
     first.see("connected.")
-    film.wait(0.7)
+    film.wait(0.6)
     for speaker, hearer, words in ((first, second, "Hey"), (second, first, "Ho")):
         speaker.type(words)
         hearer.see(words)
         server.see(words)
-        film.wait(0.7)
+        film.wait(0.6)
     second.press("^]")
     second.show_prompt("telnet> ")
     second.type("quit")
@@ -105,7 +105,7 @@ def _play_feed(film: Film, panes: list[Pane], port: int, device: Path) -> None:
     film.wait(0.3)
     server.see("connected.")
     for measured in MEASURED:
-        film.wait(0.7)
+        film.wait(0.6)
         sentence = f"${measured}*{reduce(xor, measured.encode()):02X}"
         os.write(instrument, f"{sentence}\r\n".encode())
         for pane in (*readers, server):

@@ -13,7 +13,7 @@ from support.terminals import PROMPT, Terminal, character_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-KEY_TIME: Final = 0.05
+KEY_TIME: Final = 0.035
 """Seconds of the film from one key to the next."""
 
 
