@@ -10,7 +10,7 @@ PYTEST = -m pytest $(if $(LONG),--long)
 # Most tests wait, so four run at once even on two processors; but some of the long ones measure.
 PARALLEL = -m "not abuse" --maxprocesses 4 --numprocesses $(if $(LONG),auto,4)
 
-.PHONY: serve test test-parallel test-abuse cover lint prose types abuse bench mutation clean
+.PHONY: serve test test-parallel test-abuse cover lint prose types abuse bench mutation recording clean
 # The abuse suite measures: nothing else may run meanwhile.
 .NOTPARALLEL:
 
@@ -53,6 +53,10 @@ abuse: $(VENV)/.installed-dev
 # BENCH="--scenario fan-out --peer NATS --peer hubbub": see BENCH=--help
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m bench $(BENCH)
+
+# The session at the top of the README, recorded again
+recording: $(VENV)/.installed-dev
+	PYTHONPATH=tests $(BIN)/python -m recording
 
 # MUTATION="src/hubbub/wire/link.py": all mutants of one file; MUTATION=: all there are, which takes over an hour
 MUTATION ?= --sample 100
