@@ -10,7 +10,7 @@ PYTEST = -m pytest $(if $(LONG),--long)
 # Most tests wait, so four run at once even on two processors; but some of the long ones measure.
 PARALLEL = -m "not abuse" --maxprocesses 4 --numprocesses $(if $(LONG),auto,4)
 
-.PHONY: serve test test-parallel test-abuse cover lint prose types abuse bench mutation recording clean
+.PHONY: serve test test-parallel test-abuse cover lint prose types docs abuse bench mutation recording clean
 # The abuse suite measures: nothing else may run meanwhile.
 .NOTPARALLEL:
 
@@ -45,6 +45,12 @@ prose: $(VENV)/.installed-dev
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
+
+# The docs as a site, in site/. What the reference has from the code is written first. It fails at a broken link or anchor,
+# and at a public name, an option or a setting without a text.
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m docsite
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # All of what the tests do in short: it takes 50 minutes.
 abuse: $(VENV)/.installed-dev
