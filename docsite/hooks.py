@@ -51,6 +51,8 @@ ENTRY_OPTIONS: Final = {
 """The options of mkdocstrings for single names. On a code host they would be in the way."""
 
 _ENTRY: Final = re.compile(r"^## \w+\n\n(::: hubbub\.(\w+))$", re.MULTILINE)
+_TITLED_FENCE: Final = re.compile(r'^( *```[\w-]+) +([^"={}\n]+)$', re.MULTILINE)
+_OPENING: Final = re.compile(r' *(?:```+|~~~+)[\w-]*(?: title="[^"]*")?')
 _LIST_IN_TEXT: Final = re.compile(r"<p>[^<]*\n(?:[-*]|1\.) ")
 
 
@@ -64,18 +66,12 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what the pages link to outside of `docs/`."""
     root = _root(config)
-    front = [
-        _add(files, config, PurePosixPath(name), InclusionLevel.INCLUDED)
-        for name in _named(config.nav)
-        if not (Path(config.docs_dir) / name).exists() and (root / name).is_file()
-    ]
-    unread = [*files.documentation_pages(), *front]
-    seen: set[File] = set()
+    for name in _named(config.nav):
+        if not (Path(config.docs_dir) / name).exists() and (root / name).is_file():
+            _add(files, config, PurePosixPath(name), InclusionLevel.INCLUDED)
+    unread = list(files.documentation_pages())
     while unread:
         file = unread.pop()
-        if file in seen:
-            continue
-        seen.add(file)
         elsewhere = [path for path in _linked(file, root) if path not in HOME and not path.is_relative_to(DOCS)]
         missing = [path for path in elsewhere if files.get_file_from_path(str(_uri(path, root))) is None]
         unread += [_add(files, config, path, InclusionLevel.NOT_IN_NAV) for path in dict.fromkeys(missing)]
@@ -100,11 +96,18 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         target = os.path.relpath(_uri(path, root), folder)
         return f"{link['before']}{target}{_anchor(path, link['rest'] or '')}"
 
-    return _ENTRY.sub(_directive, _outside_fences(markdown, lambda part: _LINK.sub(rewrite, part)))
+    text = _outside_fences(markdown, lambda part: _LINK.sub(rewrite, part))
+    # What stands behind the language is the file that is quoted, or whose terminal it is.
+    text = _TITLED_FENCE.sub(r'\1 title="\2"', text)
+    for fence in _FENCE.finditer(text):
+        opening = fence[0].partition("\n")[0]
+        if not _OPENING.fullmatch(opening):
+            logger.warning("%s: the site would not show %s as the beginning of code", page.file.src_uri, opening)
+    return _ENTRY.sub(_directive, text)
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Warn of a list that a code host shows as one and the site does not: it needs an empty line before it."""
+    """Warn of a list that a code host shows as one, and the site does not."""
     if _LIST_IN_TEXT.search(html):
         logger.warning("%s: a list needs an empty line before it", page.file.src_uri)
     return html

@@ -209,6 +209,7 @@ def test_the_site_is_not_built_with_a_fault(clone: Path) -> None:
         "[a page](../NOWHERE.md)": "'../NOWHERE.md'",
         "[a heading](deploy.md#nowhere)": "'deploy.md#nowhere'",
         "text\n- no list": "a list needs an empty line",
+        '```python "no language"\nprint()\n```': "as the beginning of code",
     }
     index = clone / "docs" / "index.md"
     index.write_text("\n\n".join([index.read_text(), *faults]))
