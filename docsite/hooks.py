@@ -51,7 +51,7 @@ ENTRY_OPTIONS: Final = {
 """The options of mkdocstrings for single names. On a code host they would be in the way."""
 
 _ENTRY: Final = re.compile(r"^## \w+\n\n(::: hubbub\.(\w+))$", re.MULTILINE)
-_TITLED_FENCE: Final = re.compile(r'^( *```[\w-]+) +([^"={}\n]+)$', re.MULTILINE)
+_TITLED_FENCE: Final = re.compile(r'^( *```[\w-]+) (?:[^"={}\n]+ )?([^"={} \n]+)$', re.MULTILINE)
 _OPENING: Final = re.compile(r' *(?:```+|~~~+)[\w-]*(?: title="[^"]*")?')
 _LIST_IN_TEXT: Final = re.compile(r"<p>[^<]*\n(?:[-*]|1\.) ")
 
@@ -97,7 +97,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return f"{link['before']}{target}{_anchor(path, link['rest'] or '')}"
 
     text = _outside_fences(markdown, lambda part: _LINK.sub(rewrite, part))
-    # What stands behind the language is the file that is quoted, or whose terminal it is.
+    # What stands last behind the language is the reader's file, or whose terminal it is.
     text = _TITLED_FENCE.sub(r'\1 title="\2"', text)
     for fence in _FENCE.finditer(text):
         opening = fence[0].partition("\n")[0]

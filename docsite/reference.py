@@ -209,7 +209,9 @@ def _keys() -> str:
     lines: list[str] = []
     for option in _options(command):
         if _key(option) not in NO_KEYS and option.name not in SETTINGS:
-            lines += _entry(_key(option), _help(option), [_default_of(option, context), *_ways(option)])
+            # Below its options, the help has what stands on the page of the commands.
+            text = _help(option).replace("see below", "see [the list](command-line.md#serve)")
+            lines += _entry(_key(option), text, [_default_of(option, context), *_ways(option)])
     return "\n".join(lines)
 
 

@@ -58,7 +58,8 @@ def test_each_option_is_on_the_pages() -> None:
 
 
 def test_an_option_without_a_text_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(main.commands["bench"].params[1], "help", None)
+    (readers,) = (option for option in main.commands["bench"].params if option.name == "readers")
+    monkeypatch.setattr(readers, "help", None)
     with pytest.raises(site.UndocumentedError, match="the option --readers has no text"):
         site.rewritten(read("command-line"))
 
