@@ -43,8 +43,11 @@ ENTRY_OPTIONS: Final = {
     **dict.fromkeys(("Client", "Connection", "Hub", "Room"), _MADE_BY_HUBBUB),
     # The rest of its methods are for its listener.
     "Arrival": f"{_MADE_BY_HUBBUB}, members: [name, address, certificate_name, receive, send, close]",
-    # Each field has its text in the settings.
+    # Each code and each field has its text on a page of its own.
+    "EndingCode": "members: [worth_retrying]",
     "Settings": "show_signature: false, members: []",
+    # What is not an attribute is for the server.
+    "Listener": "members: []",
     # It is what programs use; few of them name the hub.
     "Server": "inherited_members: true",
 }
