@@ -119,8 +119,8 @@ def _summary(name: str) -> str:
 def _command(name: str) -> str:
     """How a command is used, its text, and its options. Those of `serve` that are settings have entries elsewhere."""
     command = main.commands[name]
-    context = click.Context(command, info_name=f"hubbub {name}")
-    usage = " ".join([f"hubbub {name}", *command.collect_usage_pieces(context)])
+    context = _context(command)
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     if not command.help:
         raise UndocumentedError(f"hubbub {name} has no text")
     lines = [f"```text\n{usage}\n```", "", *_paragraphs(command.help)]
@@ -135,6 +135,12 @@ def _command(name: str) -> str:
         else:
             lines.append(f"| {forms} | {_cell(_help(parameter))}{_cell(_remarks(parameter, context))} |")
     return "\n".join([*lines, ""])
+
+
+def _context(command: click.Command) -> click.Context:
+    """A context like that of a call. A command keeps for good what it takes from its first one."""
+    group = click.Context(main, info_name="hubbub", **main.context_settings)
+    return click.Context(command, parent=group, info_name=command.name, **command.context_settings)
 
 
 def _paragraphs(text: str) -> Iterator[str]:
@@ -167,7 +173,7 @@ def _forms(option: click.Option) -> list[str]:
     """How an option is written, with what stands for its value."""
     if option.is_flag:
         return list(option.opts)
-    context = click.Context(click.Command("serve"))
+    context = _context(main)
     return [f"{form} {option.make_metavar(context)}" for form in option.opts]
 
 
@@ -205,7 +211,7 @@ def _escaped(text: str) -> str:
 def _keys() -> str:
     """An entry for each key of the configuration file that is not a field of `Settings`."""
     command = main.commands["serve"]
-    context = click.Context(command)
+    context = _context(command)
     lines: list[str] = []
     for option in _options(command):
         if _key(option) not in NO_KEYS and option.name not in SETTINGS:
@@ -218,7 +224,7 @@ def _keys() -> str:
 def _settings() -> str:
     """An entry for each setting that is an option."""
     command = main.commands["serve"]
-    context = click.Context(command)
+    context = _context(command)
     lines: list[str] = []
     for option in _options(command):
         if option.name in SETTINGS:
