@@ -14,7 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from hubbub import EndingCode, Role, Settings
+from hubbub import Role, Settings
 from hubbub.cli import main
 from hubbub.cli.options import SETTINGS
 from hubbub.cli.places import COMMON_KEYS, parse, parse_table
@@ -141,10 +141,6 @@ def names_in_table(heading: str) -> set[str]:
     section = re.split(r"^##+ ", page.partition(f"{heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
     columns: list[str] = re.findall(r"^\| (`[^|]*) \|", section, re.MULTILINE)
     return {name for column in columns for name in re.findall("`([^`]+)`", column)}
-
-
-def test_the_operators_page_has_every_code_of_an_ending() -> None:
-    assert names_in_table("### Codes") - {"code"} == set(EndingCode)
 
 
 def test_the_limits_of_the_operators_page_are_settings() -> None:
