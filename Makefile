@@ -10,7 +10,7 @@ PYTEST = -m pytest $(if $(LONG),--long)
 # Most tests wait, so four run at once even on two processors; but some of the long ones measure.
 PARALLEL = -m "not abuse" --maxprocesses 4 --numprocesses $(if $(LONG),auto,4)
 
-.PHONY: serve test test-parallel test-abuse cover lint types abuse bench mutation clean
+.PHONY: serve test test-parallel test-abuse cover lint prose types docs abuse bench mutation recording clean
 # The abuse suite measures: nothing else may run meanwhile.
 .NOTPARALLEL:
 
@@ -35,12 +35,22 @@ cover: $(VENV)/.installed-dev
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-lint: $(VENV)/.installed-dev
+lint: $(VENV)/.installed-dev prose
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
+# Whether the pages are in plain English. PAGES=docs/deploy.md: one of them
+prose: $(VENV)/.installed-dev
+	$(BIN)/python -m prose $(PAGES)
+
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
+
+# The docs as a site, in site/. What the reference has from the code is written first. It fails at a broken link or anchor,
+# and at a public name, an option or a setting without a text.
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m docsite
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # All of what the tests do in short: it takes 50 minutes.
 abuse: $(VENV)/.installed-dev
@@ -49,6 +59,10 @@ abuse: $(VENV)/.installed-dev
 # BENCH="--scenario fan-out --peer NATS --peer hubbub": see BENCH=--help
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m bench $(BENCH)
+
+# The session at the top of the README, recorded again
+recording: $(VENV)/.installed-dev
+	PYTHONPATH=tests $(BIN)/python -m recording
 
 # MUTATION="src/hubbub/wire/link.py": all mutants of one file; MUTATION=: all there are, which takes over an hour
 MUTATION ?= --sample 100

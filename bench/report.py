@@ -1,4 +1,4 @@
-"""All that was measured in one run of the bench, as a file of figures and as tables."""
+"""The results of the bench, as a file of figures and as tables."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from .scenarios import Column, Scenario
 
 LOAD_LIMIT: Final = 0.9
-"""A load that had more than this share of its processor may have been what was measured."""
+"""A load that used more than this share of its processor may have been slower than the server."""
 
 
 def describe_machine() -> str:
-    """What this is measured on."""
+    """The machine on which the bench runs, in words."""
     names = [line.partition(": ")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
     kernel = f"Linux {platform.release().partition('-')[0]}"
     processor = f"{names[0] if names else platform.machine()}, {len(names)} processors"
@@ -32,12 +32,12 @@ def describe_machine() -> str:
 
 @dataclass
 class Report:
-    """What was measured.
+    """The results.
 
     Attributes:
-        machine: what it was measured on.
+        machine: the machine on which they were measured.
         when: the day.
-        missing: the peers that were left out, and what this machine lacks for them.
+        missing: the peers that were left out, and what is not installed for them.
         measurements: by scenario.
     """
 
@@ -47,7 +47,7 @@ class Report:
     measurements: dict[str, list[Measurement]] = field(default_factory=dict)
 
     def find(self, scenario: str, point: str, peer: str) -> Measurement:
-        """What was measured of a server at a point; without a run, if it was not."""
+        """The measurement of a server at a point. It has no runs if there was none."""
         for measurement in self.measurements.get(scenario, []):
             if (measurement.point, measurement.peer) == (point, peer):
                 return measurement
@@ -55,7 +55,7 @@ class Report:
 
     @property
     def runs(self) -> str:
-        """How often the figures were measured, in words."""
+        """The number of runs behind a figure, in words."""
         counts = {len(each.runs) for several in self.measurements.values() for each in several if not each.failure}
         return f"{min(counts)} to {max(counts)} runs" if len(counts) > 1 else f"{max(counts, default=0)} runs"
 
@@ -75,14 +75,15 @@ class Report:
 
 
 def write_tables(report: Report, scenarios: tuple[Scenario, ...]) -> str:
-    """Everything in Markdown: the goals, then a table for each scenario."""
+    """The results in Markdown: the goals, then the tables of each scenario."""
     blocks = [
         "# Results of the bench",
-        f"{report.when}, {report.machine}. Medians of {report.runs}, with the lowest and the highest; all servers"
-        " in turn, each alone on one processor, the load on another. Ratios are to hubbub,"
-        " run by run, as the machine's speed drifts, and the median of those. *Load* is the share of its"
-        f" processor that the load had: above {LOAD_LIMIT:.0%} the server may be faster than the figure says. Every"
-        " byte that arrived was compared to what was sent.",
+        f"Measured on {report.when} on {report.machine}. The servers took turns. Each ran alone on one processor,"
+        " and the load ran on another. Every byte that arrived was compared with what was sent.",
+        f"A figure is the median of {report.runs}, with the lowest and the highest in parentheses. *Ratio* is the"
+        " server's figure divided by that of hubbub: the median of the ratios of each run, because the speed of the"
+        " machine drifts. *Load* and *server* are the shares of their processors that the load and the server used."
+        f" If the load used more than {LOAD_LIMIT:.0%}, the server may be faster than the figure says.",
     ]
     if report.missing:
         left_out = "; ".join(f"{peer} ({missing} not installed)" for peer, missing in report.missing.items())

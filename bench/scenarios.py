@@ -47,10 +47,10 @@ class Scenario:
     Attributes:
         name: for the command line and the file of results.
         title: the table's heading.
-        text: what is done, in a sentence or two.
+        text: what the load does, in a sentence or two.
         points: see `Point`.
         columns: the figures; the first is what plots and goals look at.
-        without: who cannot take part, though it has the mode.
+        without: the servers that cannot take part, although they have the mode.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Scenario:
     without: frozenset[str] = frozenset()
 
 
-# Their clients cannot publish and hear, or hear themselves.
+# Their clients cannot both publish and hear, or hear themselves.
 _CANNOT_CHAT: Final = frozenset({"Redis", "Mosquitto"})
 _DELIVERIES: Final = Column("deliveries_per_s", "million deliveries/s", 1e6)
 _LATENCY: Final = (
@@ -99,7 +99,8 @@ SCENARIOS: Final = (
     Scenario(
         "fan-out",
         "Fan-out at full speed",
-        "One sender, as fast as its messages reach all readers. Lines of 100 bytes, or as the column says.",
+        "One sender sends as fast as its messages reach all readers. A line has 100 bytes, unless the table says"
+        " otherwise.",
         (
             *(_fan_out(readers) for readers in (1, 10, 100, 1_000, 10_000)),
             _fan_out(100, 1 << 10),
@@ -110,21 +111,22 @@ SCENARIOS: Final = (
     Scenario(
         "tls",
         "Fan-out at full speed in TLS",
-        "As before, in TLS 1.3 with AES-256-GCM, and a key of the curve P-256. All is encrypted for each reader.",
+        "The same in TLS 1.3, with AES-256-GCM and a P-256 key. The server encrypts every message for each reader.",
         (*(_tls(readers) for readers in (1, 10, 100, 1_000)), _tls(100, 16 << 10)),
         (_DELIVERIES, Column("server_us_per_delivery", "µs of the server's time for a delivery", lower_is_better=True)),
     ),
     Scenario(
         "latency",
         "Latency of a fan-out",
-        "One sender at a fixed rate; the time from when a message of 100 bytes is due until the last reader has it.",
+        "One sender sends lines of 100 bytes at a fixed rate. The latency of a line is the time from when it is due"
+        " until the last reader has it.",
         (_latency(10, 5_000), _latency(100, 1_000), _latency(1_000, 100), _latency(10_000, 10)),
         _LATENCY,
     ),
     Scenario(
         "chat",
         "Chat",
-        "Everybody speaks, and says the next line of 100 bytes as soon as all others have heard the last one.",
+        "Every client speaks. It sends its next line of 100 bytes as soon as all others have its last one.",
         tuple(Point(f"{clients} clients", "chat", {"readers": clients}) for clients in (10, 100, 1_000)),
         (_DELIVERIES,),
         _CANNOT_CHAT,
@@ -132,7 +134,8 @@ SCENARIOS: Final = (
     Scenario(
         "chat-rate",
         "Chat at a rate",
-        "100 clients say ten lines of 100 bytes a second each; the time until the last has heard a line.",
+        "Each of 100 clients sends ten lines of 100 bytes a second. The latency of a line is the time from when it is"
+        " due until the last client has it.",
         (Point("100 clients, 10/s each", "chat", {"readers": 100, "rate": 10, "seconds": 5}),),
         _LATENCY,
         _CANNOT_CHAT,
@@ -140,7 +143,7 @@ SCENARIOS: Final = (
     Scenario(
         "echo",
         "Echo",
-        "Each connection asks with a line of 100 bytes, and asks again when it has its answer.",
+        "Each connection sends a line of 100 bytes, waits for the answer, and sends the next line.",
         tuple(
             Point(f"{clients:,} connection{'s' if clients > 1 else ''}", "echo", {"readers": clients}, mode="echo")
             for clients in (1, 64, 1_000)
@@ -150,29 +153,29 @@ SCENARIOS: Final = (
     Scenario(
         "connect",
         "Connection rate",
-        "Connect, be answered, close: 64 at a time.",
+        "64 clients at a time connect, send a line, get an answer and close; then each does it again.",
         (Point("64 at a time", "connect", mode="answer"),),
         (Column("connections_per_s", "thousand connections/s", 1e3),),
     ),
     Scenario(
         "storm",
         "10,000 connections at once",
-        "All are dialled in one go; the time until the last has been answered.",
+        "10,000 clients connect at once. The figure is the time until the last one has its answer.",
         (Point("10,000 at once", "storm", {"readers": 10_000}, mode="answer"),),
         (Column("seconds", "seconds", lower_is_better=True),),
     ),
     Scenario(
         "idle",
         "Memory of an idle connection",
-        "What the server's process grows by when 10,000 connect and say nothing more.",
+        "The growth of the server's process when 10,000 clients connect and then stay silent.",
         (Point("10,000 idle", "hold", {"readers": 10_000}, mode="answer"),),
         (Column("bytes_per_connection", "bytes/connection", lower_is_better=True),),
     ),
     Scenario(
         "slow",
         "Slow clients",
-        "1 GB of 100-byte lines passes as fast as it is taken, while some clients never read. They stay connected"
-        " throughout (`--when-slow skip`).",
+        "One sender sends 1 GB in lines of 100 bytes as fast as the readers take it. Some clients never read. They stay"
+        " connected throughout (`--when-slow skip`).",
         (_slow(99, 0), _slow(99, 1), _slow(50, 0), _slow(50, 50)),
         (
             Column("messages_per_s", "million messages/s for each reader", 1e6),
@@ -183,8 +186,8 @@ SCENARIOS: Final = (
     Scenario(
         "rooms",
         "Many rooms",
-        "1,000 readers in so many rooms. Each round gives every reader one line of 1 KiB, so that as many bytes are"
-        " written at once whatever the rooms; the next round starts when all have this one.",
+        "1,000 readers are spread over the rooms. In each round, every reader gets one line of 1 KiB, so the bytes of a"
+        " round are the same for any number of rooms. The next round starts when all readers have this one.",
         tuple(
             Point(
                 f"{rooms:,} room{'s' if rooms > 1 else ''}",

@@ -1,7 +1,11 @@
 #!/usr/bin/env python3
 """Step 2, messages: a server that answers what its clients say."""
 
+import os
+
 import hubbub
+
+PORT = int(os.environ.get("HUBBUB_PORT", "5000"))
 
 
 async def answer(client: hubbub.Client) -> None:
@@ -12,4 +16,4 @@ async def answer(client: hubbub.Client) -> None:
     print(f"{client} disconnected.")
 
 
-hubbub.run(answer, "127.0.0.1", 5000)
+hubbub.run(answer, port=PORT)

@@ -2,9 +2,12 @@
 """Step 3, classes: a server that tells its clients who is there."""
 
 import asyncio
+import os
 import sys
 
 import hubbub
+
+PORT = int(os.environ.get("HUBBUB_PORT", "5000"))
 
 
 async def tell(client: hubbub.Client) -> None:
@@ -18,7 +21,7 @@ async def tell(client: hubbub.Client) -> None:
 
 
 async def main() -> None:
-    server = hubbub.Server(tell)
+    server = hubbub.Server(tell, port=PORT)
     await server.start()
     print("Server started at:", *server.addresses)
     await server.serve_forever()

@@ -1,7 +1,11 @@
 #!/usr/bin/env python3
 """Step 4, broadcast: what one client says, all others hear."""
 
+import os
+
 import hubbub
+
+PORT = int(os.environ.get("HUBBUB_PORT", "5000"))
 
 
 async def chat(client: hubbub.Client) -> None:
@@ -12,4 +16,4 @@ async def chat(client: hubbub.Client) -> None:
     await client.server.broadcast(f"{client} disconnected.", exclude=client)
 
 
-hubbub.run(chat, port=5000)
+hubbub.run(chat, port=PORT)

@@ -120,7 +120,7 @@ def test_without_its_library_a_plot_is_refused_before_the_load(tmp_path: Path) -
     (tmp_path / "matplotlib.py").write_text("raise ModuleNotFoundError(\"No module named 'matplotlib'\")")
     # Nobody listens there.
     finished = finish(*BENCH, "1", *PACED, "--plot", "a.svg", env={"PYTHONPATH": str(tmp_path)}, cwd=tmp_path)
-    message = 'hubbub: --plot needs matplotlib; install it with: pip install "hubbub[plot]"\n'
+    message = "hubbub: --plot needs matplotlib; install it with: pip install matplotlib\n"
     assert finished == Finished(status=2, output="", errors=message)
 
 

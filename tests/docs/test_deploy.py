@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import tomllib
 from collections.abc import Sequence
 from configparser import ConfigParser
 from pathlib import Path
@@ -13,9 +14,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from hubbub import EndingCode, Settings
+from hubbub import Role, Settings
 from hubbub.cli import main
 from hubbub.cli.options import SETTINGS
+from hubbub.cli.places import COMMON_KEYS, parse, parse_table
 
 from support.certificates import make_certificates
 
@@ -141,11 +143,23 @@ def names_in_table(heading: str) -> set[str]:
     return {name for column in columns for name in re.findall("`([^`]+)`", column)}
 
 
-def test_the_operators_page_has_every_code_of_an_ending() -> None:
-    assert names_in_table("### Codes") - {"code"} == set(EndingCode)
-
-
 def test_the_limits_of_the_operators_page_are_settings() -> None:
     named = {name.replace("-", "_") for name in names_in_table("## Limits")}
     # The text of a notice is no limit.
     assert named == SETTINGS.keys() - {"notice"}
+
+
+PLACES = (ROOT / "docs" / "how-to" / "places.md").read_text()
+
+
+@pytest.mark.parametrize("place", re.findall(r"(?:tcp|tls|unix|fd)://[^\s`'\"]+", PLACES))
+def test_the_places_of_the_page_about_them_are_places(place: str) -> None:
+    assert parse(place).text == place
+
+
+def test_the_page_about_places_has_every_key_of_a_place_and_a_valid_file() -> None:
+    assert set(COMMON_KEYS) <= set(re.findall(r"`([a-z-]+)(?:=[^`]*)?`", PLACES))
+    for example in re.findall(r"^```toml\n(.*?)^```", PLACES, re.MULTILINE | re.DOTALL):
+        for place in tomllib.loads(example)["listen"]:
+            listen = parse_table(place) if isinstance(place, dict) else parse(place)
+            assert listen.attributes["role"] in (Role.WRITE, Role.READ)

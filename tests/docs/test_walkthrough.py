@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from support.pages import ROOT, check_links, check_listing, set_up_desk
-from support.programs import require_program
+from support.programs import Finished, Program, environment, finish, require_program
 from support.transcripts import Mismatch, Numbers, parse, replay
 
 PAGES = sorted((ROOT / "docs" / "walkthrough").glob("*.md"))
+OWN_SERVER = ROOT / "docs" / "walkthrough" / "05-your-own-server.md"
 EXAMPLES = sorted((ROOT / "examples" / "walkthrough").glob("*.py"))
+GREETER = ROOT / "examples" / "walkthrough" / "05_greeter.py"
+SERVERS = [example for example in EXAMPLES if example != GREETER]
 
 PORTS = (5000, 5001)
 """Those that the pages use."""
@@ -32,9 +39,29 @@ def _read(name: str) -> str:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.stem))
+@pytest.mark.parametrize("page", [page for page in PAGES if page != OWN_SERVER], ids=lambda page: str(page.stem))
 def test_the_transcripts_are_what_happens(page: Path, desk: Path) -> None:
     replay(parse(page.read_text()), desk)
+
+
+@pytest.mark.real
+@pytest.mark.long
+def test_the_transcripts_of_your_own_server_are_what_happens(desk: Path) -> None:
+    replay(parse(OWN_SERVER.read_text()), desk)
+
+
+@pytest.mark.long
+def test_the_commands_for_a_folder_of_your_own_install_hubbub_there(tmp_path: Path) -> None:
+    clone = tmp_path / "hubbub"
+    shutil.copytree(ROOT / "src", clone / "src")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, clone)
+    [block] = [block for block in parse(OWN_SERVER.read_text()) if block.kind == "sh"]
+    env = environment({"PATH": f"{sys.prefix}/bin:{os.environ['PATH']}"})
+    subprocess.run(["bash", "-ec", "\n".join(block.lines)], cwd=clone, env=env, check=True, timeout=100)
+    own = tmp_path / "my-chat"
+    finished = finish(str(own / ".venv" / "bin" / "python"), "-c", "import hubbub; print(hubbub.__file__)", cwd=own)
+    assert finished.output.startswith(str(own))
 
 
 @pytest.mark.real
@@ -63,7 +90,9 @@ def test_everything_in_a_block_is_checked(page: Path) -> None:
             case "console":
                 assert block.argument
             case "python":
-                check_listing(block.argument, block.lines)
+                check_listing(block.path, block.lines)
+            case "sh" if page == OWN_SERVER:
+                pass  # They have a test of their own, which runs them.
             case "sh":
                 for line in block.lines:
                     assert re.fullmatch(r"make \w+", line)
@@ -73,11 +102,51 @@ def test_everything_in_a_block_is_checked(page: Path) -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example.stem))
-def test_each_program_is_quoted_whole_and_can_be_executed(example: Path) -> None:
-    page = _read(f"{example.stem.replace('_', '-').replace('setup', 'set-up')}.md")
-    assert example.read_text().splitlines() in [block.lines for block in parse(page)]
+def test_the_pieces_on_its_page_add_up_to_each_program(example: Path) -> None:
+    [page] = [page for page in PAGES if page.name[:2] == example.name[:2]]
+    listings = [block for block in parse(page.read_text()) if block.kind == "python"]
+    [*_, last] = [block for block in listings if ROOT / block.path == example]
+    shown: dict[str, str] = {}
+    for block in listings[: listings.index(last) + 1]:
+        if block.own_file == last.own_file:
+            # A function that is shown again replaces the one before.
+            shown |= _pieces("\n".join(block.lines))
+    program = _pieces(example.read_text())
+    assert shown | program == shown
+
+
+def _pieces(program: str) -> dict[str, str]:
+    """The parts of a program that stand at its top level, each by its beginning."""
+    return {piece.partition("(")[0]: piece for piece in program.strip("\n").split("\n\n\n")}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example.stem))
+def test_each_program_can_be_executed(example: Path) -> None:
     assert os.access(example, os.X_OK)
     assert example.read_text().startswith("#!/usr/bin/env python3\n")
+
+
+@pytest.mark.parametrize("example", SERVERS, ids=lambda example: str(example.stem))
+def test_each_server_listens_on_hubbub_port_and_a_port_in_use_is_one_line(example: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        finished = finish(sys.executable, str(example), env={"HUBBUB_PORT": str(port)})
+    advice = "stop the program that listens there, or choose another port"
+    errors = f"cannot listen on 127.0.0.1:{port}: Address already in use; {advice}\n"
+    assert finished == Finished(status=1, output="", errors=errors)
+
+
+def test_the_client_connects_to_hubbub_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        env = {"HUBBUB_PORT": str(listening.getsockname()[1])}
+        with Program(sys.executable, str(GREETER), env=env) as greeter, listening.accept()[0] as server:
+            said = server.makefile()
+            assert said.readline() == "Greeter\n"
+            server.sendall(b"earlier: Bob has come.\nBob: Zoe has come.\nAnn has come.\n")
+            assert said.readline() == "Welcome, Ann!\n"
+            server.shutdown(socket.SHUT_WR)
+            assert said.read() == ""
+            assert greeter.wait() == 0
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.stem))

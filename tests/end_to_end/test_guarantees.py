@@ -1,4 +1,4 @@
-"""The guarantees of the design, each with its number in the name of its tests."""
+"""The guarantees of docs/topics/guarantees.md, each with its number in the name of its tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fast senders and slow clients: what the design promises to readers, and to senders."""
+"""Fast senders and slow clients: what docs/topics/slow-clients.md promises to readers and to senders."""
 
 from __future__ import annotations
 

@@ -25,8 +25,11 @@ from support.helpers import serving, transport_of
 Change = Callable[[int, bytes], Sequence[bytes]]
 """What a server makes of a line, by its number from 0; probes are passed on without."""
 
-PACED = Plan(readers=2, rate=1_000, time=0.05, patience=0.3)
+PACED = Plan(readers=2, rate=1_000, time=0.05)
 """Fifty lines."""
+
+IMPATIENT = replace(PACED, patience=1.0)
+"""For servers that fail."""
 
 FAST = Plan(readers=3, time=0.05)
 
@@ -87,7 +90,7 @@ def assert_all_is_well(load: Load) -> None:
         replace(PACED, senders=3, rate=2_000),
         # The second sender has nothing to say.
         replace(PACED, senders=2, rate=10),
-        replace(PACED, readers=150, patience=10.0),
+        replace(PACED, readers=150),
     ],
     ids=["fast", "senders", "large", "paced", "paced senders", "silent sender", "many"],
 )
@@ -174,10 +177,10 @@ async def test_a_line_that_is_not_passed_on_as_it_was_said_is_found(change: Chan
 @pytest.mark.parametrize(
     ("plan", "heard"),
     [
-        (PACED, "10 of 50"),
-        (replace(FAST, size=10_000, time=30.0, patience=0.3), r"10 of [\d,]+"),
+        (IMPATIENT, "10 of 50"),
+        (replace(FAST, size=10_000, time=30.0, patience=1.0), r"10 of [\d,]+"),
         # Even of the last line.
-        (PACED, "49 of 50"),
+        (IMPATIENT, "49 of 50"),
     ],
 )
 async def test_a_server_that_stalls_is_told_from_one_that_is_slow(plan: Plan, heard: str) -> None:
@@ -193,9 +196,15 @@ async def listen(client: hubbub.Client) -> None:
 
 @pytest.mark.parametrize("handler", [listen, echo])
 async def test_a_server_that_answers_nobody_or_only_the_speaker_is_no_broadcaster(handler: Any) -> None:
-    message = r"^reader 1 of 2 heard nothing within 0\.3 s: is 127\.0\.0\.1:\d+ a line broadcaster\?$"
+    message = r"^reader 1 of 2 heard nothing within 1 s: is 127\.0\.0\.1:\d+ a line broadcaster\?$"
     with pytest.raises(LoadFailure, match=message):
-        await run(handler, framing=None)
+        await run(handler, IMPATIENT, framing=None)
+
+
+async def test_what_every_reader_has_heard_just_when_the_time_is_over_counts() -> None:
+    load = Load(hubbub.Address("127.0.0.1", 5000), replace(PACED, patience=0.0))
+    asyncio.get_running_loop().call_soon(load._all_probed.set)
+    await load._wait_until_probed()
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,17 @@ async def test_a_client_that_stays_is_noticed_when_the_time_is_over() -> None:
     assert log.lines == ["noticed", "ended"]
 
 
+async def test_a_client_that_was_noticed_is_no_probe_even_if_the_loop_was_early() -> None:
+    log = Log()
+    async with serving(observer=log, settings=FOREVER) as (server, _), Peer.of(server) as peer:
+        (client,) = await log.wait_for_clients(1)
+        server._sessions._notices.notice(client)
+        peer.end()
+        await log.wait_for_endings()
+        assert server.statistics().endings == {hubbub.EndingCode.LEFT: 1}
+    assert log.lines == ["noticed", "ended"]
+
+
 async def test_a_client_is_noticed_at_its_first_message_and_once() -> None:
     log = Log()
     async with serving(observer=log, settings=FOREVER) as (server, _), Peer.of(server) as peer:

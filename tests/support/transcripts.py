@@ -4,7 +4,8 @@ A page has these kinds of fenced blocks, named by the words behind the opening f
 
 - `console NAME`: a piece of what is seen in the terminal of that name. Blocks are replayed in the order of the page.
   `console NAME PORT …` also names ports: the replay goes on when something listens on them.
-- `python PATH`: (part of) the text of a file of the project, which is there already.
+- `python PATH`: (part of) the text of a file of the project. With `python PATH NAME`, readers save it as their own file
+  NAME, or change that file to include it; from there on, NAME has the whole text of PATH.
 - `toml PATH`, `ini PATH`, `sh PATH`, `text PATH` and so on: a file, which the replay writes when it comes to the block.
 - `sh`: a command that is only named.
 
@@ -23,6 +24,7 @@ change: ss is asked until it shows what the page shows.
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import time
 from collections import deque
@@ -60,7 +62,7 @@ class Block:
 
     kind: str
     argument: str
-    """The file; or the terminal, and the ports that are waited for."""
+    """The terminal, and the ports that are waited for; or the file, and what readers save it as."""
     number: int
     """The line of the page on which it begins."""
     lines: list[str]
@@ -78,6 +80,16 @@ class Block:
     def is_written(self) -> bool:
         """Whether it is a file that the replay writes."""
         return self.kind in FILES and bool(self.argument)
+
+    @property
+    def path(self) -> str:
+        """The file that a listing is from."""
+        return self.argument.partition(" ")[0]
+
+    @property
+    def own_file(self) -> str:
+        """What readers save a listing as; empty where they do not."""
+        return self.argument.partition(" ")[2]
 
 
 def parse(text: str) -> list[Block]:
@@ -156,6 +168,8 @@ def replay(blocks: list[Block], directory: Path, *, all_end: bool = True) -> Non
                 _Replay(block, terminals[block.terminal], numbers).run()
             elif block.is_written:
                 (directory / block.argument).write_text("".join(f"{line}\n" for line in block.lines))
+            elif block.kind == "python" and block.own_file:
+                shutil.copy(directory / block.path, directory / block.own_file)
         for name, terminal in terminals.items():
             ends = terminal.take(PROMPT) if all_end or terminal.unread else True
             if not ends or terminal.unread:

@@ -206,5 +206,5 @@ def _import_draw(plan: Plan, path: Path) -> Callable[[Plan, Latencies, Path], No
         # matplotlib is an extra, and takes longer to import than everything else.
         from ..load.plot import draw  # noqa: PLC0415 - see above
     except ModuleNotFoundError:
-        raise Failure('--plot needs matplotlib; install it with: pip install "hubbub[plot]"') from None
+        raise Failure("--plot needs matplotlib; install it with: pip install matplotlib") from None
     return draw

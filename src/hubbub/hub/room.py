@@ -172,8 +172,7 @@ class Room(Generic[M]):
         framings allow it. They stay together, unless they are too many for a chunk. If it is cancelled, those parts are
         sent that the log has taken.
 
-        Raises:
-            As `broadcast` does.
+        It raises what `broadcast` raises.
         """
         wire = self.framing.encode(messages)
         if len(messages) > 1 and (len(wire) > self._chunk_size or not self.framing.self_delimiting):

@@ -116,8 +116,10 @@ class Load:
             async with asyncio.timeout(self.plan.patience):
                 await self._all_probed.wait()
         except TimeoutError:
-            heard = f"{self.measurement.unheard()} within {self.plan.patience:g} s"
-            raise LoadFailure(f"{heard}: is {self._endpoint} a line broadcaster?") from None
+            # The last probe may have been heard when the time was over, but before this task went on.
+            if not self._all_probed.is_set():
+                heard = f"{self.measurement.unheard()} within {self.plan.patience:g} s"
+                raise LoadFailure(f"{heard}: is {self._endpoint} a line broadcaster?") from None
 
     async def _wait_until_heard(self) -> None:
         await self._all_said.wait()

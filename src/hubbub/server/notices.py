@@ -49,7 +49,9 @@ class Notices(Generic[M]):
 
     def ended(self, client: Client[M], ending: Ending) -> bool:
         """A client has ended; whether it was a probe, of which the observer is not told."""
-        probe = ending.code in _ITS_OWN and client._reader.link.silent and client.age < self._time
+        # An event loop may call a little before the time is over.
+        early = client in self._waiting if self.wanted else client.age < self._time
+        probe = early and ending.code in _ITS_OWN and client._reader.link.silent
         if not probe:
             self.notice(client)
         elif (countdown := self._waiting.pop(client, None)) is not None:

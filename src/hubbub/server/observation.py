@@ -21,7 +21,7 @@ P = ParamSpec("P")
 
 
 class Observer(Generic[M]):
-    """Is told what happens in a server; derive from it and override what you want to know.
+    """Receives the events of a server. Derive from it, and override the methods of those that you want.
 
     What is given as `server` is the `Server`. The methods run in the event loop, between everything else: they must be
     quick. What they raise is logged.

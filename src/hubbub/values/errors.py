@@ -6,7 +6,7 @@
     ├── PositionLost            the log no longer holds that position
     ├── RoomClosed              the room was closed
     ├── RoomLimitReached        the server has as many rooms as it may
-    └── FramingError            the peer's bytes are no messages in this framing
+    └── FramingError            the peer's bytes are not messages in this framing
         ├── MessageTooLong      one message is over the limit
         ├── IncompleteMessage   the stream ended within a message
         └── WrongProtocol       the stream begins as one of HTTP or TLS does
@@ -103,7 +103,7 @@ class PositionLost(HubbubError):
 
 
 class RoomClosed(HubbubError):
-    """The room `name` was closed, so nobody can be told anything there. A room of that name can be made again."""
+    """The room `name` was closed, so it takes no messages. A room of that name can be made again."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -126,7 +126,7 @@ class RoomLimitReached(HubbubError):
 
 
 class FramingError(HubbubError):
-    """The peer's bytes are no messages in this framing; nothing after them can be understood.
+    """The peer's bytes are not messages in this framing; nothing after them can be understood.
 
     Attributes:
         code: what ends the connection.

@@ -97,7 +97,7 @@ class Settings:
         "[{missed} messages missed]",
         TEXT,
         "The message that tells a reader how many messages it skipped.",
-        none="it is not told",
+        none="the server sends none",
         placeholder="missed",
     )
 
@@ -253,7 +253,7 @@ class Settings:
         "server is closing",
         TEXT,
         "The message that tells clients that the server is closing.",
-        none="they are not told",
+        none="the server sends none",
     )
     linger_time: float = setting(
         1.0,

@@ -1,0 +1,39 @@
+#!/usr/bin/env python3
+"""A chat of your own."""
+
+import os
+import re
+
+import hubbub
+
+PORT = int(os.environ.get("HUBBUB_PORT", "5000"))
+WORD = re.compile(r"\w{1,20}")
+
+
+def people(server: hubbub.Hub) -> dict[str, hubbub.Client]:
+    return {client.state["name"]: client for client in server.clients if "name" in client.state}
+
+
+async def ask_name(client: hubbub.Client) -> str:
+    await client.send("What is your name?")
+    while True:
+        name = hubbub.printable(await client.receive())
+        if WORD.fullmatch(name) and name not in people(client.server):
+            client.state["name"] = name
+            return name
+        await client.send("Choose another name: one word that nobody here has.")
+
+
+async def chat(client: hubbub.Client) -> None:
+    name = await ask_name(client)
+    await client.send(f"Welcome, {name}!")
+    await client.server.broadcast(f"{name} has come.", exclude=client)
+    try:
+        async for message in client:
+            text = hubbub.printable(message)
+            await client.server.broadcast(f"{name}: {text}", exclude=client)
+    finally:
+        await client.server.broadcast(f"{name} has gone.", exclude=client)
+
+
+hubbub.run(chat, port=PORT)

@@ -1,0 +1,1 @@
+"""The recording in the README: real programs on terminals, drawn as an SVG (`make recording`)."""

@@ -1,0 +1,198 @@
+"""The front pages: what they show runs, their figures are those of the bench, and their links lead somewhere."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import shlex
+import sys
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import pytest
+
+from hubbub import Address
+from hubbub.cli import main
+
+from bench.catalogue import LIMIT
+from bench.goals import Ratio
+from bench.report import Report, write_tables
+from bench.scenarios import SCENARIOS
+from support.programs import Program, finish, hubbub_serve, refuses, require_program, wait_until
+from support.terminals import Terminal
+from support.transcripts import parse
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "bench" / "results"
+README = (ROOT / "README.md").read_text()
+PAGES = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "bench/results/README.md")
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+
+
+def blocks(kind: str, containing: str = "") -> list[str]:
+    """The blocks of the README of that kind that contain a text."""
+    texts = ["\n".join(block.lines) for block in parse(README) if block.kind == kind]
+    return [text for text in texts if containing in text]
+
+
+def commands() -> list[str]:
+    """The lines of shell in the README, continued lines put together."""
+    return [line for block in blocks("sh") for line in block.replace("\\\n", "").splitlines()]
+
+
+def see(terminal: Terminal, text: str) -> str:
+    """The next line in a terminal that contains `text`."""
+    while text not in (line := terminal.read_line()):
+        assert line, f"no {text!r}, but {terminal.unread!r}"
+    return line
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch, default_port: None) -> None:
+    """`hubbub` is a command, and the ports that it has by default are free."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    wait_until(lambda: refuses(Address("127.0.0.1", 5000)), "free port 5000")
+
+
+@contextmanager
+def shell(command: str, directory: Path) -> Iterator[Program]:
+    """A command in a shell, which becomes that command."""
+    with Program("bash", "-c", f"exec {command}", cwd=directory) as program:
+        yield program
+
+
+@pytest.mark.real
+@pytest.mark.usefixtures("installed")
+def test_the_python_serves_telnet_escapes_what_others_say_and_tells_of_a_leave_to_the_others_only(
+    tmp_path: Path,
+) -> None:
+    for program in ("bash", "nc", "telnet"):
+        require_program(program)
+    (code,) = blocks("python")
+    (tmp_path / "server.py").write_text(code)
+    with Program(sys.executable, "server.py", cwd=tmp_path), Terminal(tmp_path) as terminal:
+        wait_until(lambda: not refuses(Address("127.0.0.1", 5000)), "server on port 5000")
+        terminal.type("telnet 127.0.0.1 5000\n")
+        see(terminal, "Escape character")
+        left = finish("nc", "-N", "127.0.0.1", "5000", input=b"\x1b[2JBoo\n")
+        assert (left.status, left.output) == (0, "")
+        name, _, text = see(terminal, " says: ").partition(" says: ")
+        assert text == r"\x1b[2JBoo"
+        assert terminal.read_line() == f"{name} disconnected."
+
+
+def test_the_figures_are_those_of_the_bench() -> None:
+    report = Report.load(RESULTS / "results.json")
+    for readers in ("100", "1,000"):
+        ratios = [
+            Ratio("fan-out", f"{readers} readers", "deliveries_per_s", 0, peer=peer).measure(report)
+            for peer in ("NATS", "Redis", "Node, net", LIMIT)
+        ]
+        assert f"| {readers} | {' | '.join(f'{ratio:.3g}' for ratio in ratios)} |" in README
+    connections = Ratio("connect", "64 at a time", "connections_per_s", 0, peer="Redis").measure(report)
+    answers = Ratio("echo", "1 connection", "answers_per_s", 0, peer="asyncio streams").measure(report)
+    assert connections is not None
+    assert answers is not None
+    memory = report.find("idle", "10,000 idle", "hubbub").figure("bytes_per_connection")
+    assert memory is not None
+    text = " ".join(README.split())
+    assert f"An idle connection takes {memory.median / 1000:.1f} KB." in text
+    assert f"accepts connections at {connections:.3g} times the rate of Redis" in text
+    assert f"gets {1 / answers:.3g} times as many answers" in text
+
+
+def test_the_tables_of_the_bench_are_those_of_its_results() -> None:
+    assert (RESULTS / "README.md").read_text() == write_tables(Report.load(RESULTS / "results.json"), SCENARIOS)
+
+
+def test_every_command_can_be_pasted_into_any_shell_and_is_one_that_there_is() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for line in commands():
+        # bash lets pass what matches no file, and zsh does not.
+        bare = re.sub(r"'[^']*'|\"[^\"]*\"|#.*", "", line)
+        assert not re.search(r"[][?*{}~$!]", bare), line
+        program, *words = shlex.split(line, comments=True)
+        if program == "make":
+            assert f"\n{words[0]}:" in makefile
+        if program == "hubbub":
+            command = main.commands[words[0]]
+            command.make_parser(click.Context(command)).parse_args(words[1:])
+
+
+@pytest.mark.long
+@pytest.mark.real
+@pytest.mark.usefixtures("installed")
+def test_the_example_of_tls_runs_as_it_is_written_in_an_empty_folder(tmp_path: Path) -> None:
+    for program in ("bash", "openssl", "ncat"):
+        require_program(program)
+    (serve,) = blocks("sh", "openssl")
+    (connect,) = blocks("sh", "hubbub connect")
+    with Terminal(tmp_path) as terminal:
+        terminal.type(f"{serve}\n")
+        see(terminal, "Server started at: tls://")
+        ncat = "ncat --ssl localhost 5443"
+        assert f"`{ncat}`" in README
+        with shell(connect, tmp_path) as reader, shell(ncat, tmp_path) as other:
+            other.send(b"open sesame\n")
+            see(terminal, " connected.")
+            see(terminal, " connected.")
+            reader.send(b"Hey\n")
+            assert other.output.line() == b"Hey\n"
+            other.send(b"Ho\n")
+            assert reader.output.line() == b"Ho\n"
+
+
+@pytest.mark.long
+@pytest.mark.real
+@pytest.mark.usefixtures("installed")
+def test_the_example_of_a_feed_brings_what_comes_on_a_serial_line_to_the_readers(tmp_path: Path) -> None:
+    for program in ("bash", "nc", "socat"):
+        require_program(program)
+    (block,) = blocks("sh", "/dev/ttyUSB0")
+    serve, source, reader = block.replace("\\\n", "").splitlines()
+    device, slave = pty.openpty()
+    tty.setraw(slave)
+    source = source.replace("/dev/ttyUSB0", os.ttyname(slave))
+    with Terminal(tmp_path) as terminal:
+        terminal.type(f"{serve}\n")
+        see(terminal, "Server started at: tcp://127.0.0.1:10110")
+        with shell(reader, tmp_path) as nc:
+            see(terminal, " connected.")
+            with shell(source, tmp_path):
+                see(terminal, " connected.")
+                os.write(device, b"!AIVDM,1,1,,B,,0*25\r\n")
+                assert nc.output.line() == b"!AIVDM,1,1,,B,,0*25\r\n"
+    os.close(slave)
+    os.close(device)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("installed")
+def test_the_examples_of_the_bench_measure_a_server(tmp_path: Path) -> None:
+    require_program("bash")
+    (block,) = blocks("sh", "hubbub bench")
+    with hubbub_serve("relay", "--port", "5000", "--quiet"):
+        for command in block.splitlines():
+            done = finish("bash", "-c", command, cwd=tmp_path, env={"HUBBUB_BENCH_TIME": "0.2"})
+            assert done.status == 0, done.errors
+    assert (tmp_path / "latency.svg").exists()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    path = ROOT / page
+    for target, anchor in LINK.findall(path.read_text()):
+        if not target.startswith("https://"):
+            found = path.parent / target if target else path
+            assert found.exists(), target
+            assert not anchor or anchor in anchors(found.read_text()), f"{target}#{anchor}"
+
+
+def anchors(text: str) -> set[str]:
+    """What can stand behind the "#" of a link to a page, as code hosts and mkdocs make it of its headings."""
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in HEADING.findall(text)}

@@ -1,0 +1,57 @@
+"""The recording in the README: a script makes it from real programs, and it is a picture that any browser shows."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from support.programs import finish, require_program
+
+ROOT = Path(__file__).parents[2]
+RECORDING = ROOT / "docs" / "images" / "chat-and-feed.svg"
+SVG = "{http://www.w3.org/2000/svg}"
+CLIENT = re.compile(r"(?<=127\.0\.0\.1:)\d{5}")
+
+
+def shown(recording: Path) -> list[str]:
+    """The lines of its terminals, the names of clients replaced by a star."""
+    root = ET.parse(recording).getroot()
+    assert root.tag == f"{SVG}svg"
+    return [CLIENT.sub("*", "".join(text.itertext())) for text in root.iter(f"{SVG}text")]
+
+
+def test_the_recording_shows_a_chat_of_two_telnets_and_a_feed_with_two_readers() -> None:
+    lines = shown(RECORDING)
+    assert lines.count("$ telnet 127.0.0.1 5000") == 2
+    assert lines.count("$ nc 127.0.0.1 5010") == 2
+    assert "127.0.0.1:* says: Ho" in lines
+    assert lines.count("$WIMWV,214.8,R,10.1,N,A*1C") == 2
+
+
+def test_the_recording_is_small_follows_dark_mode_and_stands_still_where_that_is_wanted() -> None:
+    text = RECORDING.read_text()
+    assert len(text) < 60_000
+    for query in ("prefers-color-scheme: dark", "prefers-reduced-motion: reduce"):
+        assert f"@media ({query})" in text
+
+
+def test_every_piece_of_the_recording_appears_at_its_time() -> None:
+    pieces = list(ET.parse(RECORDING).getroot().iter(f"{SVG}tspan"))
+    delays = [re.fullmatch(r"animation-delay:(\d+\.\d\d)s", piece.get("style", "")) for piece in pieces]
+    assert delays
+    assert all(delay and float(delay[1]) < 20 for delay in delays)
+
+
+@pytest.mark.long
+@pytest.mark.real
+def test_the_script_records_the_same_session_again(tmp_path: Path, default_port: None) -> None:
+    for program in ("bash", "nc", "socat", "ss", "telnet"):
+        require_program(program)
+    record = [sys.executable, "-m", "recording", "--output", str(tmp_path / "new.svg"), "--feed-port", "5001"]
+    done = finish(*record, cwd=ROOT, env={"PYTHONPATH": str(ROOT / "tests")})
+    assert done.status == 0, done.errors
+    assert shown(tmp_path / "new.svg") == [line.replace("5010", "5001") for line in shown(RECORDING)]
