@@ -40,7 +40,11 @@ class Unreachable(Failure):
 
 
 class Group(click.Group):
-    """Commands whose usage errors are one line, as a `Failure` is."""
+    """Commands, listed in the order in which they were added. A usage error is one line, as a `Failure` is."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of the commands."""
+        return list(self.commands)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read what stands before the name of the command."""
