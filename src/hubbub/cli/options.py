@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 HELP: Final = {"help_option_names": ["-h", "--help"]}
 """How a command's help is asked for, on its own and as a part of another command."""
 
+UNGROUPED: Final = "Options"
+"""What stands above the options that belong to no group."""
+
 TERM_WIDTH: Final = 28
 """The widest option that has its text beside it in the help; the text of a wider one begins on the next line."""
 
@@ -79,7 +82,7 @@ def group_options(command: click.Command, ctx: click.Context) -> dict[str, list[
     for parameter in command.get_params(ctx):
         if isinstance(parameter, click.Option) and (row := parameter.get_help_record(ctx)):
             group = parameter.group if isinstance(parameter, Option) else None
-            grouped.setdefault(group.title if group else "Options", []).append(row)
+            grouped.setdefault(group.title if group else UNGROUPED, []).append(row)
     return grouped
 
 
