@@ -38,8 +38,7 @@ def _page(command: click.Command, ctx: click.Context) -> str:
     lines = [
         '.\\" Written by `make man`, from the text of `hubbub --help`.',
         f'.TH {name.upper()} 1 "" "hubbub {version("hubbub")}" "User Commands"',
-        # Neither hyphenate words nor spread them over the line: names of options stay whole.
-        ".nr HY 0",
+        # Lines are not stretched, so that two blanks mean something.
         ".ad l",
         ".SH NAME",
         f"{_escape(name)} \\- {_escape(summary[:1].lower() + summary[1:])}",
@@ -79,7 +78,7 @@ def _see_also(name: str) -> Iterator[str]:
     """References to all pages but this one."""
     others = [each for each in ("hubbub", *(f"hubbub-{command}" for command in main.commands)) if each != name]
     for each in others:
-        yield f".BR {_escape(each)} (1){'' if each == others[-1] else ','}"
+        yield f".BR \\%{_escape(each)} (1){'' if each == others[-1] else ','}"
 
 
 def _paragraphs(text: str) -> Iterator[str]:
@@ -98,7 +97,9 @@ def _paragraphs(text: str) -> Iterator[str]:
 def _sentences(text: str) -> Iterator[str]:
     """A paragraph, with each sentence on lines of its own, as the format wants it."""
     for sentence in re.split(r"(?<=[.?!]) +(?=[A-Z\d\[])", " ".join(text.split())):
-        yield from textwrap.wrap(_escape(sentence), 79, break_long_words=False, break_on_hyphens=False)
+        # What a user may copy, such as a URL or a variable, is not hyphenated.
+        whole = re.sub(r"(?<!\S)(?=\S*[_=/|])", r"\\%", _escape(sentence))
+        yield from textwrap.wrap(whole, 79, break_long_words=False, break_on_hyphens=False)
 
 
 def _term(term: str) -> str:
