@@ -45,6 +45,7 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, readable=True)
 @option(
     "--host",
     group=PLACES,
+    metavar="HOST",
     default=DEFAULT_HOST,
     may_be_empty=True,
     help='Address or name to listen on; "" and "::" are all addresses.',
@@ -54,7 +55,7 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, readable=True)
     group=PLACES,
     default=DEFAULT_PORT,
     type=Whole(0, 65535),
-    metavar="NUMBER",
+    metavar="PORT",
     help="Port to listen on; 0: the system chooses one.",
 )
 @option(
