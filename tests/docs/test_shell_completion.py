@@ -19,7 +19,7 @@ BASH_COMPLETION = Path("/usr/share/bash-completion/bash_completion")
 
 def commands_for(shell: str) -> str:
     """What the page says to run."""
-    section = PAGE.read_text().partition(f"\n## {shell}\n")[2].partition("\n## ")[0]
+    section = PAGE.read_text().partition(f"\n## `{shell}`\n")[2].partition("\n## ")[0]
     return "\n".join(re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL))
 
 
