@@ -93,11 +93,11 @@ async def test_a_broadcast_from_another_event_loop_is_an_error_and_stops_nothing
     async with serving(settings=hubbub.Settings(flush_slice=1)) as (server, record), AsyncExitStack() as stack:
         peers = [await stack.enter_async_context(Peer.of(server)) for _ in range(3)]
         clients = await record.wait_for_clients(3)
-        for lost in (functools.partial(server.broadcast, "lost"), functools.partial(clients[0].send, "lost")):
+        for lost in (server.broadcast("lost"), clients[0].send("lost")):
             with pytest.raises(RuntimeError, match=r"use asyncio\.run_coroutine_threadsafe"):
-                await asyncio.to_thread(lambda say=lost: asyncio.run(say()))
+                await asyncio.to_thread(asyncio.run, lost)
         loop = asyncio.get_running_loop()
-        await asyncio.to_thread(lambda: asyncio.run_coroutine_threadsafe(server.broadcast("Hey"), loop).result())
+        await asyncio.to_thread(asyncio.run_coroutine_threadsafe, server.broadcast("Hey"), loop)
         assert [await peer.line() for peer in peers] == 3 * [b"Hey\n"]
 
 
