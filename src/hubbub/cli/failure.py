@@ -39,7 +39,7 @@ class Unreachable(Failure):
     exit_code = 1
 
 
-class Group(click.Group):
+class Commands(click.Group):
     """Commands, listed in the order in which they were added. A usage error is one line, as a `Failure` is."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
