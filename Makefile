@@ -10,7 +10,7 @@ PYTEST = -m pytest $(if $(LONG),--long)
 # Most tests wait, so four run at once even on two processors; but some of the long ones measure.
 PARALLEL = -m "not abuse" --maxprocesses 4 --numprocesses $(if $(LONG),auto,4)
 
-.PHONY: serve test test-parallel test-abuse cover lint prose types docs abuse bench mutation recording clean
+.PHONY: serve test test-parallel test-abuse cover lint prose types docs abuse bench mutation recording man dist clean
 # The abuse suite measures: nothing else may run meanwhile.
 .NOTPARALLEL:
 
@@ -68,6 +68,14 @@ recording: $(VENV)/.installed-dev
 MUTATION ?= --sample 100
 mutation: $(VENV)/.installed-dev
 	$(BIN)/python -m mutation $(MUTATION)
+
+# The manual pages, from the text of `hubbub --help`: run it when that has changed.
+man: $(VENV)/.installed-dev
+	$(BIN)/python -m man
+
+# An sdist and a wheel that is built from it, in dist.
+dist: $(VENV)/.installed-dev
+	$(BIN)/python -m build
 
 clean:
 	rm -rf $(VENV)

@@ -17,6 +17,7 @@ from .report import Report, write_tables
 from .scenarios import SCENARIOS
 
 _FOLDER: Final = Path(__file__).parent
+_FIGURES: Final = "results.json"
 _FLAGS: Final = ("-O2", "-Wall", "-Wextra", "-Werror")
 
 
@@ -57,10 +58,21 @@ class Progress:
     help="Where tables and plots are written.",
 )
 @click.option("--add", is_flag=True, help="Keep the results of other scenarios that are there.")
+@click.option("--redraw", is_flag=True, help="Measure nothing; write tables and plots from the results that are there.")
 def main(
-    *, names: tuple[str, ...], only: tuple[str, ...], runs: int, seconds: float | None, results: Path, add: bool
+    *,
+    names: tuple[str, ...],
+    only: tuple[str, ...],
+    runs: int,
+    seconds: float | None,
+    results: Path,
+    add: bool,
+    redraw: bool,
 ) -> None:
     """Measure hubbub and other servers on loopback, and write a table and plots of it."""
+    if redraw:
+        _write(Report.load(results / _FIGURES), results)
+        return
     results.mkdir(parents=True, exist_ok=True)
     build = _FOLDER / "build"
     scenarios = [scenario for scenario in SCENARIOS if not names or scenario.name in names]
@@ -78,7 +90,7 @@ def main(
     make_certificate(build)
     total = runs * sum(len(taking_part(one, point, peers)) for one in scenarios for point in one.points)
     bench = Bench(build / "load", Processors.split(), runs=runs, seconds=seconds, tell=Progress(total))
-    file = results / "results.json"
+    file = results / _FIGURES
     report = Report(missing=missing)
     if add and file.exists():
         report.measurements = Report.load(file).measurements
@@ -86,6 +98,11 @@ def main(
         report.measurements[scenario.name] = bench.measure(scenario, peers)
         # Each scenario is kept as soon as it is done.
         report.save(file)
+    _write(report, results)
+
+
+def _write(report: Report, results: Path) -> None:
+    """Write the tables and the plots."""
     (results / "README.md").write_text(write_tables(report, SCENARIOS))
     for plot in write_plots(report, results):
         click.echo(plot)

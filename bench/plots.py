@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
@@ -11,42 +12,39 @@ mpl.use("svg")
 from matplotlib import pyplot as plt
 from matplotlib.ticker import NullFormatter
 
+from hubbub.load.drawing import DARK, INK, STYLE, save
+
 from .catalogue import HUBBUB, LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from .measure import Measurement
     from .report import Report
 
-_STYLE: Final[Any] = {
-    "svg.fonttype": "none",
-    # The same figures give the same file.
-    "svg.hashsalt": "hubbub",
-    "font.family": "sans-serif",
-    "font.size": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e4e4e4",
-    "figure.facecolor": "white",
+_STYLE: Final[Any] = {**STYLE, "font.size": 11, "axes.titlesize": 12}
+_WIDTH: Final = 6.8
+"""The width of each plot, in inches: so narrow that a phone shows letters one can read."""
+
+COLOURS: Final[Mapping[str, tuple[str, str]]] = {
+    HUBBUB: ("#d1242f", "#ff6b6b"),
+    "hubbub, plain asyncio": ("#e16f24", "#f0883e"),
+    LIMIT: (INK, DARK[INK]),
+    "NATS": ("#0969da", "#58a6ff"),
+    "Redis": ("#8250df", "#bc8cff"),
+    "Mosquitto": ("#9a6700", "#d29922"),
+    "ncat --broker": ("#1b7c83", "#39c5cf"),
+    "Node, net": ("#1a7f37", "#3fb950"),
+    "asyncio protocols": ("#bf3989", "#f778ba"),
+    "asyncio streams": ("#6e7781", "#9198a1"),
+    "Twisted": ("#6b4423", "#c09a6b"),
+    "websockets": ("#7f8c00", "#b8c532"),
 }
-_COLOURS: Final = (
-    "#1f77b4",
-    "#2ca02c",
-    "#9467bd",
-    "#8c564b",
-    "#e377c2",
-    "#7f7f7f",
-    "#bcbd22",
-    "#17becf",
-    "#ff7f0e",
-    "#393b79",
-    "#637939",
-)
-"""None of them red, which is hubbub's."""
+"""Each server's colour in all plots, in light and in dark mode."""
+
+_MARKERS: Final = "osD^vPX<>dph"
+"""Each server's mark, in the same order: colours alone are not for everybody."""
 
 
 def write_plots(report: Report, folder: Path) -> list[Path]:
@@ -57,18 +55,14 @@ def write_plots(report: Report, folder: Path) -> list[Path]:
             if measurements := report.measurements.get(name):
                 figure = draw(measurements)
                 file = folder / f"{name}.svg"
-                figure.savefig(file, metadata={"Date": None}, bbox_inches="tight")
+                save(figure, file, dict(COLOURS.values()), bbox_inches="tight")
                 plt.close(figure)
                 written.append(file)
     return written
 
 
-def _colour(peer: str, peers: list[str]) -> Any:
-    if peer == HUBBUB:
-        return "#d1242f"
-    if peer == LIMIT:
-        return "#222222"
-    return _COLOURS[peers.index(peer) % len(_COLOURS)]
+def _colour(peer: str) -> str:
+    return COLOURS[peer][0]
 
 
 def _peers(measurements: list[Measurement]) -> list[str]:
@@ -87,7 +81,7 @@ def _by_readers(measurements: list[Measurement], peer: str, key: str) -> list[tu
 
 
 def _draw_fan_out(measurements: list[Measurement]) -> Any:
-    figure, axes = plt.subplots(figsize=(9, 5.5))
+    figure, axes = plt.subplots(figsize=(_WIDTH, 5))
     peers = _peers(measurements)
     for peer in peers:
         rows = _by_readers(measurements, peer, "deliveries_per_s")
@@ -95,15 +89,15 @@ def _draw_fan_out(measurements: list[Measurement]) -> Any:
             continue
         readers, median, least, most = zip(*rows, strict=True)
         own = peer == HUBBUB
-        axes.fill_between(readers, least, most, color=_colour(peer, peers), alpha=0.15, linewidth=0)
+        axes.fill_between(readers, least, most, color=_colour(peer), alpha=0.15, linewidth=0)
         axes.plot(
             readers,
             median,
-            marker="o",
-            markersize=6 if own else 4,
+            marker=_MARKERS[list(COLOURS).index(peer)],
+            markersize=7 if own else 5,
             linewidth=3 if own else 1.5,
             linestyle="--" if peer == LIMIT else "-",
-            color=_colour(peer, peers),
+            color=_colour(peer),
             label=peer,
             zorder=3 if own else 2,
         )
@@ -111,15 +105,21 @@ def _draw_fan_out(measurements: list[Measurement]) -> Any:
     axes.set_title("Fan-out at full speed: one sender, lines of 100 bytes", loc="left")
     _name_thousands(axes.xaxis)
     _name_thousands(axes.yaxis)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.14), ncols=3, frameon=False)
     return figure
 
 
 def _draw_latency(measurements: list[Measurement]) -> Any:
     points = list(dict.fromkeys(measurement.point for measurement in measurements))
     peers = _peers(measurements)
-    figure, rows = plt.subplots(1, len(points), figsize=(3.4 * len(points), 0.42 * len(peers) + 1), sharey=True)
-    for axes, point in zip(rows, points, strict=True):
+    # Two beside each other: four would be too small on a phone.
+    rows = ceil(len(points) / 2)
+    figure, grid = plt.subplots(
+        rows, 2, figsize=(_WIDTH, rows * (0.27 * len(peers) + 1)), sharey=True, squeeze=False, layout="constrained"
+    )
+    for axes in grid.flat[len(points) :]:
+        axes.remove()
+    for axes, point in zip(grid.flat, points, strict=False):
         for measurement in measurements:
             if measurement.point != point:
                 continue
@@ -127,17 +127,17 @@ def _draw_latency(measurements: list[Measurement]) -> Any:
             if not all(ranks):
                 continue
             values = [rank.median / 1000 for rank in ranks if rank]
-            at, colour = peers.index(measurement.peer), _colour(measurement.peer, peers)
+            at, colour = peers.index(measurement.peer), _colour(measurement.peer)
             axes.plot([values[0], values[2]], [at, at], color=colour, linewidth=1.5, alpha=0.5)
             for value, marker, size in zip(values, ("o", "|", "|"), (8, 11, 7), strict=True):
                 axes.plot(value, at, marker=marker, markersize=size, markeredgewidth=2, color=colour)
         axes.set(xscale="log", xlabel="milliseconds")
         axes.set_title(point, loc="left", fontsize=10)
         _name_thousands(axes.xaxis)
-    rows[0].set_yticks(range(len(peers)), peers)
-    rows[0].invert_yaxis()
-    figure.suptitle("Time until the last reader has a message: p50 (dot), p99 and p99.9 (bars)", x=0.01, ha="left")
-    figure.tight_layout()
+    grid[0][0].set_yticks(range(len(peers)), peers)
+    grid[0][0].invert_yaxis()
+    title = "Time until the last reader has a message: p50 (dot), p99 and p99.9 (bars)"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     return figure
 
 
@@ -147,13 +147,13 @@ def _draw_bars(key: str, title: str, unit: str) -> Callable[[list[Measurement]],
     def draw(measurements: list[Measurement]) -> Any:
         bars = [(row.peer, measured.median) for row in measurements if (measured := row.figure(key))]
         bars.sort(key=lambda bar: bar[1], reverse=True)
-        figure, axes = plt.subplots(figsize=(9, 0.4 * len(bars) + 1))
-        peers = _peers(measurements)
-        drawn = axes.barh(
-            [peer for peer, _ in bars], [value for _, value in bars], color=[_colour(peer, peers) for peer, _ in bars]
-        )
-        axes.bar_label(drawn, labels=[f" {value:,.0f}" for _, value in bars])
-        axes.set(xlabel=unit)
+        figure, axes = plt.subplots(figsize=(_WIDTH, 0.34 * len(bars) + 1))
+        peers = [peer for peer, _ in bars]
+        drawn = axes.barh(peers, [value for _, value in bars], color=[_colour(peer) for peer in peers])
+        axes.bar_label(drawn, labels=[f"{value:,.0f}" for _, value in bars], padding=4)
+        # Room for the figure of the longest bar.
+        axes.set(xlabel=unit, xlim=(0, bars[0][1] * 1.12))
+        _name_thousands(axes.xaxis)
         axes.grid(visible=False, axis="y")
         axes.set_title(title, loc="left")
         return figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from click.testing import CliRunner
 from hubbub import Address, Delimited, Settings
 from hubbub.cli import main
 from hubbub.cli.bench import bench
-from hubbub.cli.options import SETTINGS
+from hubbub.cli.connect import connect
+from hubbub.cli.options import SETTINGS, group_options
 from hubbub.cli.places import parse
 from hubbub.cli.serve import serve
 from hubbub.cli.setup import make_setup
@@ -148,6 +150,10 @@ def test_without_arguments_it_is_chat_on_port_5000_with_the_defaults(directory: 
 # The help.
 
 
+def help_of(command: str) -> str:
+    return CliRunner().invoke(main, [command, "--help"]).stdout
+
+
 @pytest.mark.parametrize("command", [["--help"], ["-h"], ["serve", "-h"], ["connect", "--help"]])
 def test_help_is_to_be_had_everywhere(command: list[str]) -> None:
     result = CliRunner().invoke(main, command)
@@ -155,19 +161,47 @@ def test_help_is_to_be_had_everywhere(command: list[str]) -> None:
     assert result.stdout.startswith("Usage: ")
 
 
-@pytest.mark.parametrize(("command", "group"), [(serve, "HUBBUB"), (bench, "HUBBUB_BENCH")])
-def test_the_help_names_every_option_and_its_variable(command: click.Command, group: str) -> None:
-    result = CliRunner().invoke(main, [str(command.name), "--help"])
-    words = result.stdout.replace("]", " ").replace(";", " ").replace(",", " ").split()
+@pytest.mark.parametrize(
+    ("command", "prefix"), [(serve, "HUBBUB"), (connect, "HUBBUB_CONNECT"), (bench, "HUBBUB_BENCH")]
+)
+def test_the_help_names_every_option_and_says_how_variables_begin(command: click.Command, prefix: str) -> None:
+    words = help_of(str(command.name)).replace(",", " ").split()
+    assert f"{prefix}_" in words
     for parameter in command.params:
-        if isinstance(parameter, click.Option) and parameter.name != "help":
-            assert parameter.opts[-1] in words
-            assert parameter.envvar == f"{group}_{parameter.opts[-1].removeprefix('--').replace('-', '_').upper()}"
-            assert parameter.envvar in words
+        if isinstance(parameter, click.Option):
+            name = max(parameter.opts, key=len)
+            assert name in words
+            assert parameter.envvar == f"{prefix}_{name.removeprefix('--').replace('-', '_').upper()}"
+
+
+def test_the_help_lists_options_by_their_groups() -> None:
+    titles = re.findall(r"^(\S.*):$", help_of("serve"), re.MULTILINE)
+    assert titles == [
+        "Options",
+        "Places",
+        "Messages",
+        "TLS",
+        "Who may connect",
+        "Slow clients",
+        "Connections",
+        "Ending",
+        "Output",
+    ]
+    listed = group_options(serve, click.Context(serve))
+    assert list(listed) == titles
+    for name, declaration in SETTINGS.items():
+        option = f"--{name.replace('_', '-')} "
+        assert any(term.startswith(option) for term, _ in listed[declaration.group.title])
+
+
+@pytest.mark.parametrize("command", ["serve", "connect", "bench"])
+def test_the_texts_of_all_groups_begin_in_one_column(command: str) -> None:
+    rows = re.findall(r"^(  (?:-\w, )?--\S+(?: \S+)* {2,})\S", help_of(command), re.MULTILINE)
+    assert len({len(row) for row in rows}) == 1
 
 
 def test_the_apps_and_the_framings_stand_below_each_other() -> None:
-    shown = CliRunner().invoke(main, ["serve", "--help"]).stdout
+    shown = help_of("serve")
     assert "\n    relay           messages go to all others unchanged: for feeds\n" in shown
     for framing, named in find_names().items():
         assert f"\n    {framing:10}  {named.help}\n" in shown
@@ -201,4 +235,4 @@ def test_when_slow_may_be_any_policy() -> None:
 
 
 def test_without_a_command_the_help_is_shown() -> None:
-    assert "Commands:\n  bench" in CliRunner().invoke(main, []).output
+    assert "Commands:\n  serve" in CliRunner().invoke(main, []).output

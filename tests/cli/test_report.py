@@ -273,6 +273,7 @@ TLS = ["--tls-cert=server.pem", "--tls-key=server_key.pem"]
         (["--listen=unix://hub.sock"], rb"Ctrl-C stops; try: nc -U \./hub\.sock\r\n$"),
         (["--port=0", *TLS], rb"Ctrl-C stops; try: openssl s_client -quiet -connect 127\.0\.0\.1:%s\r\n$"),
         (["relay", "--port=0", "--framing=length2"], rb"Ctrl-C stops\.\r\n$"),
+        (["--port=0", "--proxy-from=127.0.0.1"], rb"Ctrl-C stops\.\r\n$"),
         (["--port=0", "--quiet"], rb""),
         (["--port=0", "--log-format=json"], rb""),
     ],

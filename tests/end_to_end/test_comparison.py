@@ -15,6 +15,7 @@ import pytest
 from hubbub import Address
 
 from bench.catalogue import build_catalogue, make_certificate
+from bench.plots import COLOURS
 from support.abuse_peers import TlsPeer
 from support.certificates import make_certificates
 from support.programs import HUBBUB, Program, finish, miss, require_program, serving_program
@@ -77,6 +78,21 @@ def test_one_command_writes_figures_tables_and_plots(tmp_path: Path) -> None:
     )
     plots = {plot.name: ET.parse(plot).getroot().tag for plot in tmp_path.glob("*.svg")}
     assert plots == dict.fromkeys(["fan-out.svg", "latency.svg", "connect.svg"], "{http://www.w3.org/2000/svg}svg")
+
+
+def test_tables_and_plots_are_written_again_without_measuring(tmp_path: Path) -> None:
+    committed = ROOT / "bench" / "results"
+    (tmp_path / "results.json").write_bytes((committed / "results.json").read_bytes())
+    done = finish(sys.executable, "-m", "bench", "--redraw", "--results", str(tmp_path), cwd=ROOT)
+    assert (done.status, done.errors) == (0, "")
+    assert (tmp_path / "README.md").read_text() == (committed / "README.md").read_text()
+    assert {plot.name for plot in tmp_path.glob("*.svg")} == {plot.name for plot in committed.glob("*.svg")}
+
+
+def test_each_server_has_a_colour_of_its_own(tmp_path: Path) -> None:
+    assert list(COLOURS) == [peer.name for peer in build_catalogue(tmp_path)]
+    for colours in zip(*COLOURS.values(), strict=True):
+        assert len(set(colours)) == len(COLOURS)
 
 
 def test_a_server_that_is_not_installed_is_left_out_with_a_line_that_says_so(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,19 @@ def serve(framing: Any = None, listener: Any = None, **settings: Any) -> hubbub.
 def test_what_cannot_be_served_is_refused_before_it_is_needed(make: Callable[[], object], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         make()
+
+
+async def test_a_broadcast_from_another_event_loop_is_an_error_and_stops_nothing() -> None:
+    """With a slice of one, a flush takes many turns, of a loop that may have ended by then."""
+    async with serving(settings=hubbub.Settings(flush_slice=1)) as (server, record), AsyncExitStack() as stack:
+        peers = [await stack.enter_async_context(Peer.of(server)) for _ in range(3)]
+        clients = await record.wait_for_clients(3)
+        for lost in (server.broadcast("lost"), clients[0].send("lost")):
+            with pytest.raises(RuntimeError, match=r"use asyncio\.run_coroutine_threadsafe"):
+                await asyncio.to_thread(asyncio.run, lost)
+        loop = asyncio.get_running_loop()
+        await asyncio.to_thread(asyncio.run_coroutine_threadsafe, server.broadcast("Hey"), loop)
+        assert [await peer.line() for peer in peers] == 3 * [b"Hey\n"]
 
 
 def test_a_notice_that_is_never_sent_need_not_fit_the_framing() -> None:

@@ -8,14 +8,14 @@ from ..server.run import open_missing_streams
 from .bench import bench
 from .check import check
 from .connect import connect
-from .failure import Group
+from .failure import Commands
 from .options import HELP
 from .serve import serve
 
 __all__ = ["main"]
 
 
-@click.group(cls=Group, context_settings={**HELP, "max_content_width": 100})
+@click.group(cls=Commands, context_settings={**HELP, "max_content_width": 100})
 @click.version_option(package_name="hubbub", message="%(prog)s %(version)s")
 def main() -> None:
     """A TCP broadcast server: each message of one client goes to all others."""

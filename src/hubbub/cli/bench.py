@@ -19,10 +19,12 @@ from ..load.lines import MAX_SENDERS, MIN_SIZE
 from ..load.load import Load, LoadFailure
 from ..load.plan import Plan
 from ..server.run import loop_factory
+from ..values.declaration import Group
 from ..values.errors import ConnectionClosed
+from ..values.settings import OUTPUT
 from .descriptors import SPARE, allow_descriptors
 from .failure import Failure, Unreachable
-from .options import option
+from .options import Command, option
 from .target import Target, target_argument
 from .values import Size, Time, Whole, format_time
 
@@ -40,42 +42,49 @@ SHOW_TIME: Final = 0.25
 INTERRUPTED: Final = 130
 """The exit status after Ctrl-C, as shells report it."""
 
+LOAD: Final = Group("Load")
+
 _DEFAULTS = Plan()
 
-_option = partial(option, group="HUBBUB_BENCH")
+_option = partial(option, prefix="HUBBUB_BENCH")
 
 
-@click.command()
+@click.command(cls=Command)
 @target_argument(required=True)
 @_option(
     "--readers",
+    group=LOAD,
     type=Whole(min=1),
-    metavar="NUMBER",
+    metavar="N",
     default=_DEFAULTS.readers,
     help="Connections that read all lines.",
 )
 @_option(
     "--senders",
+    group=LOAD,
     type=Whole(1, MAX_SENDERS),
-    metavar="NUMBER",
+    metavar="N",
     default=_DEFAULTS.senders,
     help="Connections that send lines.",
 )
 @_option(
     "--size",
+    group=LOAD,
     type=Size(),
     default=_DEFAULTS.size,
     help=f"Bytes of a line, its end included; at least {MIN_SIZE}.",
 )
 @_option(
     "--rate",
+    group=LOAD,
     type=Whole(min=1),
-    metavar="NUMBER",
+    metavar="N",
     show_default="as fast as the server takes them",
     help="Lines per second that all senders together send. With a rate, the latency is measured.",
 )
 @_option(
     "--time",
+    group=LOAD,
     type=Time(),
     default=format_time(_DEFAULTS.time),
     metavar="TIME",
@@ -83,11 +92,12 @@ _option = partial(option, group="HUBBUB_BENCH")
 )
 @_option(
     "--plot",
+    group=OUTPUT,
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE.svg",
     help="Draw the latency into this file; needs --rate.",
 )
-@_option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@_option("--json", "as_json", group=OUTPUT, is_flag=True, help="Print the figures as JSON.")
 def bench(
     *,
     target: Target,
@@ -105,6 +115,8 @@ def bench(
     reader reads, or at the --rate. Every reader checks that every line arrives, whole and in the order of its sender.
     The latency of a line is the time from when it was due to be sent until the last reader had it. It counts also when
     the server made the sender wait.
+
+    Each option can also be set by a variable whose name begins with HUBBUB_BENCH_, as in HUBBUB_BENCH_RATE.
 
     The exit status is 0 if every line arrived as it was sent, and 1 if not. With --json, there is an object in either
     case, whose "problem" says what went wrong.

@@ -20,13 +20,13 @@ from ..door.secret import SharedSecret
 from ..framing import Raw
 from ..server.run import loop_factory
 from ..values.errors import ConnectionClosed
-from ..values.settings import Settings
+from ..values.settings import CONNECT, OUTPUT, Settings
 from ..values.text import printable
 from ..wire.tls import TlsFileError
 from ..wire.tls_client import client_context
 from . import environment
 from .failure import Failure, Unreachable
-from .options import option
+from .options import TLS, Command, option
 from .pipe import pipe
 from .target import target_argument
 from .values import Time, format_time
@@ -39,38 +39,59 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("hubbub")
 
-_option = partial(option, group="HUBBUB_CONNECT")
+_option = partial(option, prefix="HUBBUB_CONNECT")
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(cls=Command)
 @target_argument(required=False)
-@_option("--tls", is_flag=True, help="Use TLS, as tls://HOST:PORT does.")
-@_option("--ca", type=_FILE, metavar="FILE", help="Use TLS, and trust these authorities (PEM) instead of the system's.")
-@_option("--cert", type=_FILE, metavar="FILE", help="Use TLS, and show this certificate (PEM).")
-@_option("--key", type=_FILE, metavar="FILE", show_default="in the same file", help="The private key of --cert.")
-@_option("--secret-file", type=_FILE, metavar="FILE", help="Say the secret in this file first, on each connection.")
+@_option("--tls", group=TLS, is_flag=True, help="Use TLS, as tls://HOST:PORT does.")
+@_option(
+    "--ca",
+    group=TLS,
+    type=_FILE,
+    metavar="FILE",
+    help="Use TLS, and trust these authorities (PEM) instead of the system's.",
+)
+@_option("--cert", group=TLS, type=_FILE, metavar="FILE", help="Use TLS, and show this certificate (PEM).")
+@_option(
+    "--key", group=TLS, type=_FILE, metavar="FILE", show_default="in the same file", help="The private key of --cert."
+)
+@_option(
+    "--secret-file",
+    group=CONNECT,
+    type=_FILE,
+    metavar="FILE",
+    help="Say the secret in this file first, on each connection.",
+)
 @_option(
     "--retry",
+    group=CONNECT,
     is_flag=True,
     help="Connect again after a pause, whenever the server cannot be reached or the connection has ended.",
 )
 @_option(
     "--timeout",
+    group=CONNECT,
     type=Time(),
     metavar="TIME",
     default=format_time(Settings().connect_time),
     help="How long connecting may take.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="Say with whom it is connected, and how the connection ended.")
+@_option(
+    "--verbose", "-v", group=OUTPUT, is_flag=True, help="Say with whom it is connected, and how the connection ended."
+)
 def connect(*, target: Target, verbose: bool, secret_file: Path | None, **options: Any) -> None:
-    """Connect to a server, by default to 127.0.0.1, and to HUBBUB_PORT or 5000.
+    """Connect to a server, on a terminal or in a pipe.
 
-    The server is written as 5000, localhost:5000, localhost 5000, [::1]:5000, tls://HOST:PORT or unix:///PATH.
+    Write the server as 5000, localhost:5000, localhost 5000, [::1]:5000, tls://HOST:PORT or unix:///PATH. By default it
+    is 127.0.0.1, with the port in HUBBUB_PORT, or 5000.
 
     On a terminal, messages are printed above the line you type, and Ctrl-D ends the connection. If standard input or
     output is a pipe or a file, the command sends its input, prints what arrives, and ends when the server closes the
     connection.
+
+    Each option can also be set by a variable whose name begins with HUBBUB_CONNECT_, as in HUBBUB_CONNECT_RETRY.
 
     The exit status is 1 if the server cannot be reached, refuses the connection or breaks it, or if some of the input
     cannot be read or sent.

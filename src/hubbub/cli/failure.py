@@ -39,8 +39,12 @@ class Unreachable(Failure):
     exit_code = 1
 
 
-class Group(click.Group):
-    """Commands whose usage errors are one line, as a `Failure` is."""
+class Commands(click.Group):
+    """Commands, listed in the order in which they were added. A usage error is one line, as a `Failure` is."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of the commands."""
+        return list(self.commands)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read what stands before the name of the command."""

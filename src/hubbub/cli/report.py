@@ -209,8 +209,9 @@ _TRY: Final = {
 
 def _hint(server: Server[Any]) -> str:
     """What a person at the terminal may do next: the first place is for trying."""
-    framing = server.listeners[0].framing or server.framing
-    if not framing.textual:
+    listener = server.listeners[0]
+    # A person can neither say what is not text, nor say who a proxy's client is.
+    if listener.proxies or not (listener.framing or server.framing).textual:
         return "Ctrl-C stops."
     address = server.addresses[0]
     # A socket that listens at all addresses of this machine has one that nobody can connect to.

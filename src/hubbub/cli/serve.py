@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 import click
 
@@ -11,13 +11,14 @@ from ..door import kinds
 from ..hub import policies
 from ..server.run import run_server
 from ..server.server import Server
+from ..values.declaration import Group
 from ..values.errors import ListenError
 from ..values.role import Role
-from ..values.settings import DEFAULT_HOST, DEFAULT_PORT
+from ..values.settings import DEFAULT_HOST, DEFAULT_PORT, MESSAGES, OUTPUT
 from . import config, environment
 from .descriptors import SPARE, allow_descriptors
 from .failure import Failure
-from .options import HELP, option, settings_options
+from .options import HELP, TLS, Command, option, settings_options
 from .places import ListenUrlType
 from .report import LogFormat, reporting
 from .setup import Setup, failure_of, make_setup
@@ -25,10 +26,13 @@ from .values import FRAMINGS, NetworkEntry, Whole, list_framings
 
 logger = logging.getLogger("hubbub")
 
-_FILE = click.Path(exists=True, dir_okay=False, readable=True)
+PLACES: Final = Group("Places")
+WHO: Final = Group("Who may connect")
+
+_FILE: Final = click.Path(exists=True, dir_okay=False, readable=True)
 
 
-@click.command(no_args_is_help=False, context_settings=HELP, epilog=list_framings())
+@click.command(cls=Command, no_args_is_help=False, context_settings=HELP, epilog=list_framings())
 @click.argument("app", default="chat", envvar="HUBBUB_APP")
 @option(
     "--config",
@@ -40,19 +44,23 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True)
 )
 @option(
     "--host",
+    group=PLACES,
+    metavar="HOST",
     default=DEFAULT_HOST,
     may_be_empty=True,
     help='Address or name to listen on; "" and "::" are all addresses.',
 )
 @option(
     "--port",
+    group=PLACES,
     default=DEFAULT_PORT,
     type=Whole(0, 65535),
-    metavar="NUMBER",
+    metavar="PORT",
     help="Port to listen on; 0: the system chooses one.",
 )
 @option(
     "--listen",
+    group=PLACES,
     type=ListenUrlType(),
     multiple=True,
     help="Listen there instead of on --host and --port: "
@@ -62,36 +70,55 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True)
 )
 @option(
     "--framing",
+    group=MESSAGES,
     type=click.Choice(list(FRAMINGS)),
+    metavar="FRAMING",
     show_default="lines; relay: byte-lines",
-    help="How messages are separated in the stream of bytes.",
+    help="How messages are separated in the stream of bytes; see below.",
 )
 @option(
     "--role",
+    group=MESSAGES,
     type=click.Choice([str(role) for role in Role]),
     default=str(Role.BOTH),
     help="What clients may do: speak and hear (both), hear only (read: what they say is discarded), or speak only "
     "(write).",
 )
-@option("--tls-cert", type=_FILE, metavar="FILE", help="Use TLS with this certificate (PEM).")
+@option("--tls-cert", group=TLS, type=_FILE, metavar="FILE", help="Use TLS with this certificate (PEM).")
 @option(
-    "--tls-key", type=_FILE, metavar="FILE", show_default="in the same file", help="The private key of the certificate."
+    "--tls-key",
+    group=TLS,
+    type=_FILE,
+    metavar="FILE",
+    show_default="in the same file",
+    help="The private key of the certificate.",
 )
 @option(
-    "--tls-client-ca", type=_FILE, metavar="FILE", help="Accept only clients with a certificate of these authorities."
+    "--tls-client-ca",
+    group=TLS,
+    type=_FILE,
+    metavar="FILE",
+    help="Accept only clients with a certificate of these authorities.",
 )
 @option(
     "--allow",
+    group=WHO,
     multiple=True,
     type=NetworkEntry(),
     metavar="NETWORK|@FILE",
     help="Accept clients from these networks only, as in 192.0.2.0/24; @FILE has one on each line.",
 )
 @option(
-    "--deny", multiple=True, type=NetworkEntry(), metavar="NETWORK|@FILE", help="Accept no clients from these networks."
+    "--deny",
+    group=WHO,
+    multiple=True,
+    type=NetworkEntry(),
+    metavar="NETWORK|@FILE",
+    help="Accept no clients from these networks.",
 )
 @option(
     "--proxy-from",
+    group=WHO,
     multiple=True,
     type=NetworkEntry(),
     metavar="NETWORK|@FILE",
@@ -99,27 +126,28 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True)
 )
 @option(
     "--secret-file",
+    group=WHO,
     type=_FILE,
     metavar="FILE",
     help="Accept only clients whose first message is the secret in this file.",
 )
 @option(
     "--any-protocol",
+    group=MESSAGES,
     is_flag=True,
-    help="Hear clients that begin with an HTTP request or a TLS handshake, too. Otherwise they are disconnected where "
-    "messages are text, so that no web page can speak to the server through a browser.",
+    help="Accept clients that begin with an HTTP request or a TLS handshake. Otherwise, where messages are text, the "
+    "server disconnects them, so that no web page can speak to it through a browser.",
 )
 @settings_options({"when_slow": policies.names()})
-@option("--quiet", is_flag=True, help="Print only the addresses of the server, and no events.")
+@option("--quiet", group=OUTPUT, is_flag=True, help="Print only the addresses of the server, and no events.")
 @option(
     "--log-format",
+    group=OUTPUT,
     type=click.Choice(get_args(LogFormat)),
     default="text",
     help="Format of events and of the log; timed: text that begins with the time (UTC).",
 )
-@click.option(
-    "-v", "--verbose", is_flag=True, envvar="HUBBUB_VERBOSE", show_envvar=True, help="Log why each connection ends."
-)
+@option("--verbose", "-v", group=OUTPUT, is_flag=True, help="Log why each connection ends.")
 def serve(*, log_format: LogFormat, quiet: bool, verbose: bool, **options: Any) -> None:
     """Run a server until Ctrl-C.
 
@@ -131,8 +159,13 @@ def serve(*, log_format: LogFormat, quiet: bool, verbose: bool, **options: Any) 
       module:handler  your own coroutine function
 
     A SIZE is a number of bytes, as in 65536, 64K or 16M. A TIME is a number of seconds, or has a unit, as in 30, 0.5s,
-    5m, 2h or 1d. On SIGHUP, the server reads certificates, secrets and networks
-    again. On SIGUSR1, it logs the clients and how far behind they are.
+    5m, 2h or 1d.
+
+    Each option can also be set by a variable whose name begins with HUBBUB_, as in HUBBUB_WHEN_SLOW, or in a file
+    (--config). An option takes precedence over its variable, and a variable over the file.
+
+    On SIGHUP, the server reads certificates, secrets and networks again. On SIGUSR1, it logs the clients and how far
+    behind they are.
     """  # noqa: D301 - click looks for that very character
     with config.placing(click.get_current_context()):
         _serve(make_setup(options), log_format=log_format, quiet=quiet, verbose=verbose)

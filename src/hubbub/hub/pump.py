@@ -61,20 +61,31 @@ class Pump:
         # At most one for each reader: what else is sent to it in the turn comes behind.
         self._letters: deque[tuple[Pumped, bytes]] = deque()
         self._scheduled = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def run_in(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Be used in this event loop and in no other, from now on."""
+        self._loop = loop
 
     def flush_soon(self, room: Flushing) -> None:
-        """Flush a room in the next turn, with all that is broadcast until then."""
-        if room not in self.busy:
+        """Flush a room in the next turn, with all that is broadcast until then.
+
+        Raises:
+            RuntimeError: another event loop is running than that of `run_in`.
+        """
+        if room in self.busy:
+            self._check_loop()
+        else:
+            self._schedule()
             self.busy[room] = None
             self._rooms.append(room)
-            self._schedule()
 
     def pump_soon(self, reader: Pumped) -> None:
         """Pump a reader in the next turn, behind the rooms."""
         if not reader.marked:
+            self._schedule()
             reader.marked = True
             self._readers.append(reader)
-            self._schedule()
 
     def write(self, reader: Pumped, wire: bytes) -> None:
         """Write bytes to a reader for whom nothing waits: at once, or at the turn's end if the pump runs then anyway.
@@ -137,9 +148,18 @@ class Pump:
         return first
 
     def _schedule(self) -> None:
+        self._check_loop()
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._run)
+
+    def _check_loop(self) -> None:
+        # Another loop may end before it has called anything, and then nobody would hear anything any more.
+        if self._loop is not None and asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError(
+                "this is not the event loop of the server; from another thread, "
+                "use asyncio.run_coroutine_threadsafe with the loop of the server"
+            )
 
     def _run(self) -> None:
         while self._letters:

@@ -157,6 +157,7 @@ class Room(Generic[M]):
             RoomClosed: the room was closed.
             ValueError: the framing cannot carry the message.
             TypeError: the message is not of the framing's type.
+            RuntimeError: another event loop is running than the server's; see `asyncio.run_coroutine_threadsafe`.
         """
         wire = self.framing.encode((message,))
         if self._closed or self._hold.must_wait(len(wire)):
@@ -216,10 +217,10 @@ class Room(Generic[M]):
         elif sender is not None:
             name, token = str(sender), sender.token
         excluded = 0 if exclude is None else exclude.token
+        self.fan_out.flush_soon()
         log.clock.seconds = time.monotonic()
         seq = log.append(wire, count, time=time.time(), sender=name, token=token, excluded=excluded)
         self._hold.spend(len(wire))
-        self.fan_out.flush_soon()
         return log.position(seq)
 
     async def _wait_for_turn(self, size: int) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from .drawing import STYLE, save
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,21 +18,12 @@ if TYPE_CHECKING:
     from .latency import Latencies
     from .plan import Plan
 
-_STYLE: Final[Any] = {
-    # Text stays text: smaller, and it can be searched.
-    "svg.fonttype": "none",
-    # The same run draws the same file.
-    "svg.hashsalt": "hubbub",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e4e7eb",
-    "axes.edgecolor": "#7b8794",
-}
-
 _COLOR: Final = "#1f6feb"
 _PALE: Final = "#a8c7fa"
-_DARK: Final = "#3e4c59"
+_DIM: Final = "#3e4c59"
+
+_DARK: Final = {_COLOR: "#58a6ff", _PALE: "#1d3a66", _DIM: "#adbac7"}
+"""What stands for each colour in dark mode."""
 
 _MARKED: Final = {0.5: "50 %", 0.9: "90 %", 0.99: "99 %", 0.999: "99.9 %", 0.9999: "99.99 %", 0.99999: "99.999 %"}
 """The percentiles that the second axis names, as far as there are messages enough."""
@@ -49,13 +42,13 @@ def draw(plan: Plan, latencies: Latencies, path: Path) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(11, 4.6), layout="constrained")
         figure.suptitle(f"Latency to the last reader: {plan}", fontsize=11)
         over_time, by_share = figure.subplots(1, 2, sharey=True)
         _draw_over_time(over_time, plan, latencies)
         _draw_by_share(by_share, latencies)
-        figure.savefig(path, format="svg", metadata={"Date": None})
+        save(figure, path, _DARK)
 
 
 def _draw_over_time(axes: Axes, plan: Plan, latencies: Latencies) -> None:
@@ -63,7 +56,7 @@ def _draw_over_time(axes: Axes, plan: Plan, latencies: Latencies) -> None:
     times = [time for time, _ in slices]
     half, most, longest = ([found[column] * 1e3 for _, found in slices] for column in range(3))
     axes.fill_between(times, half, most, color=_PALE, linewidth=0, label="50 % to 99 %")
-    axes.plot(times, longest, color=_DARK, linewidth=0.7, label="longest")
+    axes.plot(times, longest, color=_DIM, linewidth=0.7, label="longest")
     axes.plot(times, half, color=_COLOR, linewidth=1.8, label="50 %")
     axes.set_xlim(0, plan.time)
     axes.set_yscale("log")

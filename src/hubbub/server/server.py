@@ -191,6 +191,7 @@ class Server(Hub[M]):
         if self._state is not _State.NEW:
             raise RuntimeError("the server was started before; make another one")
         self._state = _State.STARTED
+        self._pump.run_in(asyncio.get_running_loop())
         async with self._starting:
             await self._listen()
         self._sessions.start()

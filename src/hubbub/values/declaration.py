@@ -36,6 +36,7 @@ class Declaration:
     """What a setting is, and what it may be.
 
     Attributes:
+        group: what it belongs to.
         kind: what its values are.
         meaning: what it does, in one or two sentences, with the unit.
         none: what None means; None: it may not be None.
@@ -45,6 +46,7 @@ class Declaration:
         option: whether the command line has an option for it.
     """
 
+    group: Group
     kind: Kind
     meaning: str
     none: str | None
@@ -93,19 +95,30 @@ class Declaration:
             raise ValueError(f"{name} is {value!r}; {{{self.placeholder}}} is the only field it may have") from error
 
 
-def setting(
-    default: T,
-    kind: Kind,
-    meaning: str,
-    *,
-    none: str | None = None,
-    minimum: int | None = None,
-    maximum: float = inf,
-    placeholder: str | None = None,
-    option: bool = True,
-) -> T:
-    """Declare a field of `Settings`, with its default; see `Declaration` for the rest."""
-    least = kind.minimum if minimum is None else minimum
-    declaration = Declaration(kind, meaning, none, least, maximum, placeholder, option)
-    value: T = field(default=default, metadata={"declaration": declaration})
-    return value
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Settings or options that belong together.
+
+    Attributes:
+        title: what stands above them in a list.
+    """
+
+    title: str
+
+    def setting(
+        self,
+        default: T,
+        kind: Kind,
+        meaning: str,
+        *,
+        none: str | None = None,
+        minimum: int | None = None,
+        maximum: float = inf,
+        placeholder: str | None = None,
+        option: bool = True,
+    ) -> T:
+        """Declare a field of `Settings` in this group, with its default; see `Declaration` for the rest."""
+        least = kind.minimum if minimum is None else minimum
+        declaration = Declaration(self, kind, meaning, none, least, maximum, placeholder, option)
+        value: T = field(default=default, metadata={"declaration": declaration})
+        return value

@@ -2,8 +2,8 @@
 
 Sizes are bytes as they go over the wire, times are seconds. A signature takes a `Settings`, never single figures.
 
-Each setting is declared once, with its kind, its bounds and its meaning. From that, `Settings` checks itself, and the
-command line makes the options and the keys of its configuration file.
+Each setting is declared once, with its group, its kind, its bounds and its meaning. From that, `Settings` checks
+itself, and the command line makes the options, their help and the keys of its configuration file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from .declaration import COUNT, RATE, SECONDS, SIZE, TEXT, setting
+from .declaration import COUNT, RATE, SECONDS, SIZE, TEXT, Group
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,25 +60,32 @@ takes the processor 25 µs for 27 bytes on the wire."""
 SHED_SLICE: Final = 64
 """Connections that are rejected at once when descriptors have run out. A rest of `Settings.shed_time` follows."""
 
+SLOW_CLIENTS: Final = Group("Slow clients")
+BUFFERS: Final = Group("Buffers")
+CONNECTIONS: Final = Group("Connections")
+MESSAGES: Final = Group("Messages")
+EVENT_LOOP: Final = Group("Turns of the event loop")
+ENDING: Final = Group("Ending")
+OUTPUT: Final = Group("Output")
+CONNECT: Final = Group("Connecting")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The defaults and limits of a server, its rooms and its clients.
 
-    Each room may have its own (see `Server.room`): of those, the first group and `flush_slice` count. The rest is the
-    server's.
+    Each room may have its own (see `Server.room`). Of those, only `retention`, `pace`, `when_slow`, `notice` and
+    `flush_slice` count; the rest is the server's.
 
     Raises:
         TypeError: a value is of another type than its setting; the message names the setting.
         ValueError: a value is out of range; the message names the setting.
     """
 
-    # What a room keeps, and what its slow readers may do.
-
-    retention: int = setting(
+    retention: int = SLOW_CLIENTS.setting(
         16 * MIB, SIZE, "Bytes of its log that a room keeps: how far a reader may fall behind.", minimum=4 * KIB
     )
-    pace: int | None = setting(
+    pace: int | None = SLOW_CLIENTS.setting(
         8 * MIB,
         SIZE,
         "Bytes per second below which senders are never held back for a lagging reader. "
@@ -87,46 +94,48 @@ class Settings:
         minimum=0,
     )
     # A name of `hubbub.hub.policies`, which a room checks.
-    when_slow: str = setting(
+    when_slow: str = SLOW_CLIENTS.setting(
         "disconnect",
         TEXT,
         "What happens to a reader that falls behind by more than the retention: it is disconnected, or it skips the "
         "messages that it missed.",
     )
-    notice: str | None = setting(
+    notice: str | None = SLOW_CLIENTS.setting(
         "[{missed} messages missed]",
         TEXT,
         "The message that tells a reader how many messages it skipped.",
         none="the server sends none",
         placeholder="missed",
     )
-
-    # One client.
-
-    patience: float = setting(
+    patience: float = SLOW_CLIENTS.setting(
         30.0,
         SECONDS,
         "Seconds that a reader may take nothing while data waits for it; then it is disconnected, unless it speaks.",
     )
-    mute_limit: int = setting(
+    mute_limit: int = SLOW_CLIENTS.setting(
         100,
         COUNT,
-        "Clients that take nothing for the time of patience, and stay because they complete a message within each such "
-        "time. They miss what they do not take, and are told so when they take something again.",
+        "Clients that may stay although they take nothing for the time of patience, because they complete a message "
+        "within each such time. They miss what they do not take, and the server tells them so when they take something "
+        "again.",
         minimum=0,
     )
     # At a low pace it is `hold_time`.
-    stall_time: float = setting(
+    stall_time: float = SLOW_CLIENTS.setting(
         0.25, SECONDS, "Seconds after which a reader that takes nothing no longer holds senders back.", option=False
     )
-    inbox_limit: int = setting(
+    fetch_time: float = SLOW_CLIENTS.setting(
+        10.0, SECONDS, "Seconds that reading a piece of the older end of a log may take.", option=False
+    )
+
+    inbox_limit: int = BUFFERS.setting(
         64 * KIB,
         SIZE,
         "Received bytes that may wait for a client's handler; then no more are read from its socket.",
         option=False,
     )
     # A `connect` has it too.
-    outbox_limit: int = setting(
+    outbox_limit: int = BUFFERS.setting(
         64 * KIB,
         SIZE,
         "Private bytes that may wait for a client; then `send`, `join` and `leave` wait too. Each send counts 256 "
@@ -134,152 +143,147 @@ class Settings:
         option=False,
     )
     # Besides these bytes, a piece pins at most `outbox_limit`.
-    chunk_limit: int = setting(
+    chunk_limit: int = BUFFERS.setting(
         256 * KIB,
         SIZE,
         "Bytes of the largest piece of a log that is written to a transport at once.",
         minimum=4 * KIB,
         option=False,
     )
-    unsent_limit: int = setting(
+    unsent_limit: int = BUFFERS.setting(
         128 * KIB,
         SIZE,
         "Bytes that the kernel may hold for a client before it sends them (TCP_NOTSENT_LOWAT, tcp(7)).",
         option=False,
     )
+
     # Linux takes no more for the next two (MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL).
-    keepalive_time: int = setting(
+    keepalive_time: int = CONNECTIONS.setting(
         60,
         COUNT,
         "Seconds of silence before the kernel asks whether a peer is still there (SO_KEEPALIVE, tcp(7)).",
         maximum=32767,
         option=False,
     )
-    keepalive_interval: int = setting(
+    keepalive_interval: int = CONNECTIONS.setting(
         10,
         COUNT,
         "Seconds between two such questions; the third one without an answer ends the connection.",
         maximum=32767,
         option=False,
     )
-
-    # How many clients there may be.
-
-    clients_limit: int | None = setting(
+    clients_limit: int | None = CONNECTIONS.setting(
         10_000,
         COUNT,
         "Connections at a time, including those that are not authenticated yet.",
         none="no limit",
     )
-    clients_per_address: int | None = setting(1_000, COUNT, "Connections at a time from one address.", none="no limit")
-    clients_per_subnet: int | None = setting(
+    clients_per_address: int | None = CONNECTIONS.setting(
+        1_000, COUNT, "Connections at a time from one address.", none="no limit"
+    )
+    clients_per_subnet: int | None = CONNECTIONS.setting(
         2_000, COUNT, "Connections at a time from one subnet: an IPv6 /64 or an IPv4 /24.", none="no limit"
     )
-    connect_rate: float | None = setting(
+    connect_rate: float | None = CONNECTIONS.setting(
         100.0, RATE, "New connections per second from one address, or from one IPv6 /64.", none="no limit"
     )
-    connect_burst: int = setting(1_000, COUNT, "New connections from there that may come at once after a pause.")
-    rooms_limit: int = setting(10_000, COUNT, "Rooms of one server.", option=False)
+    connect_burst: int = CONNECTIONS.setting(
+        1_000, COUNT, "New connections from one such address that may come at once after a pause."
+    )
+    handshake_time: float = CONNECTIONS.setting(
+        10.0, SECONDS, "Seconds that a new connection has for the PROXY header, TLS handshake and secret together."
+    )
+    unauthenticated_limit: int = CONNECTIONS.setting(
+        16 * KIB, SIZE, "Bytes that are read from a client before it is authenticated."
+    )
+    rooms_limit: int = CONNECTIONS.setting(10_000, COUNT, "Rooms of one server.", option=False)
 
-    # What a client may send.
-
-    message_limit: int = setting(64 * KIB, SIZE, "Bytes of the longest message that a client may send.")
-    message_rate: float | None = setting(
+    message_limit: int = MESSAGES.setting(64 * KIB, SIZE, "Bytes of the longest message that a client may send.")
+    message_rate: float | None = MESSAGES.setting(
         None,
         RATE,
         "Messages per second that are read from a client; a client that sends faster has to wait.",
         none="no limit",
     )
-    byte_rate: int | None = setting(
+    byte_rate: int | None = MESSAGES.setting(
         None,
         SIZE,
         "Bytes per second that are read from a client; a client that sends faster has to wait.",
         none="no limit",
     )
-    message_time: float = setting(
+    message_time: float = MESSAGES.setting(
         60.0, SECONDS, "Seconds from the first byte of a message to its last, and up to a quarter more."
     )
-    idle_time: float | None = setting(
+    idle_time: float | None = MESSAGES.setting(
         None,
         SECONDS,
         "Seconds that a client may be silent while its handler listens, and up to a quarter more.",
         none="no limit",
     )
-    probe_time: float = setting(
-        0.5,
-        SECONDS,
-        "Seconds after which a silent client is told of in the chat and in the log. One that has left by then "
-        "was a probe (`nc -z`, a health check), and is only counted.",
-        minimum=0,
-    )
-    handshake_time: float = setting(
-        10.0, SECONDS, "Seconds that a new connection has for the PROXY header, TLS handshake and secret together."
-    )
-    unauthenticated_limit: int = setting(
-        16 * KIB, SIZE, "Bytes that are read from a client before it is authenticated."
-    )
 
-    # How the server shares out its time.
-
-    flush_slice: int = setting(
+    flush_slice: int = EVENT_LOOP.setting(
         256, COUNT, "Clients that a flush writes to before the event loop takes its next turn.", option=False
     )
-    accept_slice: int = setting(
+    accept_slice: int = EVENT_LOOP.setting(
         16, COUNT, "Connections that are accepted before the event loop takes its next turn.", option=False
     )
-    shed_time: float = setting(
+    shed_time: float = EVENT_LOOP.setting(
         0.25, SECONDS, "Seconds in which nothing is accepted after descriptors have run out.", option=False
     )
-    backlog: int = setting(
+    backlog: int = EVENT_LOOP.setting(
         4096,
         COUNT,
         "Connections that may wait to be accepted; the kernel caps it at net.core.somaxconn (listen(2)).",
         option=False,
     )
 
-    # How things end, and how `connect` begins.
-
-    drain_time: float = setting(
+    drain_time: float = ENDING.setting(
         10.0, SECONDS, "Seconds that a closing server may take to deliver what was broadcast before.", minimum=0
     )
-    spread_time: float = setting(
+    spread_time: float = ENDING.setting(
         0.0,
         SECONDS,
         "Seconds of the drain time over which clients are disconnected one after the other, so that they do not all "
         "come back at once.",
         minimum=0,
     )
-    farewell: str | None = setting(
+    farewell: str | None = ENDING.setting(
         "server is closing",
         TEXT,
         "The message that tells clients that the server is closing.",
         none="the server sends none",
     )
-    linger_time: float = setting(
+    linger_time: float = ENDING.setting(
         1.0,
         SECONDS,
         "Seconds that a client has to receive the end before its socket is dropped (RFC 1122, 4.2.2.13).",
         minimum=0,
         option=False,
     )
-    cancel_time: float = setting(
+    cancel_time: float = ENDING.setting(
         5.0,
         SECONDS,
         "Seconds that a handler may outlive its client, and that a closing server waits for handlers to finish; then "
         "it cancels them, and waits as long again.",
         option=False,
     )
-    fetch_time: float = setting(
-        10.0, SECONDS, "Seconds that reading a piece of the older end of a log may take.", option=False
+
+    probe_time: float = OUTPUT.setting(
+        0.5,
+        SECONDS,
+        "Seconds after which the chat and the log announce a silent client. A client that has left by then was a probe "
+        "(`nc -z`, a health check), and is only counted.",
+        minimum=0,
     )
-    connect_time: float = setting(
+
+    connect_time: float = CONNECT.setting(
         10.0, SECONDS, "Seconds that `connect` may take, the TLS handshake included.", option=False
     )
     # Each pause is twice as long as the one before, and shortened at random by up to a half.
-    retry_time: float = setting(
+    retry_time: float = CONNECT.setting(
         0.5, SECONDS, "Seconds before `connect(retry=True)` tries again for the first time.", option=False
     )
-    retry_limit: float = setting(
+    retry_limit: float = CONNECT.setting(
         30.0,
         SECONDS,
         "Seconds of the longest pause between two tries. A connection that lasted so long makes the next pause short.",

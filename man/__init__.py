@@ -1,0 +1,1 @@
+"""The manual pages, made of the commands' own help."""
