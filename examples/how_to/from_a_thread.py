@@ -1,0 +1,31 @@
+#!/usr/bin/env python3
+"""A thread reads measurements from a blocking call, and broadcasts each of them."""
+
+import asyncio
+import socket
+from threading import Thread
+
+import hubbub
+
+
+def read_measurements(server: hubbub.Server[str], loop: asyncio.AbstractEventLoop) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as meter:
+        meter.bind(("127.0.0.1", 5321))
+        while True:
+            measurement = meter.recv(1000).decode(errors="replace").strip()
+            broadcast = server.broadcast(hubbub.printable(measurement), sender="meter")
+            asyncio.run_coroutine_threadsafe(broadcast, loop).result()
+
+
+async def listen(client: hubbub.Client) -> None:
+    async for _ in client:
+        pass
+
+
+async def main() -> None:
+    async with hubbub.Server(listen, port=5320) as server:
+        Thread(target=read_measurements, args=(server, asyncio.get_running_loop()), daemon=True).start()
+        await server.serve_forever()
+
+
+asyncio.run(main())
