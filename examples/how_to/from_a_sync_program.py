@@ -4,7 +4,7 @@
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import Any
 
@@ -32,10 +32,11 @@ def serving(server: hubbub.Server[str]) -> Iterator[Callable[[str], None]]:
 
 
 async def listen(client: hubbub.Client) -> None:
+    await client.send("Welcome.")
     async for _ in client:
         pass
 
 
-with serving(hubbub.Server(listen, port=5322)) as broadcast:
+with suppress(KeyboardInterrupt), serving(hubbub.Server(listen, port=5322)) as broadcast:
     for line in sys.stdin:
         broadcast(line.rstrip("\n"))

@@ -18,14 +18,18 @@ def read_measurements(server: hubbub.Server[str], loop: asyncio.AbstractEventLoo
 
 
 async def listen(client: hubbub.Client) -> None:
+    await client.send("Welcome.")
     async for _ in client:
         pass
 
 
-async def main() -> None:
-    async with hubbub.Server(listen, port=5320) as server:
-        Thread(target=read_measurements, args=(server, asyncio.get_running_loop()), daemon=True).start()
-        await server.serve_forever()
+class Start(hubbub.Observer[str]):
+    """Starts the thread when the server listens."""
+
+    def started(self, server: hubbub.Server[str]) -> None:
+        # This runs in the server's event loop.
+        loop = asyncio.get_running_loop()
+        Thread(target=read_measurements, args=(server, loop), daemon=True).start()
 
 
-asyncio.run(main())
+hubbub.run(listen, port=5320, observer=Start())

@@ -13,6 +13,7 @@ import hubbub
 
 
 async def listen(client: hubbub.Client) -> None:
+    await client.send("Welcome.")
     async for _ in client:
         pass
 
@@ -27,17 +28,17 @@ app = FastAPI(lifespan=lifespan)
 
 
 @app.post("/say")
-async def say(text: Annotated[str, Body()], request: Request) -> str:
+async def say(text: Annotated[str, Body()], request: Request) -> dict[str, int]:
     position = await request.state.server.broadcast(hubbub.printable(text), sender="web")
-    return f"message {position.seq}"
+    return {"seq": position.seq}
 
 
 # FastAPI calls a function without `async` in a thread.
 @app.post("/say-from-a-thread")
-def say_from_a_thread(text: Annotated[str, Body()], request: Request) -> str:
+def say_from_a_thread(text: Annotated[str, Body()], request: Request) -> dict[str, int]:
     broadcast = request.state.server.broadcast(hubbub.printable(text), sender="web")
     position = asyncio.run_coroutine_threadsafe(broadcast, request.state.loop).result()
-    return f"message {position.seq}"
+    return {"seq": position.seq}
 
 
 if __name__ == "__main__":
