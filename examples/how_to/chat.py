@@ -26,7 +26,8 @@ class Person:
 
     async def enter(self, name: str) -> None:
         await self.client.send(f"You are {self.name}, in {name}.")
-        self.room = self.client.server.room(name, keep=False)
+        # The server keeps the name "root" for a room of its own.
+        self.room = self.client.server.room(f"#{name}", keep=False)
         await self.client.join(self.room, since=before_last_lines(self.room))
         await self.tell_room(f"* {self.name} has come")
 
