@@ -28,7 +28,12 @@ EXAMPLES = sorted(path for path in (ROOT / "examples" / "how_to").glob("*") if p
 PROGRAMS = ("bash", "ss", "nc", "ncat", "socat", "telnet")
 """Those that any page may use."""
 
-MORE_PROGRAMS = {"adsb-and-aprs": ("dump1090-mutability", "od"), "nmea-feed": ("gpsd", "gpspipe")}
+MORE_PROGRAMS = {
+    "adsb-and-aprs": ("dump1090-mutability", "od"),
+    "behind-a-proxy": ("haproxy", "nginx", "openssl"),
+    "from-other-code": ("curl",),
+    "nmea-feed": ("gpsd", "gpspipe"),
+}
 """Those that one page uses."""
 
 

@@ -15,7 +15,7 @@ output, and all output is on the page, to the last prompt. In a line of output "
 it stands for any number of lines, up to one like the next line on the page, or up to the prompt. A key may follow it,
 which then ends the program.
 
-What must vary is compared by its sameness: a port chosen by the system (five digits behind a colon, from 33000 on) or
+What must vary is compared by its sameness: a port chosen by the system (five digits behind a colon, from 32700 on) or
 the id of a process may be any number, but the same one on the page is the same one in the run. In the tables of ss, the
 order of the rows, the space between columns and the numbers of files are nobody's promise, and states take a moment to
 change: ss is asked until it shows what the page shows.
@@ -49,7 +49,9 @@ _ENTER = " ⏎"
 _KEY = re.compile(r"\^([A-Z\]])")
 _FENCE = re.compile(r"```(?P<kind>\w*) ?(?P<argument>.*)")
 _ANYTHING = "…"
-_VARYING = re.compile(r"(?<=:)(?:3[3-9]|[45]\d|6[0-5])\d{3}\b|(?<=pid=)\d+|(?<=kill -(?:KILL|USR1|TERM|CONT|STOP) )\d+")
+_VARYING = re.compile(
+    r"(?<=:)(?:32[7-9]\d\d|(?:3[3-9]|[45]\d|6[0-5])\d{3})\b|(?<=pid=)\d+|(?<=kill -(?:KILL|USR1|TERM|CONT|STOP) )\d+"
+)
 
 
 class Mismatch(AssertionError):
