@@ -21,7 +21,7 @@ import griffe
 from hubbub import Settings
 from hubbub.cli import main
 from hubbub.cli.config import NO_KEYS
-from hubbub.cli.options import SETTINGS
+from hubbub.cli.options import SETTINGS, Option
 from hubbub.cli.values import format_size
 from hubbub.values.declaration import SIZE
 from hubbub.values.settings import DECLARATIONS
@@ -209,30 +209,24 @@ def _escaped(text: str) -> str:
 
 
 def _keys() -> str:
-    """An entry for each key of the configuration file that is not a field of `Settings`."""
+    """An entry for each key of the configuration file, below the title of its group."""
     command = main.commands["serve"]
     context = _context(command)
-    lines: list[str] = []
+    groups: dict[str, list[str]] = {}
     for option in _options(command):
-        if _key(option) not in NO_KEYS and option.name not in SETTINGS:
-            # Below its options, the help has what stands on the page of the commands.
-            text = _help(option).replace("see below", "see [the list](command-line.md#serve)")
-            lines += _entry(_key(option), text, [_default_of(option, context), *_ways(option)])
-    return "\n".join(lines)
+        if isinstance(option, Option) and option.group and _key(option) not in NO_KEYS:
+            groups.setdefault(option.group.title, []).extend(_key_entry(option, context))
+    return "\n".join(line for title, lines in groups.items() for line in [f"## {title}", "", *lines])
 
 
-def _settings() -> str:
-    """An entry for each setting that is an option."""
-    command = main.commands["serve"]
-    context = _context(command)
-    lines: list[str] = []
-    for option in _options(command):
-        if option.name in SETTINGS:
-            declaration = DECLARATIONS[option.name]
-            default = f"{_default_of(option, context)}{_bounds(declaration)}"
-            ways = [*_ways(option), f"in Python `Settings.{option.name}`"]
-            lines += _entry(_key(option), _help(option), [default, *ways])
-    return "\n".join(lines)
+def _key_entry(option: Option, context: click.Context) -> list[str]:
+    # Below its options, the help has what stands on the page of the commands.
+    text = _help(option).replace("see below", "see [the list](command-line.md#serve)")
+    default, ways = _default_of(option, context), _ways(option)
+    if option.name in SETTINGS:
+        default += _bounds(DECLARATIONS[option.name])
+        ways.append(f"in Python `Settings.{option.name}`")
+    return _entry(_key(option), text, [default, *ways])
 
 
 def _python_settings() -> str:
@@ -276,7 +270,6 @@ def _bounds(declaration: Declaration) -> str:
 _PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "names": _names,
     "keys": _keys,
-    "settings": _settings,
     "python-settings": _python_settings,
     **{name: partial(_command, name) for name in main.commands},
 }
