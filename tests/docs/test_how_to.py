@@ -13,7 +13,7 @@ import pytest
 
 from hubbub import Address
 
-from support.pages import ROOT, check_links, check_listing, set_up_desk
+from support.pages import ROOT, check_listing, set_up_desk
 from support.programs import HUBBUB, Program, refuses, require_program, wait_until
 from support.transcripts import Block, Mismatch, parse, replay
 
@@ -72,11 +72,6 @@ def test_everything_in_a_block_is_checked(page: Path) -> None:
         else:
             assert block.is_written, f"line {block.number}: a block of kind {block.kind!r} is not checked"
             assert block.argument in transcripts, f"line {block.number}: no command uses {block.argument}"
-
-
-@pytest.mark.parametrize("page", [LIST, *PAGES], ids=lambda page: str(page.stem))
-def test_links_lead_somewhere(page: Path) -> None:
-    check_links(page)
 
 
 def test_pages_have_ports_of_their_own() -> None:

@@ -1,4 +1,4 @@
-"""The front pages: what they show runs, their figures are those of the bench, and their links lead somewhere."""
+"""The front pages: what they show runs, and their figures are those of the bench."""
 
 from __future__ import annotations
 
@@ -29,9 +29,6 @@ from support.transcripts import parse
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "bench" / "results"
 README = (ROOT / "README.md").read_text()
-PAGES = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "bench/results/README.md")
-LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
-HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
 def blocks(kind: str, containing: str = "") -> list[str]:
@@ -181,18 +178,3 @@ def test_the_examples_of_the_bench_measure_a_server(tmp_path: Path) -> None:
             done = finish("bash", "-c", command, cwd=tmp_path, env={"HUBBUB_BENCH_TIME": "0.2"})
             assert done.status == 0, done.errors
     assert (tmp_path / "latency.svg").exists()
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page: str) -> None:
-    path = ROOT / page
-    for target, anchor in LINK.findall(path.read_text()):
-        if not target.startswith("https://"):
-            found = path.parent / target if target else path
-            assert found.exists(), target
-            assert not anchor or anchor in anchors(found.read_text()), f"{target}#{anchor}"
-
-
-def anchors(text: str) -> set[str]:
-    """What can stand behind the "#" of a link to a page, as code hosts and mkdocs make it of its headings."""
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in HEADING.findall(text)}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.pages import ROOT, check_links, check_listing, set_up_desk
+from support.pages import ROOT, check_listing, set_up_desk
 from support.programs import Finished, Program, environment, finish, require_program
 from support.transcripts import Mismatch, Numbers, parse, replay
 
@@ -147,11 +147,6 @@ def test_the_client_connects_to_hubbub_port() -> None:
             server.shutdown(socket.SHUT_WR)
             assert said.read() == ""
             assert greeter.wait() == 0
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.stem))
-def test_links_lead_somewhere(page: Path) -> None:
-    check_links(page)
 
 
 def test_a_block_without_an_end_is_an_error() -> None:

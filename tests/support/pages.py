@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import re
 import socket
 import sys
 from collections.abc import Iterable
@@ -29,12 +28,6 @@ def check_listing(path: str, lines: list[str]) -> None:
     text = (ROOT / path).read_text()
     listing = "\n".join(lines)
     assert f"\n{listing}\n" in f"\n{text}", f"{path} does not contain this:\n{listing}"
-
-
-def check_links(page: Path) -> None:
-    """See that the links of a page lead to files, or elsewhere."""
-    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
-        assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
 def _is_free(port: int) -> bool:
