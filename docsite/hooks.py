@@ -54,7 +54,7 @@ ENTRY_OPTIONS: Final = {
 """The options of mkdocstrings for single names. On a code host they would be in the way."""
 
 _ENTRY: Final = re.compile(r"^## \w+\n\n(::: hubbub\.(\w+))$", re.MULTILINE)
-_TITLED_FENCE: Final = re.compile(r'^( *```[\w-]+) (?:[^"={}\n]+ )?([^"={} \n]+)$', re.MULTILINE)
+_TITLED_FENCE: Final = re.compile(r'^( *```[\w-]+) ([^"={}\n]+)$', re.MULTILINE)
 _OPENING: Final = re.compile(r' *(?:```+|~~~+)[\w-]*(?: title="[^"]*")?')
 _LIST_IN_TEXT: Final = re.compile(r"<p>[^<]*\n(?:[-*]|1\.) ")
 
@@ -100,8 +100,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return f"{link['before']}{target}{_anchor(path, link['rest'] or '')}"
 
     text = _outside_fences(markdown, lambda part: _LINK.sub(rewrite, part))
-    # What stands last behind the language is the reader's file, or whose terminal it is.
-    text = _TITLED_FENCE.sub(r'\1 title="\2"', text)
+    text = _TITLED_FENCE.sub(_with_title, text)
     for fence in _FENCE.finditer(text):
         opening = fence[0].partition("\n")[0]
         if not _OPENING.fullmatch(opening):
@@ -114,6 +113,12 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     if _LIST_IN_TEXT.search(html):
         logger.warning("%s: a list needs an empty line before it", page.file.src_uri)
     return html
+
+
+def _with_title(fence: re.Match[str]) -> str:
+    """The opening of a block with its title: the file or the name of the terminal. Ports may stand behind it."""
+    name = [word for word in fence[2].split() if not word.isdigit()][-1]
+    return f'{fence[1]} title="{name}"'
 
 
 def _directive(entry: re.Match[str]) -> str:
