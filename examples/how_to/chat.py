@@ -27,8 +27,7 @@ class Person:
     async def enter(self, name: str) -> None:
         await self.client.send(f"You are {self.name}, in {name}.")
         # The server keeps the name "root" for a room of its own.
-        self.room = self.client.server.room(f"#{name}", keep=False)
-        await self.client.join(self.room, since=before_last_lines(self.room))
+        self.room = await self.client.join(f"#{name}", since=LAST_LINES)
         await self.tell_room(f"* {self.name} has come")
 
     async def leave(self) -> None:
@@ -58,12 +57,6 @@ class Person:
             await self.client.send(f"Nobody here is called {hubbub.printable(name)}.")
         elif not other.client.try_send(f"{self.name}, to you: {hubbub.printable(text)}"):
             await self.client.send(f"{other.name} takes no messages just now.")
-
-
-def before_last_lines(room: hubbub.Room[str]) -> hubbub.Position:
-    """The position from which a late joiner reads."""
-    head = room.head
-    return hubbub.Position(head.term, max(head.seq - LAST_LINES, room.oldest.seq))
 
 
 async def choose_name(client: hubbub.Client) -> str:

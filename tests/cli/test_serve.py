@@ -175,7 +175,7 @@ def test_changed_networks_hold_for_new_clients(tmp_path: Path) -> None:
         assert tell(server, b"Hey\n") == b"We got your message: Hey\n"
         denied.write_text("127.0.0.0/8\n")
         assert hang_up(server) == f"the networks of @{denied}: 1 more, 2 fewer"
-        assert hang_up(server) == "nothing has changed"
+        assert hang_up(server) == "no certificate, secret or network has changed; other settings need a restart"
         denied.write_text("300.0.0.0/8\n")
         assert hang_up(server).startswith(f"{denied}, line 1: '300.0.0.0/8' does not appear")
         with server.peer() as peer:
@@ -186,7 +186,7 @@ def test_on_a_terminal_it_reads_them_again_too() -> None:
     with TerminalProgram(*HUBBUB, "serve", "--port", "0") as server:
         server.output.expect(rb"Server started at: tcp://127\.0\.0\.1:\d+\r\n")
         server.signal(signal.SIGHUP)
-        server.output.expect(rb"nothing has changed\r\n")
+        server.output.expect(rb"no certificate, secret or network has changed;")
         assert server.running
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 
+from hubbub import FramingError
 from hubbub.framing.telnet import DO, DONT, IAC, SB, SE, WILL, WONT, TelnetFilter
 
 from support.feeding import pieces_of
@@ -75,6 +76,17 @@ def test_text_without_commands_comes_out_as_it_goes_in(pieces: list[bytes]) -> N
 def test_text_before_a_command_is_not_held_back_for_its_end(command: bytes) -> None:
     for at in range(1, len(command)):
         assert TelnetFilter().feed(b"Name: " + command[:at]) == b"Name: "
+
+
+@pytest.mark.parametrize("filler", [b"x" * 999, bytes([IAC, SB]) * 500, ESCAPED * 500], ids=["text", "SB", "IAC"])
+def test_a_sub_negotiation_that_does_not_end_is_an_error_and_others_are_not(filler: bytes) -> None:
+    telnet = TelnetFilter()
+    for _ in range(100):
+        # What has ended is not counted.
+        assert telnet.feed(bytes([IAC, SB, NAWS]) + filler) == b""
+        assert telnet.feed(bytes([IAC, SE]) + b"a") == b"a"
+    with pytest.raises(FramingError, match="a telnet sub-negotiation of more than 16384 bytes"):
+        [telnet.feed(bytes([IAC, SB, NAWS]) + filler) for _ in range(20)]
 
 
 def test_two_filters_that_talk_to_each_other_fall_silent() -> None:

@@ -151,6 +151,22 @@ async def test_a_position_that_the_log_does_not_hold_is_lost_and_the_error_says_
         assert await peer.exactly(KIB) == b"x" * KIB
 
 
+@pytest.mark.parametrize(("since", "heard"), [(0, "6"), (2, "456"), (5, "123456"), (100, "123456")])
+async def test_a_client_that_joins_gets_the_last_messages_and_all_behind_them_once(since: int, heard: str) -> None:
+    async with one_client() as (server, client, peer):
+        room = server.room("news")
+        await room.broadcast_many(["1", "2", "3"])
+        await room.fan_out.flushed.wait()
+        # What has not been flushed yet is one of the last, too.
+        await room.broadcast_many(["4", "5"])
+        await client.join(room, since=since)
+        await room.broadcast("6")
+        assert await peer.exactly(2 * len(heard)) == "".join(f"{number}\n" for number in heard).encode()
+        with pytest.raises(ValueError, match="since is -1; it must be a position, or 0 or more messages"):
+            await client.join("other", since=-1)
+        assert client.rooms == {server.root, room}
+
+
 async def test_history_starts_where_it_is_asked_to() -> None:
     async with serving(idle) as (server, _):
         room = server.root

@@ -104,10 +104,16 @@ async def test_a_send_buffer_holds_for_unix_sockets_too(tmp_path: Path) -> None:
         await writer.wait_closed()
 
 
+TOO_SMALL = (
+    "max_lag is 256; it must be more than 256 bytes, which each message counts beside its own; "
+    "for seconds, write timedelta(seconds=256)"
+)
+
+
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"max_lag": 0}, "max_lag is 0; it must be more than 0"),
+        ({"max_lag": 256}, TOO_SMALL),
         ({"max_lag": timedelta()}, "max_lag is 0:00:00; it must be more than 0"),
         ({"max_lag": 1.5}, "max_lag is 1.5; it must be a number of bytes or a timedelta"),
         ({"max_lag": True}, "max_lag is True; it must be a number of bytes or a timedelta"),

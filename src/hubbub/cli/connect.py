@@ -62,7 +62,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     group=CONNECT,
     type=_FILE,
     metavar="FILE",
-    help="Say the secret in this file first, on each connection.",
+    help="Say the secret in this file first, on each connection. The file is read once, at the start.",
 )
 @_option(
     "--retry",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from ..values.errors import FramingError
 from .base import Decoder, M
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ SB: Final = 0xFA
 SE: Final = 0xF0
 
 IAC_BYTE: Final = bytes([IAC])
+_SUBNEGOTIATION: Final = bytes([IAC, SB])
 
 # One alternative matches at every IAC but before a byte that is no command (RFC 854; RFC 1184 and 885 have the lowest
 # ones): such an IAC is text. At the end of a piece, it may be the beginning of a command.
@@ -36,6 +38,9 @@ _COMMAND: Final = re.compile(
     re.DOTALL,
 )
 
+SUBNEGOTIATION_LIMIT: Final = 16 * 1024
+"""Bytes of a sub-negotiation that has not ended: what clients say there takes less than a hundred."""
+
 _REFUSALS: Final = bytes.maketrans(bytes([DO, WILL]), bytes([WONT, DONT]))
 
 
@@ -44,22 +49,32 @@ class TelnetFilter:
 
     It holds no text back. It remembers at most three bytes: the beginning of a command.
 
+    Raises:
+        FramingError: a sub-negotiation does not end. It would swallow all text, and no limit on messages counts it.
+
     Attributes:
         replies: the answers to send to the client; see `take_replies`.
     """
 
-    __slots__ = ("_begun", "replies")
+    __slots__ = ("_begun", "_unended", "replies")
 
     def __init__(self) -> None:
         self._begun = b""
+        self._unended = 0
         self.replies = bytearray()
 
     def feed(self, data: bytes) -> bytes:
         """The text in `data`, without commands; an escaped 0xFF is the byte 0xFF."""
+        begun = self._begun
         # A client may send nothing but commands, tens of thousands at once, so no call is made for each of them.
-        parts: list[bytes | None] = _COMMAND.split(self._begun + data)
+        parts: list[bytes | None] = _COMMAND.split(begun + data)
         texts, escapes, asked = parts[0::5], parts[1::5], parts[2::5]
         self._begun = _begun(*parts[-3:-1]) if escapes else b""
+        # Nothing but the sub-negotiation that had begun before.
+        goes_on = begun.startswith(_SUBNEGOTIATION) and len(escapes) == 1 and self._begun.startswith(_SUBNEGOTIATION)
+        self._unended = self._unended + len(data) if goes_on else 0
+        if self._unended > SUBNEGOTIATION_LIMIT:
+            raise FramingError(f"a telnet sub-negotiation of more than {SUBNEGOTIATION_LIMIT} bytes")
         self.replies += _refusals(b"".join(filter(None, asked)))
         kept: list[bytes | None] = [None] * (len(texts) + len(escapes))
         kept[0::2], kept[1::2] = texts, escapes
@@ -75,7 +90,7 @@ class TelnetFilter:
 def _begun(subnegotiation: bytes | None, command: bytes | None) -> bytes:
     """The bytes to keep of the last command, if it has not ended."""
     if subnegotiation is not None:
-        return bytes((IAC, SB)) + subnegotiation
+        return _SUBNEGOTIATION + subnegotiation
     return b"" if command is None else IAC_BYTE + command
 
 

@@ -254,7 +254,7 @@ class Client(Generic[M]):
         # A transport that breaks just then ends the client.
         return reader.ending is None
 
-    async def join(self, room: Room[M] | str, *, since: Position | None = None) -> Room[M]:
+    async def join(self, room: Room[M] | str, *, since: Position | int | None = None) -> Room[M]:
         """Enter a room; the room. To be in it already is no error.
 
         It waits as `send` does, while too much waits for the client. If it is cancelled, the client has not joined.
@@ -262,14 +262,15 @@ class Client(Generic[M]):
         Args:
             room: the room, of the same server; or its name. A room that does not exist is made, and goes when its last
                 client leaves.
-            since: read from this earlier position of its log on; without it, from now on.
+            since: read from this earlier position of its log on, or from so many messages back, if it has them; without
+                it, from now on. The messages after it follow, each of them once.
 
         Raises:
             PositionLost: the room's log does not hold that position.
             TimeoutError: to look for it took longer than `Settings.fetch_time`.
             RoomLimitReached: it would be one room too many.
-            ValueError: it is in the room already, and so cannot join at a position; or the room is another server's, or
-                was closed; or the client only writes.
+            ValueError: it is in the room already, as every client is in the room of its listener, and so cannot begin
+                earlier; or the room is another server's, or was closed; or the client only writes.
             ConnectionClosed: the client is gone.
         """
         await self._wait_to_move()
@@ -287,7 +288,7 @@ class Client(Generic[M]):
             if self not in room:
                 self._reader.join(room.fan_out, at)
             elif since is not None:
-                raise ValueError(f"{self.name} is in room {room} already; leave it first to join at a position")
+                raise ValueError(f"{self.name} is in room {room} already, and cannot begin earlier there")
         finally:
             # It may have been made for this client alone.
             room.close_if_unused()

@@ -36,15 +36,21 @@ class Fetches(Generic[M]):
         self._pump = pump
         self._placed = placed
 
-    async def find(self, position: Position) -> Mark:
-        """The mark of a position that the log holds.
+    async def find(self, since: Position | int) -> Mark:
+        """The mark of a position that the log holds, or of the place before its last messages, at most so many.
 
         Raises:
             PositionLost: the log does not hold it.
             TimeoutError: it took too long.
+            ValueError: the number is negative.
         """
+        log = self._log
+        if isinstance(since, int):
+            if since < 0:
+                raise ValueError(f"since is {since}; it must be a position, or 0 or more messages")
+            since = log.position(max(log.head.seq - since, log.start))
         async with within(self._room.settings.fetch_time):
-            return await self._log.find(position)
+            return await log.find(since)
 
     async def fetch(self, seq: int) -> Chunk:
         """The chunk of the log's older end that holds the message after the first `seq`.

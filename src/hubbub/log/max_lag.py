@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from .chunk import BATCH_COST
+
 if TYPE_CHECKING:
     from .chunk import Batch, Mark
     from .log import Log
@@ -20,7 +22,7 @@ class MaxLag:
 
     Raises:
         TypeError: it is neither.
-        ValueError: it is not more than 0.
+        ValueError: it is not more than 0, or than the 256 bytes that each message counts beside its own.
     """
 
     limit: int | timedelta
@@ -28,8 +30,14 @@ class MaxLag:
     def __post_init__(self) -> None:
         if isinstance(self.limit, bool) or not isinstance(self.limit, int | timedelta):
             raise TypeError(f"max_lag is {self.limit!r}; it must be a number of bytes or a timedelta")
-        if not (self.limit > timedelta() if isinstance(self.limit, timedelta) else self.limit > 0):
-            raise ValueError(f"max_lag is {self.limit}; it must be more than 0")
+        if isinstance(self.limit, timedelta):
+            if self.limit <= timedelta():
+                raise ValueError(f"max_lag is {self.limit}; it must be more than 0")
+        elif self.limit <= BATCH_COST:
+            raise ValueError(
+                f"max_lag is {self.limit}; it must be more than {BATCH_COST} bytes, which each message counts "
+                f"beside its own; for seconds, write timedelta(seconds={self.limit})"
+            )
 
     def start(self, log: Log[Any], now: float) -> Mark:
         """The place before which no reader may be: the start of a batch, or the end of what is readable.

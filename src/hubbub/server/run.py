@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 from importlib import import_module, util
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from ..values.errors import ListenError
 from ..values.settings import DEFAULT_HOST, DEFAULT_PORT, Settings
@@ -65,6 +65,7 @@ def run(
 
     SIGHUP reads certificates, secrets and networks again (`Server.reload`) and logs what has changed; where it means
     that the program's terminal is gone, it ends the program like SIGTERM. SIGUSR1 logs who is connected and who lags.
+    What it logs goes to the logger `hubbub`, with level INFO, which Python's `logging` does not show by itself.
 
     It owns the event loop (uvloop where that is installed) and the signals, so it has to be called in the main thread.
     Standard streams that are closed are opened to /dev/null. The arguments are those of `Server`.
@@ -82,6 +83,9 @@ def run(
     except ListenError as error:
         # Python prints that line, without a traceback.
         raise SystemExit(str(error)) from error
+
+
+_UNCHANGED: Final = "no certificate, secret or network has changed; other settings need a restart"
 
 
 def run_server(server: Server[Any]) -> None:
@@ -131,7 +135,7 @@ async def _serve(server: Server[Any]) -> AbstractSet[asyncio.Task[Any]]:
             close()
         else:
             changes, failures = server._reload()
-            _log(changes or ([] if failures else ["nothing has changed"]))
+            _log(changes or ([] if failures else [_UNCHANGED]))
             for failure in failures:
                 logger.warning("%s", failure)
 
