@@ -6,12 +6,13 @@ import click
 
 from ..server.server import Server
 from . import config, environment
+from .options import Command
 from .serve import serve
 from .setup import failure_of, make_setup
 from .systemd import FIRST_PASSED
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=click.Path())
 def check(file: str) -> None:
     """Check a configuration file.

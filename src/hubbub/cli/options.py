@@ -66,6 +66,10 @@ class Option(click.Option):
 class Command(click.Command):
     """A command whose help lists the options by their groups, in the order in which the groups first occur."""
 
+    def get_help_option_names(self, ctx: click.Context) -> list[str]:
+        """The same in each context: a command keeps for good what the first one says."""
+        return HELP["help_option_names"]
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         grouped = group_options(self, ctx)
         terms = [term for rows in grouped.values() for term, _ in rows if len(term) <= TERM_WIDTH]

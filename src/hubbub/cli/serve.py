@@ -18,7 +18,7 @@ from ..values.settings import DEFAULT_HOST, DEFAULT_PORT, MESSAGES, OUTPUT
 from . import config, environment
 from .descriptors import SPARE, allow_descriptors
 from .failure import Failure
-from .options import HELP, TLS, Command, option, settings_options
+from .options import TLS, Command, option, settings_options
 from .places import ListenUrlType
 from .report import LogFormat, reporting
 from .setup import Setup, failure_of, make_setup
@@ -32,7 +32,7 @@ WHO: Final = Group("Who may connect")
 _FILE: Final = click.Path(exists=True, dir_okay=False, readable=True)
 
 
-@click.command(cls=Command, no_args_is_help=False, context_settings=HELP, epilog=list_framings())
+@click.command(cls=Command, no_args_is_help=False, epilog=list_framings())
 @click.argument("app", default="chat", envvar="HUBBUB_APP")
 @option(
     "--config",
