@@ -251,3 +251,19 @@ def test_a_client_that_is_being_closed_gets_no_skip_but_what_it_may_still_have(l
     assert transport.at_end
     assert closing.done()
     assert client.ending == CLOSED
+
+
+def test_what_a_client_was_sent_before_it_joined_does_not_wait_for_a_flush_of_that_room(loop: SteppedLoop) -> None:
+    """The client is behind in that room, so the end of the flush would not wake it."""
+    hub = hub_of(loop, flush_slice=1)
+    for _ in range(3):
+        hub.joined()
+    client, transport = hub.connect()
+    # The flush takes many turns, and meanwhile something more is pending.
+    hub.say(b"flushed")
+    loop.do(hub.root.broadcast(b"pending"))
+    loop.do(client.send(b"private"))
+    loop.do(client.join(hub.root, since=2))
+    loop.settle()
+    assert transport.taken == b"private\nflushed\npending\n"
+    assert client._reader.outbox.idle

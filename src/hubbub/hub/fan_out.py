@@ -132,10 +132,10 @@ class FanOut(Generic[M]):
         return rendering
 
     def horizon(self, cursor: Seat) -> int:
-        """The tick up to which everything was flushed for the reader at `cursor`."""
-        if cursor.ready and cursor.at.seq < self.log.readable.seq:
-            return self.log.batch_at(cursor.at).tick
-        return self.log.pending_tick
+        """The tick up to which everything was flushed for the reader at `cursor`, and not that of before it joined."""
+        log = self.log
+        is_written = not (cursor.ready and cursor.at.seq < log.readable.seq)
+        return max(cursor.joined, log.pending_tick if is_written else log.batch_at(cursor.at).tick)
 
     # The flush.
 
