@@ -220,9 +220,14 @@ class _Replay:
             self._fail(number, typed, terminal.read_line())
         if typed.endswith("\\"):
             self._type_line(*self._lines.popleft(), prompt=CONTINUED)
-        elif self._block.argument == SERVER and prompt == PROMPT and not self._lines:
+        # A command that shows something is not waited for: it may be one that ends, such as `hubbub check`.
+        elif self._block.argument == SERVER and prompt == PROMPT and not self._shows_something():
             setting = re.search(r"(?:PORT=|--port )(\d+)", typed)
             self._wait_until_listening(number, setting[1] if setting else "5000")
+
+    def _shows_something(self) -> bool:
+        """Whether the next line of the block is output."""
+        return bool(self._lines) and not _KEY.match(self._lines[0][1])
 
     def _press(self, number: int, key: str, rest: str) -> None:
         self._type_key(number, key)
