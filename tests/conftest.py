@@ -43,7 +43,7 @@ def _new_eager_loop() -> asyncio.AbstractEventLoop:
 
 @pytest.fixture
 def default_port() -> Iterator[None]:
-    """The port that servers have by default, and the next one, for one test at a time: others run side by side."""
+    """The port that servers have by default, and those that pages name, for one test at a time."""
     with Path(tempfile.gettempdir(), f"hubbub-tests-{os.getuid()}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

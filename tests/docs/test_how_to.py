@@ -19,10 +19,10 @@ from support.transcripts import Block, Mismatch, parse, replay
 
 HOW_TO = ROOT / "docs" / "how-to"
 LIST = HOW_TO / "README.md"
-TESTED_ELSEWHERE = {HOW_TO / f"{name}.md" for name in ("many-connections", "places", "shell-completion")}
+NOT_REPLAYED = {HOW_TO / f"{name}.md" for name in ("many-connections", "places", "shell-completion")}
 """Pages without transcripts."""
 
-PAGES = sorted(page for page in HOW_TO.glob("*.md") if page != LIST and page not in TESTED_ELSEWHERE)
+PAGES = sorted(page for page in HOW_TO.glob("*.md") if page != LIST and page not in NOT_REPLAYED)
 EXAMPLES = sorted(path for path in (ROOT / "examples" / "how_to").glob("*") if path.is_file())
 
 PROGRAMS = ("bash", "ss", "nc", "ncat", "socat", "telnet")
@@ -43,8 +43,10 @@ def read_blocks(page: Path) -> list[Block]:
 
 def ports_of(page: Path) -> set[int]:
     """The ports that a page's commands name: its own, for pages are tested side by side."""
-    text = "\n".join(line for block in read_blocks(page) for line in block.lines)
-    ports = {int(port) for port in re.findall(r"(?<=:)\d{4,5}\b", text)}
+    blocks = read_blocks(page)
+    text = "\n".join(line for block in blocks for line in block.lines)
+    named = re.findall(r"(?:(?<=:)|(?<=port=)|(?<=--port )|(?<=--retry )|(?<=127\.0\.0\.1 ))\d{4,5}\b", text)
+    ports = {int(port) for port in (*named, *(port for block in blocks for port in block.ports))}
     # From there on the system chooses them.
     return {port for port in ports if port < 32768}
 
@@ -52,7 +54,9 @@ def ports_of(page: Path) -> set[int]:
 @pytest.mark.real
 @pytest.mark.long
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.stem))
-def test_a_page_shows_what_happens(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_shows_what_happens(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, default_port: None
+) -> None:
     for program in (*PROGRAMS, *MORE_PROGRAMS.get(page.stem, ())):
         require_program(program)
     # The pages' hubbub is that of the tests.
@@ -80,7 +84,7 @@ def test_pages_have_ports_of_their_own() -> None:
 
 
 def test_the_list_has_each_page() -> None:
-    for page in (*PAGES, *TESTED_ELSEWHERE):
+    for page in (*PAGES, *NOT_REPLAYED):
         assert f"]({page.name})" in LIST.read_text()
 
 

@@ -13,7 +13,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 WIDEST = 0.63
 """How wide a letter is in a wide font, in parts of the font's size; on average DejaVu Sans has less, even in bold."""
 
-PICTURES = sorted((ROOT / "docs" / "images").glob("log-*.svg"))
+PICTURES = [ROOT / "docs" / "images" / "log-and-cursors.svg"]
 DRAWN = [*PICTURES, *sorted((ROOT / "bench" / "results").glob("*.svg"))]
 
 
