@@ -98,7 +98,7 @@ class Connection(Generic[M]):
 
         Raises:
             ConnectionClosed: the server sends no more. If it has refused the connection, the ending says why.
-            FramingError: the server sent what is no message in the framing.
+            FramingError: the server's bytes are not a message in the framing.
             RuntimeError: another task is receiving from the same connection.
         """
         while (message := await self._hearing.link.receive()) is None:
@@ -110,7 +110,7 @@ class Connection(Generic[M]):
 
         Raises:
             ConnectionClosed: the server sends no more. If it has refused the connection, the ending says why.
-            FramingError: the server sent what is no message in the framing.
+            FramingError: the server's bytes are not a message in the framing.
             RuntimeError: another task is receiving from the same connection.
         """
         while not (messages := await self._hearing.link.receive_many()):
@@ -204,7 +204,7 @@ class Connection(Generic[M]):
 
         Raises:
             ConnectionClosed: there will be none.
-            FramingError: the server has sent what is no message.
+            FramingError: the server's bytes are not a message.
         """
         if side is self._side:
             if self._returning is None:

@@ -29,7 +29,7 @@ class Networks:
             written as v4-mapped, such as ::ffff:192.0.2.0/120, is the IPv4 network (RFC 4291, 2.5.5.2).
 
     Raises:
-        ValueError: an entry is no network, or its file cannot be read; the message names it.
+        ValueError: an entry is not a network, or its file cannot be read; the message names it.
     """
 
     def __init__(self, entries: Iterable[str] = ()) -> None:
@@ -131,10 +131,10 @@ class Access:
 
     Args:
         allow: see `Networks`.
-        deny: likewise.
+        deny: as `allow`.
 
     Raises:
-        ValueError: an entry is no network.
+        ValueError: an entry is not a network.
     """
 
     def __init__(self, *, allow: Iterable[str] = (), deny: Iterable[str] = ()) -> None:

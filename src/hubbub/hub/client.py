@@ -255,7 +255,7 @@ class Client(Generic[M]):
         return reader.ending is None
 
     async def join(self, room: Room[M] | str, *, since: Position | int | None = None) -> Room[M]:
-        """Enter a room; the room. To be in it already is no error.
+        """Join a room, and return it. To join a room twice does nothing.
 
         It waits as `send` does, while too much waits for the client. If it is cancelled, the client has not joined.
 
@@ -295,7 +295,7 @@ class Client(Generic[M]):
         return room
 
     async def leave(self, room: Room[M]) -> None:
-        """Leave a room: what is broadcast from now on does not reach this client. Not to be in it is no error.
+        """Leave a room: what is broadcast from now on does not reach this client. To leave a room twice does nothing.
 
         The client has left at once. Then this waits as `join` does; it may be cancelled.
         """
@@ -319,7 +319,7 @@ class Client(Generic[M]):
     async def wait_closed(self) -> None:
         """Wait until the connection has ended, for whatever reason. It may be cancelled.
 
-        A peer that has only ended its stream may still listen, so that this is no end. To notice that it leaves,
+        A peer that has only ended its stream may still read, so its connection has not ended. To notice that it leaves,
         receive, even where nothing is expected: `async for _ in client: pass`.
         """
         await self._reader.link.wait_closed()

@@ -150,7 +150,7 @@ class Room(Generic[M]):
         Args:
             message: the message.
             exclude: the client that does not read it.
-            sender: the client that sent it, or the name of code that is no client; see `Entry.sender`. Without it, the
+            sender: the client that sent it, or a name, where code is not a client; see `Entry.sender`. Without it, the
                 excluded client is the sender.
 
         Raises:
@@ -188,7 +188,7 @@ class Room(Generic[M]):
         """End the room: its clients leave it, and the server forgets it with its log.
 
         What was broadcast before still reaches them. A room of the same name made later is another room. To close a
-        room twice is no error.
+        room twice does nothing.
 
         Raises:
             ValueError: it is the room of a listener, such as the root room, which lasts as long as the server.

@@ -56,8 +56,9 @@ class Server(Hub[M]):
 
     Raises:
         TypeError: the handler is not a coroutine function; or a framing is none, or is not hashable.
-        ValueError: the port is out of range; a framing cannot carry the notice of the settings; that of a listener is
-            for another type of messages, or has no ends of messages and a secret; or a descriptor is named twice.
+        ValueError: the port is out of range; a framing cannot carry the notice of the settings; the framing of a
+            listener has another type of messages, or does not end them although there is a secret; or a descriptor is
+            named twice.
         RoomLimitReached: the listeners have more rooms than there may be.
 
     Attributes:
@@ -149,7 +150,7 @@ class Server(Hub[M]):
 
     @property
     def observer(self) -> Observer[M]:
-        """What is told what happens."""
+        """The observer."""
         return self._observer
 
     @property
@@ -164,7 +165,7 @@ class Server(Hub[M]):
 
     @property
     def clients(self) -> frozenset[Client[M]]:
-        """Who is connected now."""
+        """The clients that are connected now."""
         return self._sessions.clients
 
     def statistics(self) -> Statistics:
@@ -211,9 +212,8 @@ class Server(Hub[M]):
         """Stop accepting, deliver what was broadcast before, end all connections, and wait for all handlers.
 
         It takes at most `Settings.drain_time` and twice what handlers may take to end (`Settings.cancel_time`): once
-        they are left to finish, then they are cancelled. To close a server twice is no error: the second call waits for
-        the first. If the first call is cancelled, the rest is ended at once; a handler that is cancelled because the
-        server closes does not stop that.
+        they are left to finish, then they are cancelled. A second call waits for the first. If the first call is
+        cancelled, the rest is ended at once; a handler that is cancelled because the server closes does not stop that.
         """
         if self._state is _State.CLOSED:
             return

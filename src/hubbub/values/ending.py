@@ -35,7 +35,7 @@ class EndingCode(StrEnum):
     TOO_LONG = "too-long"
     """The client sent a message over the limit."""
     MALFORMED = "malformed"
-    """The client sent bytes that are no message in its framing."""
+    """The client sent bytes that are not a message in its framing."""
     WRONG_PROTOCOL = "wrong-protocol"
     """The client began with an HTTP request or a TLS handshake, where messages are text."""
     INCOMPLETE = "incomplete"
