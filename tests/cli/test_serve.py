@@ -206,8 +206,8 @@ def test_it_tells_who_is_connected_and_how_far_behind() -> None:
         second.send(b"Hey\n")
         assert first.line() == b"Hey\n"
         server.signal(signal.SIGUSR1)
-        assert server.errors.line().startswith(b"2 clients in 1 rooms; 2 accepted; ended: none; ")
-        assert re.fullmatch(rb"room <Room 'root': .*>: retains 1 messages\n", server.errors.line())
+        assert server.errors.line().startswith(b"clients: 2; rooms: 1; accepted: 2; ended: none; ")
+        assert server.errors.line().startswith(b"room root: clients: 2; messages retained: 1; ")
         told = {server.errors.line().decode() for _ in range(2)}
         assert told == {f"{peer.name} lags by 0 messages, 0 bytes\n" for peer in (first, second)}
 

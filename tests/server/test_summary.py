@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import hubbub
 from hubbub.server.summary import SLOWEST, describe
 
-from support.helpers import Peer, dial, fall_behind, serving
+from support.helpers import Peer, dial, fall_behind, idle, serving
 
 KIB = 1024
 
@@ -17,11 +17,10 @@ async def test_nobody_is_there() -> None:
     async with serving() as (server, _):
         figures, room = describe(server)
         assert figures == (
-            "0 clients in 1 rooms; 0 accepted; ended: none; held to their rate 0 times; muted 0; "
-            "0 messages unheard, 0 dropped without their end"
+            "clients: 0; rooms: 1; accepted: 0; ended: none; held to their rate: 0 times; muted: 0; "
+            "messages unheard: 0, dropped without their end: 0"
         )
-        assert room.startswith("room <Room 'root': 0 clients, head ")
-        assert room.endswith(">: retains 0 messages")
+        assert room == f"room root: clients: 0; messages retained: 0; head: {server.root.head}"
 
 
 async def test_figures_and_rooms() -> None:
@@ -44,15 +43,21 @@ async def test_figures_and_rooms() -> None:
         await record.wait_for_endings(2)
         figures, root, other, *lags = describe(server)
         assert figures == (
-            "1 clients in 2 rooms; 3 accepted; ended: left 1, lost 1; "
-            "held to their rate 0 times; muted 0; "
-            "0 messages unheard, 0 dropped without their end"
+            "clients: 1; rooms: 2; accepted: 3; ended: left 1, lost 1; "
+            "held to their rate: 0 times; muted: 0; "
+            "messages unheard: 0, dropped without their end: 0"
         )
-        assert root.startswith("room <Room 'root': 1 clients, ")
-        assert other.startswith("room <Room 'news': 0 clients, ")
-        assert other.endswith(": retains 3 messages")
+        assert root.startswith("room root: clients: 1; ")
+        assert other.startswith("room news: clients: 0; messages retained: 3; ")
         (name,) = [client.name for client in server.clients]
         assert lags == [f"{name} lags by 0 messages, 0 bytes"]
+
+
+async def test_those_who_only_speak_do_not_lag() -> None:
+    place = hubbub.Listener[str](endpoint=hubbub.Address("127.0.0.1", 0), role="write")
+    async with serving(idle, listeners=[place]) as (server, record), Peer.of(server):
+        await record.wait_for_clients(1)
+        assert len(describe(server)) == 2
 
 
 async def test_those_who_lag_most_come_first_and_the_others_are_left_out() -> None:

@@ -16,14 +16,15 @@ def describe(server: Server[Any]) -> list[str]:
     statistics = server.statistics()
     endings = ", ".join(f"{code} {count}" for code, count in sorted(statistics.endings.items())) or "none"
     lines = [
-        f"{statistics.clients} clients in {statistics.rooms} rooms; {statistics.accepted} accepted; ended: {endings}; "
-        f"held to their rate {statistics.slowed} times; muted {statistics.muted}; "
-        f"{statistics.unheard} messages unheard, {statistics.tails} dropped without their end",
+        f"clients: {statistics.clients}; rooms: {statistics.rooms}; accepted: {statistics.accepted}; ended: {endings}; "
+        f"held to their rate: {statistics.slowed} times; muted: {statistics.muted}; "
+        f"messages unheard: {statistics.unheard}, dropped without their end: {statistics.tails}",
     ]
     for room in server.rooms.values():
         retained = room.head.seq - room.oldest.seq
-        lines.append(f"room {room!r}: retains {retained} messages")
-    lags = sorted(((client.lag, client.name) for client in server.clients), reverse=True, key=lambda one: one[0].bytes)
+        lines.append(f"room {room}: clients: {len(room)}; messages retained: {retained}; head: {room.head}")
+    readers = [client for client in server.clients if client.role.hears]
+    lags = sorted(((client.lag, client.name) for client in readers), reverse=True, key=lambda one: one[0].bytes)
     for lag, name in lags[:SLOWEST]:
         lines.append(f"{name} lags by {lag.messages} messages, {lag.bytes} bytes")
     return lines
