@@ -51,7 +51,11 @@ def test_a_good_file_is_reported_as_good(directory: Path, text: str, what: str) 
         ("listen = ['tcp://h:1',\n 'tls://h:1']\n", ", line 2: tls://h:1: TLS needs a certificate; give it with "),
         (
             "listen = ['tcp://h:1']\ntls-client-ca = 'client_ca.pem'\n",
-            ", line 2: no listener speaks TLS, so --tls-... has no effect; give --tls-cert, and ",
+            ", line 2: no listener speaks TLS, so --tls-client-ca would have no effect; give --tls-cert and write ",
+        ),
+        (
+            "listen = ['tcp://h:1']\ntls-cert = 'server.pem'\n",
+            ", line 2: no listener speaks TLS, so --tls-cert would have no effect; write tls:// in --listen",
         ),
         (
             "listen = ['tls://h:1?tls-cert=missing']\n",

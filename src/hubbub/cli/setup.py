@@ -49,8 +49,11 @@ def make_setup(options: Mapping[str, Any], *, passed: Sequence[int] | None = Non
     unused = {name: None for name in ("tls_cert", "tls_key", "tls_client_ca") if options[name]}
     if unused and not any(listener.tls for listener in listeners):
         # Everybody would be let in, and in plain text.
-        message = "no listener speaks TLS, so --tls-... has no effect; give --tls-cert, and write tls:// in --listen"
-        raise Failure(message, unused)
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
+        steps = [] if options["tls_cert"] else ["give --tls-cert"]
+        if options["listen"]:
+            steps.append("write tls:// in --listen")
+        raise Failure(f"no listener speaks TLS, so {names} would have no effect; {' and '.join(steps)}", unused)
     try:
         settings = Settings(**{name: options[name] for name in SETTINGS})
     except ValueError as error:
