@@ -77,7 +77,9 @@ def test_the_python_serves_telnet_escapes_what_others_say_and_tells_of_a_leave_t
         terminal.type("telnet 127.0.0.1 5000\n")
         see(terminal, "Escape character")
         left = finish("nc", "-N", "127.0.0.1", "5000", input=b"\x1b[2JBoo\n")
-        assert (left.status, left.output) == (0, "")
+        assert left.status == 0
+        # It may still hear that telnet has connected.
+        assert "disconnected" not in left.output
         name, _, text = see(terminal, " says: ").partition(" says: ")
         assert text == r"\x1b[2JBoo"
         assert terminal.read_line() == f"{name} disconnected."
