@@ -201,7 +201,7 @@ def unread_in_kernel(endpoint: Address) -> int:
 def endings(server: ServerProgram) -> dict[str, int]:
     """How many connections have ended, by code, as the server tells when it is asked (SIGUSR1)."""
     server.signal(signal.SIGUSR1)
-    told = server.errors.expect(rb"accepted; ended: ([^;]*);")[1].decode()
+    told = server.errors.expect(rb"accepted: \d+; ended: ([^;]*);")[1].decode()
     return {} if told == "none" else {code: int(count) for code, count in (one.split() for one in told.split(", "))}
 
 

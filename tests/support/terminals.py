@@ -5,10 +5,12 @@ from __future__ import annotations
 import codecs
 import os
 import select
+import signal
 import subprocess
 import termios
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -58,6 +60,11 @@ class Terminal:
         except subprocess.TimeoutExpired:
             self._shell.kill()
             self._shell.wait()
+        # Some programs, such as dump1090, are left when their window is closed.
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(ProcessLookupError):
+                if os.getsid(int(process.name)) == self._shell.pid:
+                    os.kill(int(process.name), signal.SIGKILL)
 
     def type(self, text: str) -> None:
         """Type `text`, which includes the Enter."""
