@@ -60,7 +60,9 @@ class Terminal:
         except subprocess.TimeoutExpired:
             self._shell.kill()
             self._shell.wait()
-        # Some programs, such as dump1090, are left when their window is closed.
+
+    def kill_what_is_left(self) -> None:
+        """End the programs that go on although their window was closed, as dump1090 does."""
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(ProcessLookupError):
                 if os.getsid(int(process.name)) == self._shell.pid:

@@ -166,7 +166,9 @@ def replay(blocks: list[Block], directory: Path, *, all_end: bool = True) -> Non
         for block in blocks:
             if block.kind == "console":
                 if block.terminal not in terminals:
-                    terminals[block.terminal] = stack.enter_context(Terminal(directory))
+                    terminal = terminals[block.terminal] = Terminal(directory)
+                    stack.callback(terminal.kill_what_is_left)
+                    stack.enter_context(terminal)
                 _Replay(block, terminals[block.terminal], numbers).run()
             elif block.is_written:
                 (directory / block.argument).write_text("".join(f"{line}\n" for line in block.lines))
