@@ -112,8 +112,7 @@ def _summary(name: str) -> str:
     docstring = _target(_package().members[name]).docstring
     if docstring is None:
         raise UndocumentedError(f"hubbub.{name} has no docstring")
-    first = " ".join(docstring.value.partition("\n\n")[0].split())
-    return re.match(r".+?[.;:](?= |$)", f"{first} ")[0].rstrip(";:.") + "."  # type: ignore[index]
+    return _sentence(" ".join(docstring.value.partition("\n\n")[0].split()))
 
 
 def _command(name: str) -> str:
@@ -195,8 +194,13 @@ def _default(option: click.Option, context: click.Context) -> str:
 
 
 def _first(text: str) -> str:
-    """The beginning of a text, for a table: up to the end of its first sentence."""
-    return _cell(re.split(r"(?<=[.:;]) ", text, maxsplit=1)[0].rstrip(":;.") + ".")
+    """The beginning of a text, for a table."""
+    return _cell(_sentence(text))
+
+
+def _sentence(text: str) -> str:
+    """A text up to the end of its first sentence."""
+    return re.split(r"(?<=[.:;]) ", text, maxsplit=1)[0].rstrip(":;.") + "."
 
 
 def _cell(text: str) -> str:

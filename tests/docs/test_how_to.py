@@ -176,7 +176,7 @@ def test_one_reader_that_stops_stops_the_others_of_ncat_and_not_those_of_hubbub(
                     assert sender.wait() == 0
                     wait_until(lambda: path.stat().st_size == len("Hey\n") + size, "last number")
                 else:
-                    wait_until(lambda: is_still(path), "end of what the other reader gets")
+                    wait_until(Stillness(path).is_reached, "end of what the other reader gets")
                     assert path.stat().st_size < size
                     assert sender.running
                     stopped.signal(signal.SIGCONT)
@@ -184,8 +184,17 @@ def test_one_reader_that_stops_stops_the_others_of_ncat_and_not_those_of_hubbub(
                     wait_until(lambda: path.stat().st_size == len("Hey\n") + size, "last number")
 
 
-def is_still(path: Path) -> bool:
-    """Whether a file that has grown does not grow for two seconds."""
-    before = path.stat().st_size
-    time.sleep(2)
-    return len("Hey\n") < before == path.stat().st_size
+class Stillness:
+    """That a file has grown, and does not grow any more for two seconds."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._size = path.stat().st_size
+        self._since: float | None = None
+
+    def is_reached(self) -> bool:
+        """Look at the file."""
+        size = self._path.stat().st_size
+        if size != self._size:
+            self._size, self._since = size, time.monotonic()
+        return self._since is not None and time.monotonic() - self._since > 2

@@ -150,7 +150,7 @@ def test_the_events_of_a_server_have_the_fields_of_the_tables() -> None:
             peer.rest()
         server.signal(signal.SIGHUP)
         lines = [server.started.decode(), server.errors.line().decode(), *server.stop().splitlines()]
-    # An output that nobody reads is no matter of milliseconds.
+    # It would take seconds to fill an output that nobody reads.
     lines.append(_report_dropped(_as_json, 1, "the output was not read fast enough"))
     seen = {event.pop("event"): event for event in map(json.loads, lines)}
     assert {name: [field for field in event if field != "time"] for name, event in seen.items()} == documented_events()

@@ -96,6 +96,7 @@ def test_two_sources_that_never_read_stay_and_lose_nothing(role: str, tmp_path: 
         for number in range(BACKLOG, count):
             for feed, source in enumerate(feeds):
                 source.send(line(feed, number))
+            # It waits for no event: this is the rate of the feeds.
             time.sleep(max(0.0, start + (number - BACKLOG) / RATE - time.monotonic()))
         for source in feeds:
             source.end()
