@@ -53,7 +53,10 @@ def test_a_good_file_is_reported_as_good(directory: Path, text: str, what: str) 
             "listen = ['tcp://h:1']\ntls-client-ca = 'client_ca.pem'\n",
             ", line 2: no listener speaks TLS, so --tls-client-ca would have no effect; give --tls-cert and write ",
         ),
-        ("tls-key = 'server_key.pem'\n", ", line 1: no listener speaks TLS, so --tls-key would have no effect; give "),
+        (
+            "tls-key = 'server_key.pem'\n",
+            ", line 1: no listener speaks TLS, so --tls-key would have no effect; give --tls-cert\n",
+        ),
         (
             "listen = ['tcp://h:1']\ntls-cert = 'server.pem'\n",
             ", line 2: no listener speaks TLS, so --tls-cert would have no effect; write tls:// in --listen",

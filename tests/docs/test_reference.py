@@ -19,6 +19,7 @@ from hubbub.cli.report import SAID_LIMIT, _as_json, _report_dropped
 from hubbub.door import kinds
 
 import docsite.reference as site
+from docsite import hooks
 from support.programs import Peer, Program, hubbub_serve, require_program
 
 ROOT = site.ROOT
@@ -107,6 +108,19 @@ def output_until_ctrl_c(program: str) -> str:
         server.signal(signal.SIGINT)
         assert server.wait() == 0
         return (first + server.output.rest()).decode()
+
+
+@pytest.mark.parametrize(
+    ("opening", "titled"),
+    [
+        ("```console server 5000 5001", '```console title="server"'),
+        ("```python examples/a.py my.py", '```python title="my.py"'),
+        ("```toml hub.toml", '```toml title="hub.toml"'),
+        ("```sh", "```sh"),
+    ],
+)
+def test_a_block_has_its_file_or_terminal_as_its_title(opening: str, titled: str) -> None:
+    assert hooks._TITLED_FENCE.sub(hooks._with_title, opening) == titled
 
 
 # Endings.
