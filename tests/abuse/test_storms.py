@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hubbub import Settings
-from hubbub.values.settings import SHED_SLICE
+from hubbub.values.fixed_limits import SHED_SLICE
 
 from support.abuse_tools import LIFTED, UNMEASURED, Crowd, compare, cpu_time
 from support.crowd import watch

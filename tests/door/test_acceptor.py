@@ -17,7 +17,7 @@ import pytest
 
 import hubbub
 from hubbub.door.acceptor import Reserve
-from hubbub.values.settings import SHED_SLICE
+from hubbub.values.fixed_limits import SHED_SLICE
 
 from support.certificates import Certificates
 from support.helpers import Peer, eventually, serving

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hubbub
-from hubbub.values.settings import READ_SIZE
+from hubbub.values.fixed_limits import READ_SIZE
 from hubbub.wire.inbox import PIECES_LIMIT
 
 from support.feeding import pieces_of

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubbub.values.settings import TLS_CERTIFICATES_LIMIT, TLS_HANDSHAKE_LIMIT, TLS_HELLO_LIMIT
+from hubbub.values.fixed_limits import TLS_CERTIFICATES_LIMIT, TLS_HANDSHAKE_LIMIT, TLS_HELLO_LIMIT
 from hubbub.wire.tls_handshake import Handshake, Hello
 from hubbub.wire.tls_records import Records, TlsError
 

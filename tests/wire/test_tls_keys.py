@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import hubbub
-from hubbub.values.settings import TLS_BARREN_LIMIT, TLS_BARREN_RATE
+from hubbub.values.fixed_limits import TLS_BARREN_LIMIT, TLS_BARREN_RATE
 
 from support.certificates import Certificates, TlsPeer
 from support.helpers import eventually, serving

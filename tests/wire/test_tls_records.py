@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubbub.values.settings import TLS_BARREN_LIMIT, TLS_BARREN_RATE
+from hubbub.values.fixed_limits import TLS_BARREN_LIMIT, TLS_BARREN_RATE
 from hubbub.wire.tls_records import LONGEST_RECORD, RECORD_HEADER, RECORDS_AT_ONCE, Records, TlsError
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import hubbub
-from hubbub.values.settings import TLS_PIECE_SIZE
+from hubbub.values.fixed_limits import TLS_PIECE_SIZE
 
 from support.certificates import Certificates, TlsPeer
 from support.helpers import dial, eventually, fall_behind, serving

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
 from ..framing import M
 from ..values.ending import Ending, EndingCode
-from ..values.settings import READ_SIZE, SHED_SLICE
+from ..values.fixed_limits import READ_SIZE, SHED_SLICE
 
 if TYPE_CHECKING:
     from ..values.settings import Settings

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ..framing import words_in
 from ..values.ending import Ending, EndingCode
 from ..values.errors import ConnectionClosed
-from ..values.settings import FIRST_READ_SIZE, READ_SIZE
+from ..values.fixed_limits import FIRST_READ_SIZE, READ_SIZE
 from ..wire.countdown import within
 from ..wire.link import describe
 from ..wire.pulse import Pulse

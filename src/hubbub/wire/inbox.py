@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
 from ..framing import Beginning, Discarder, M
 from ..values.errors import FramingError
-from ..values.settings import READ_SIZE
+from ..values.fixed_limits import READ_SIZE
 
 if TYPE_CHECKING:
     import asyncio

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-from ..values.settings import READ_SIZE
+from ..values.fixed_limits import READ_SIZE
 
 
 class _Scratch(threading.local):

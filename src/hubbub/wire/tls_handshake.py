@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..framing import words_in
 from ..values.ending import Ending, EndingCode
-from ..values.settings import FIRST_READ_SIZE, TLS_CERTIFICATES_LIMIT, TLS_HANDSHAKE_LIMIT, TLS_HELLO_LIMIT
+from ..values.fixed_limits import FIRST_READ_SIZE, TLS_CERTIFICATES_LIMIT, TLS_HANDSHAKE_LIMIT, TLS_HELLO_LIMIT
 from .tls import describe_tls
 from .tls_records import RECORD_HEADER, TlsError
 

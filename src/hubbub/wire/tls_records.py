@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-from ..values.settings import TLS_BARREN_LIMIT, TLS_BARREN_RATE
+from ..values.fixed_limits import TLS_BARREN_LIMIT, TLS_BARREN_RATE
 
 RECORD_HEADER: Final = 5
 

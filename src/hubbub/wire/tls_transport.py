@@ -12,7 +12,7 @@ import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from ..values.settings import FIRST_READ_SIZE, READ_SIZE, TLS_PIECE_SIZE
+from ..values.fixed_limits import FIRST_READ_SIZE, READ_SIZE, TLS_PIECE_SIZE
 from .scratch import scratch
 from .tls import describe_tls, name_in
 from .tls_handshake import Handshake, NothingCame, plain_words
