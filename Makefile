@@ -50,7 +50,7 @@ types: $(VENV)/.installed-dev
 # and at a public name, an option or a setting without a text.
 docs: $(VENV)/.installed-dev
 	$(BIN)/python -m docsite
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "The docs are in site/index.html."
 
 # All of what the tests do in short: it takes 50 minutes.

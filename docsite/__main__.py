@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from .reference import UndocumentedError, pages, rewritten, undocumented
+from .library import undocumented
+from .reference import UndocumentedError, pages, rewritten
 
 
 def write() -> None:

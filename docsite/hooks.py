@@ -18,6 +18,8 @@ from mkdocs.structure.files import File, Files, InclusionLevel
 
 import hubbub
 
+from docsite import entries
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -36,24 +38,9 @@ IMAGES: Final = frozenset((".svg", ".png", ".gif", ".cast"))
 
 _LINK: Final = re.compile(r"""(?P<before>\]\(|(?:src|srcset)=")(?P<target>[^)"\s#]+)(?P<rest>#[^)"\s]*)?(?=[)"])""")
 _FENCE: Final = re.compile(r"^ *(```+|~~~+).*?^ *\1 *$", re.MULTILINE | re.DOTALL)
-_MADE_BY_HUBBUB: Final = "merge_init_into_class: false"
-
-ENTRY_OPTIONS: Final = {
-    # Programs do not make these, so that the arguments are of no interest.
-    **dict.fromkeys(("Client", "Connection", "Hub", "Room"), _MADE_BY_HUBBUB),
-    # The rest of its methods are for its listener.
-    "Arrival": f"{_MADE_BY_HUBBUB}, members: [name, address, certificate_name, receive, send, close]",
-    # Each code and each field has its text on a page of its own.
-    "EndingCode": "members: [worth_retrying]",
-    "Settings": "show_signature: false, members: []",
-    # What is not an attribute is for the server.
-    "Listener": "members: []",
-    # It is what programs use; few of them name the hub.
-    "Server": "inherited_members: true",
-}
-"""The options of mkdocstrings for single names. On a code host they would be in the way."""
-
-_ENTRY: Final = re.compile(r"^## \w+\n\n(::: hubbub\.(\w+))$", re.MULTILINE)
+_ENTRY: Final = re.compile(
+    r"^## \w+\n\n<!-- generated: (hubbub\.(\w+)) -->\n.*?^<!-- end -->$", re.MULTILINE | re.DOTALL
+)
 _TITLED_FENCE: Final = re.compile(r'^( *```[\w-]+) ([^"={}\n]+)$', re.MULTILINE)
 _OPENING: Final = re.compile(r' *(?:```+|~~~+)[\w-]*(?: title="[^"]*")?')
 _LIST_IN_TEXT: Final = re.compile(r"<p>[^<]*\n(?:[-*]|1\.) ")
@@ -121,10 +108,14 @@ def _with_title(fence: re.Match[str]) -> str:
     return f'{fence[1]} title="{name}"'
 
 
-def _directive(entry: re.Match[str]) -> str:
-    """What mkdocstrings makes an entry of, without the heading: it makes one of its own."""
-    options = ENTRY_OPTIONS.get(entry[2])
-    return f"{entry[1]}\n    options: {{{options}}}" if options else entry[1]
+def _directive(region: re.Match[str]) -> str:
+    """What mkdocstrings makes an entry of, instead of the one that a code host shows. It makes a heading of its own."""
+    path, name = region.groups()
+    options = ["merge_init_into_class: false"] if name in entries.MADE_BY_HUBBUB else []
+    options += [f"members: [{', '.join(entries.MEMBERS[name])}]"] if name in entries.MEMBERS else []
+    options += ["show_signature: false"] if name in entries.NO_SIGNATURE else []
+    options += ["inherited_members: true"] if name in entries.INHERITS else []
+    return f"::: {path}\n    options: {{{', '.join(options)}}}"
 
 
 def _root(config: MkDocsConfig) -> Path:

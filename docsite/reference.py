@@ -9,14 +9,12 @@ A page in `docs/reference/` names such a part between two comments; `python -m d
 from __future__ import annotations
 
 import re
-from functools import cache, partial
+from functools import partial
 from inspect import cleandoc
 from math import inf
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
-import griffe
 
 from hubbub import Settings
 from hubbub.cli import main
@@ -26,12 +24,15 @@ from hubbub.cli.values import format_size
 from hubbub.values.declaration import SIZE
 from hubbub.values.settings import DECLARATIONS
 
+from .entries import entry
+from .library import ROOT, package, public
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from hubbub.values.declaration import Declaration
 
-ROOT: Final = Path(__file__).parents[1]
 REFERENCE: Final = ROOT / "docs" / "reference"
 
 PYTHON_PAGES: Final = [
@@ -40,7 +41,7 @@ PYTHON_PAGES: Final = [
 """The pages of the library, in the order of the navigation."""
 
 _REGION: Final = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
-_ENTRY: Final = re.compile(r"^::: hubbub\.(\w+)$", re.MULTILINE)
+_ENTRY: Final = re.compile(r"^<!-- generated: hubbub\.(\w+) -->$", re.MULTILINE)
 
 
 class UndocumentedError(Exception):
@@ -66,38 +67,6 @@ def entries(page: Path) -> list[str]:
     return _ENTRY.findall(page.read_text())
 
 
-def undocumented() -> Iterator[str]:
-    """The public names of hubbub without a docstring, and such methods and properties of its classes."""
-    package = _package()
-    for name in package.exports or ():
-        thing = _target(package.members[str(name)])
-        if thing.docstring is None:
-            yield str(name)
-        if isinstance(thing, griffe.Class):
-            yield from (f"{name}.{member}" for member in _undocumented_members(thing))
-
-
-def _undocumented_members(owner: griffe.Class) -> Iterator[str]:
-    for name, member in owner.members.items():
-        # What a link tells its owner (`on_...`) is of no use to others.
-        is_private = name.startswith(("_", "on_"))
-        is_override = any(name in base.members for base in owner.mro())
-        is_callable = member.is_function or "property" in member.labels
-        if is_callable and not (is_private or is_override or member.docstring):
-            yield name
-
-
-@cache
-def _package() -> griffe.Module:
-    package = griffe.load("hubbub", search_paths=[ROOT / "src"], resolve_aliases=True)
-    assert isinstance(package, griffe.Module)
-    return package
-
-
-def _target(thing: griffe.Object | griffe.Alias) -> griffe.Object:
-    return thing.final_target if isinstance(thing, griffe.Alias) else thing
-
-
 def _names() -> str:
     """All public names, page by page, with the first sentence of each docstring."""
     parts = []
@@ -109,7 +78,7 @@ def _names() -> str:
 
 
 def _summary(name: str) -> str:
-    docstring = _target(_package().members[name]).docstring
+    docstring = public(name).docstring
     if docstring is None:
         raise UndocumentedError(f"hubbub.{name} has no docstring")
     return _sentence(" ".join(docstring.value.partition("\n\n")[0].split()))
@@ -276,4 +245,5 @@ _PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "keys": _keys,
     "python-settings": _python_settings,
     **{name: partial(_command, name) for name in main.commands},
+    **{f"hubbub.{name}": partial(entry, str(name)) for name in package().exports or ()},
 }

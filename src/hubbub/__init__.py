@@ -5,8 +5,9 @@
     async def chat(client: hubbub.Client) -> None:
         await client.server.broadcast(f"{client} connected.", exclude=client)
         async for message in client:
-            await client.server.broadcast(f"{client} says: {message}", exclude=client)
-        await client.server.broadcast(f"{client} disconnected.")
+            text = hubbub.printable(message)
+            await client.server.broadcast(f"{client} says: {text}", exclude=client)
+        await client.server.broadcast(f"{client} disconnected.", exclude=client)
 
     hubbub.run(chat, port=5000)
 

@@ -20,9 +20,9 @@ from hubbub.door import kinds
 
 import docsite.reference as site
 from docsite import hooks
+from docsite.library import ROOT, undocumented
 from support.programs import Peer, Program, hubbub_serve, require_program
 
-ROOT = site.ROOT
 LIBRARY = site.PYTHON_PAGES
 
 
@@ -33,6 +33,11 @@ def read(name: str) -> str:
 def blocks(page: str, language: str) -> list[str]:
     found: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     return found
+
+
+def written(page: Path) -> str:
+    """A page without what is made from the code."""
+    return site._REGION.sub("", page.read_text())
 
 
 def rows(text: str) -> list[list[str]]:
@@ -69,16 +74,28 @@ def test_an_option_without_a_text_is_an_error(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_everything_public_has_a_docstring() -> None:
-    assert list(site.undocumented()) == []
+    assert list(undocumented()) == []
 
 
 def test_each_public_name_has_one_entry() -> None:
     assert sorted(name for page in LIBRARY for name in site.entries(page)) == sorted(hubbub.__all__)
 
 
+def test_a_signature_shows_the_values_of_its_defaults_and_the_types_of_its_arguments() -> None:
+    shown = "".join(page.read_text() for page in LIBRARY)
+    for name in ("run", "Server", "connect"):
+        signature = shown.partition(f"```python\n{name}(\n")[2].partition("```")[0]
+        assert "    port: int = 5000,\n" in signature
+        assert "    framing: Framing[M] | None = None,\n" in signature
+        assert "..." not in signature
+        assert "Any" not in signature
+    assert "    mode: int = 0o660,\n" in shown
+    assert "- `peer: str`: " in shown
+
+
 @pytest.mark.parametrize("page", LIBRARY, ids=lambda page: str(page.stem))
 def test_each_public_name_is_in_an_example_of_its_page(page: Path) -> None:
-    examples = "".join(blocks(page.read_text(), "python"))
+    examples = "".join(blocks(written(page), "python"))
     assert [name for name in site.entries(page) if not re.search(rf"\bhubbub\.{name}\b", examples)] == []
 
 
@@ -87,7 +104,7 @@ def test_the_examples_print_what_stands_below_them(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    text = page.read_text()
+    text = written(page)
     for script in blocks(text, "sh"):
         require_program("openssl")
         subprocess.run(["sh", "-ec", script], check=True, capture_output=True)
@@ -215,6 +232,12 @@ def test_the_site_takes_nothing_from_other_hosts(clone: Path) -> None:
     assert len(pages) > 20
     loaded = re.compile(r'<(?:script|img|iframe|source)\b[^>]*\bsrc="(?:https?:)?//|<link\b[^>]*\bhref="(?:https?:)?//')
     assert [str(page) for page in pages if loaded.search(page.read_text())] == []
+    # mkdocstrings has written the entries of the library, with the same signatures as on the page of a code host.
+    (library,) = (page.read_text() for page in pages if page.name == "python-connect.html")
+    text = re.sub(r"<[^>]*>|&#34;", "", library)
+    assert "port: int = 5000" in text
+    assert "DEFAULT_PORT" not in text
+    assert "generated:" not in text
 
 
 @pytest.mark.long

@@ -276,10 +276,10 @@ def connect(
     *,
     tls: bool | ssl.SSLContext = False,
     retry: bool = False,
-    say: Any = None,
-    framing: Any = None,
+    say: M | None = None,
+    framing: Framing[M] | None = None,
     settings: Settings | None = None,
-) -> Any:
+) -> Connection[M]:
     """A connection to a server, as an async context manager: it is made on entry and ended on exit.
 
     Args:
@@ -310,11 +310,11 @@ def connect(
     if tls and address.path is not None:
         raise ValueError(f"no TLS through the Unix socket {address}; leave out tls")
     context = tls if isinstance(tls, ssl.SSLContext) else ssl.create_default_context() if tls else None
-    framing = framing if framing is not None else Lines()
-    check_framing(framing)
+    chosen: Any = framing if framing is not None else Lines()
+    check_framing(chosen)
     settings = settings if settings is not None else Settings()
     check_settings(settings)
-    return Connection(Target(address, context), framing, settings, retry=retry, say=say)
+    return Connection(Target(address, context), chosen, settings, retry=retry, say=say)
 
 
 def _address_of(host: Any, port: Any) -> Address:

@@ -98,7 +98,7 @@ class Arrival(Generic[M]):
 
     @property
     def address(self) -> str:
-        """Its IP address; "unix" where it came through a Unix socket."""
+        """Its IP address; `unix` where it came through a Unix socket."""
         return self.origin.host
 
     @property

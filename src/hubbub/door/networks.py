@@ -24,9 +24,9 @@ class Networks:
     """A set of networks, of IPv4 and IPv6.
 
     Args:
-        entries: networks as CIDR has them (RFC 4632), as in 192.0.2.0/24, where a single address is a network of one;
-            "unix" for all Unix sockets; or @ and the path of a file that has one a line, and comments behind #. What is
-            written as v4-mapped, such as ::ffff:192.0.2.0/120, is the IPv4 network (RFC 4291, 2.5.5.2).
+        entries: networks in the notation of RFC 4632, such as `192.0.2.0/24`, or single addresses; `unix` for all Unix
+            sockets; or `@` and the path of a file, with one of these on each line and comments behind `#`. A network
+            that is written as v4-mapped, such as `::ffff:192.0.2.0/120`, is the IPv4 network (RFC 4291, 2.5.5.2).
 
     Raises:
         ValueError: an entry is not a network, or its file cannot be read; the message names it.

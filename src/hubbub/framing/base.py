@@ -64,7 +64,7 @@ class Framing(ABC, Generic[M]):
     def textual(self) -> bool:
         """Whether the server may put text of its own among the messages: a notice, a farewell, why a client is ended.
 
-        Peers of a binary protocol would take that text for data, so the answer is no unless a framing says yes.
+        Peers of a binary protocol would take that text for data. So the answer is False unless a framing says True.
         """
         return False
 

@@ -24,8 +24,8 @@ class Lines(TextFraming):
     """Lines of UTF-8 text, for people and most programs.
 
     A line ends at LF; one CR before the LF is not part of the line. CR NUL ends a line too: that is what the Enter key
-    sends in some telnet clients (RFC 1123, 3.3.1). The last line needs no end. Bytes that are not UTF-8 become U+FFFD.
-    Telnet negotiation is taken out and refused.
+    sends in some telnet clients (RFC 1123, 3.3.1). The last line needs no end. Bytes that are not UTF-8 become
+    `U+FFFD`. Telnet negotiation is taken out and refused.
 
     Args:
         crlf: end the lines that are sent with CR LF, as RFC 854 asks of telnet, instead of LF.

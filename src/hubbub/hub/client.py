@@ -97,7 +97,7 @@ class Client(Generic[M]):
 
     @property
     def address(self) -> str:
-        """Its IP address, which a trusted proxy may have told; "unix" where it came through a Unix socket."""
+        """Its IP address, which a trusted proxy may have told; `unix` where it came through a Unix socket."""
         return self._host
 
     @property

@@ -42,24 +42,20 @@ def check_room_name(name: str) -> None:
 class Hub(ABC, Generic[M]):
     """The rooms of a server: what a server is to its clients (`Client.server`).
 
-    Args:
-        framing: see below.
-        settings: see below.
-        framings: how its clients may read.
-
     Attributes:
-        framing: how messages are cut from the stream and put into it, where nothing else is said.
+        framing: how messages are cut from the stream and put into it, unless a room or a listener has its own framing.
         settings: defaults and limits.
         root: the room of every listener that names none.
     """
 
     def __init__(self, framing: Framing[M], settings: Settings, framings: Iterable[Framing[M]]) -> None:
+        """`framings`: how its clients may read."""
         self.framing: Framing[M] = framing
         self.settings = settings
         self._framings = frozenset(framings)
         self._pump = Pump(settings.flush_slice)
         self._rooms: dict[str, Room[M]] = {}
-        self.root = self._make_room(ROOT_ROOM, framing, settings)
+        self.root: Room[M] = self._make_room(ROOT_ROOM, framing, settings)
         self._places = {ROOT_ROOM: self.root}
 
     @property

@@ -122,8 +122,8 @@ class Room(Generic[M]):
             PositionLost: the log does not hold `since`.
             ValueError: both are given, or `last` is negative.
 
-        While it is read: PositionLost, if meanwhile the older end of the log has lost what comes next; TimeoutError, if
-        a piece of that takes longer than `Settings.fetch_time`.
+        Reading it raises `PositionLost` if the older end of the log has lost the next message meanwhile, and
+        `TimeoutError` if a piece of that end takes longer than `Settings.fetch_time`.
         """
         log = self._log
         start = log.start

@@ -26,7 +26,7 @@ class Connected(Protocol):
 
 
 class Lag(NamedTuple):
-    """How far a reader is behind: the head of the log minus its cursor."""
+    """How far a reader is behind: the `messages` and the `bytes` that it was not given yet."""
 
     messages: int
     bytes: int

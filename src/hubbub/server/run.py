@@ -52,14 +52,14 @@ def run(
 
 
 def run(
-    handler: Any,
+    handler: Handler[M],
     host: str = DEFAULT_HOST,
     port: int = DEFAULT_PORT,
     *,
-    listeners: Any = None,
-    framing: Any = None,
+    listeners: Sequence[Listener[M]] | None = None,
+    framing: Framing[M] | None = None,
     settings: Settings | None = None,
-    observer: Any = None,
+    observer: Observer[M] | None = None,
 ) -> None:
     """Serve until SIGINT (Ctrl-C) or SIGTERM, then drain and return; a second signal ends the program at once.
 
@@ -77,7 +77,8 @@ def run(
         KeyboardInterrupt: SIGINT came while the server was draining.
     """
     open_missing_streams()
-    server = Server(handler, host, port, listeners=listeners, framing=framing, settings=settings, observer=observer)
+    given: Any = framing  # None only where M is str, which the overloads say
+    server = Server(handler, host, port, listeners=listeners, framing=given, settings=settings, observer=observer)
     try:
         run_server(server)
     except ListenError as error:

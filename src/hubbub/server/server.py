@@ -49,16 +49,16 @@ class Server(Hub[M]):
         host: the address or name to listen on. A name may stand for several addresses; "" means all of this machine,
             "::" all of them through one dual-stack socket (all of IPv4, with a warning, where there is no IPv6).
         port: 0 lets the system choose one, the same for all addresses.
-        listeners: where to listen, instead of at `host` and `port`, and what is asked of those who connect there.
+        listeners: where to listen, instead of at `host` and `port`, and the rules for the clients that connect there.
         framing: how messages are cut from the stream and put into it; `Lines()` if not given.
         settings: defaults and limits.
-        observer: is told what happens.
+        observer: receives the events of the server.
 
     Raises:
         TypeError: the handler is not a coroutine function; or a framing is none, or is not hashable.
-        ValueError: the port is out of range; a framing cannot carry the notice of the settings; the framing of a
-            listener has another type of messages, or does not end them although there is a secret; or a descriptor is
-            named twice.
+        ValueError: the port is out of range; a framing cannot carry the notice of the settings; or a descriptor is
+            named twice. Or the framing of a listener has another type of messages, or does not end them although there
+            is a secret.
         RoomLimitReached: the listeners have more rooms than there may be.
 
     Attributes:
@@ -93,16 +93,16 @@ class Server(Hub[M]):
         observer: Observer[M] | None = ...,
     ) -> None: ...
 
-    def __init__(
+    def __init__(  # type: ignore[misc] # mypy does not take M for the str of the first overload
         self,
-        handler: Any,
+        handler: Handler[M],
         host: str = DEFAULT_HOST,
         port: int = DEFAULT_PORT,
         *,
-        listeners: Any = None,
-        framing: Any = None,
+        listeners: Sequence[Listener[M]] | None = None,
+        framing: Framing[M] | None = None,
         settings: Settings | None = None,
-        observer: Any = None,
+        observer: Observer[M] | None = None,
     ) -> None:
         if not (inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)):
             raise TypeError(f"the handler {handler!r} is not a coroutine function: define it with 'async def'")

@@ -12,7 +12,9 @@ _WITH_PORT: Final = re.compile(r"(?:([^:\[\]]*)|\[([^\]]*)\]):(\d{1,5})")
 class Address(NamedTuple):
     """One end of a TCP connection, written as in URLs: `127.0.0.1:5000`, `[::1]:5000` (RFC 3986, 3.2.2).
 
-    That of a Unix socket has its path as host and no port; a relative one begins with "./".
+    Attributes:
+        host: the host; the path, if it is a Unix socket. A relative path begins with "./".
+        port: the port; a Unix socket has none.
     """
 
     host: str
