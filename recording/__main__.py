@@ -1,4 +1,4 @@
-"""`python -m recording`: record the session that the README shows."""
+"""`python -m recording`: record the session that the README shows, and draw it for wide and for narrow screens."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ ROOT: Final = Path(__file__).parent.parent
 
 TITLE: Final = "Two telnets in a chat, and two readers of a feed"
 DESCRIPTION: Final = (
-    "On the left, hubbub serve runs a chat, and what one telnet says the other hears. On the right, hubbub serve relay"
-    " passes on what socat reads from a serial line, a pseudo-terminal here, to two nc."
+    "First, hubbub serve runs a chat, and what one telnet says the other hears. Then hubbub serve relay passes on what"
+    " socat reads from a serial line, a pseudo-terminal here, to two nc."
 )
 
 MEASURED: Final = ("WIMWV,214.8,R,10.1,N,A", "SDDBT,25.6,f,7.8,M,4.3,F", "HEHDT,274.1,T", "WIMWV,216.0,R,10.4,N,A")
@@ -47,12 +47,15 @@ def main(*, output: Path, chat_port: int, feed_port: int) -> None:
     # The commands on the terminals are those of a shell where hubbub is installed.
     os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     with tempfile.TemporaryDirectory() as directory, Film(Path(directory)) as film:
-        columns = (_open_chat(film), _open_feed(film))
+        chat, feed = columns = [_open_chat(film), _open_feed(film)]
         film.wait(0.5)
-        _play_chat(film, columns[0], chat_port)
-        _play_feed(film, columns[1], feed_port, Path(directory) / "ttyUSB0")
-        output.write_text(draw(columns, title=TITLE, description=DESCRIPTION))
-    click.echo(output)
+        _play_chat(film, chat, chat_port)
+        _play_feed(film, feed, feed_port, Path(directory) / "ttyUSB0")
+        # On the screen of a telephone, letters have half of the size if two columns share its width.
+        narrow = output.with_stem(f"{output.stem}-narrow")
+        for path, panes in ((output, columns), (narrow, [chat + feed])):
+            path.write_text(draw(panes, title=TITLE, description=DESCRIPTION))
+            click.echo(path)
 
 
 def _open_chat(film: Film) -> list[Pane]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+
+from support.programs import HUBBUB, finish, hubbub_serve
+from support.transcripts import parse
 
 ROOT = Path(__file__).parents[2]
 TOPICS = ROOT / "docs" / "topics"
@@ -58,3 +62,15 @@ def test_each_guarantee_has_a_test_with_its_number() -> None:
 def test_the_list_of_topics_has_each_page() -> None:
     listed = set(re.findall(r"\]\(([\w-]+\.md)\)", (TOPICS / "README.md").read_text()))
     assert listed == {path.name for path in TOPICS.glob("*.md")} - {"README.md"}
+
+
+@pytest.mark.long
+def test_the_examples_of_the_bench_measure_a_server(tmp_path: Path, default_port: None) -> None:
+    (block,) = (block for block in parse((TOPICS / "load.md").read_text()) if block.kind == "sh")
+    with hubbub_serve("relay", "--port", "5000", "--quiet"):
+        for command in block.lines:
+            program, *arguments = shlex.split(command)
+            assert program == "hubbub"
+            done = finish(*HUBBUB, *arguments, cwd=tmp_path, env={"HUBBUB_BENCH_TIME": "0.2"})
+            assert done.status == 0, done.errors
+    assert (tmp_path / "latency.svg").exists()
