@@ -32,7 +32,7 @@ logger = logging.getLogger("mkdocs.plugins.docsite")
 DOCS: Final = PurePosixPath("docs")
 
 HOME: Final = {PurePosixPath("README.md"): PurePosixPath("index.md")}
-"""The front page of the repository; the site has one of its own."""
+"""The front page of the repository is that of the site."""
 
 IMAGES: Final = frozenset((".svg", ".png", ".gif", ".cast"))
 
@@ -56,13 +56,15 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what the pages link to outside of `docs/`."""
     root = _root(config)
+    for path in HOME:
+        _add(files, config, path, InclusionLevel.INCLUDED)
     for name in _named(config.nav):
         if not (Path(config.docs_dir) / name).exists() and (root / name).is_file():
             _add(files, config, PurePosixPath(name), InclusionLevel.INCLUDED)
     unread = list(files.documentation_pages())
     while unread:
         file = unread.pop()
-        elsewhere = [path for path in _linked(file, root) if path not in HOME and not path.is_relative_to(DOCS)]
+        elsewhere = [path for path in _linked(file, root) if not path.is_relative_to(DOCS)]
         missing = [path for path in elsewhere if files.get_file_from_path(str(_uri(path, root))) is None]
         unread += [_add(files, config, path, InclusionLevel.NOT_IN_NAV) for path in dict.fromkeys(missing)]
     return files

@@ -249,8 +249,8 @@ def test_the_site_is_not_built_with_a_fault(clone: Path) -> None:
         "text\n- no list": "a list needs an empty line",
         '```python "no language"\nprint()\n```': "as the beginning of code",
     }
-    index = clone / "docs" / "index.md"
-    index.write_text("\n\n".join([index.read_text(), *faults]))
+    page = clone / "docs" / "performance.md"
+    page.write_text("\n\n".join([page.read_text(), *faults]))
     (clone / "docs" / "forgotten.md").write_text("# In no navigation\n")
     result = build(clone)
     assert result.returncode != 0
