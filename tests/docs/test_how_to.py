@@ -19,7 +19,7 @@ from support.transcripts import Block, Mismatch, parse, replay
 
 HOW_TO = ROOT / "docs" / "how-to"
 LIST = HOW_TO / "README.md"
-NOT_REPLAYED = {HOW_TO / f"{name}.md" for name in ("many-connections", "places", "shell-completion")}
+NOT_REPLAYED = {HOW_TO / f"{name}.md" for name in ("places", "shell-completion")}
 """Pages without transcripts."""
 
 PAGES = sorted(page for page in HOW_TO.glob("*.md") if page != LIST and page not in NOT_REPLAYED)
