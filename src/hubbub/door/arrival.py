@@ -134,7 +134,7 @@ class Arrival(Generic[M]):
         self.link.transport.write(wire)
 
     def close(self, reason: str = "closed by the server") -> None:
-        """Turn it away; `reason` is for the record and is not sent."""
+        """Refuse the connection. The `reason` is for the record and is not sent."""
         self.end(Ending(EndingCode.CLOSED, reason))
 
     # What its steps do.

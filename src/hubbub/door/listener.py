@@ -61,7 +61,7 @@ class Listener(Generic[M]):
         room: the name of the room that its clients are in; "root" is the server's root room.
         role: what its clients may do: "both", "read" or "write".
         tail: what becomes of a message that has no end when its client's stream ends: "keep" delivers it, and "drop"
-            does not, for it may be a part of one. None: "drop" where clients only write.
+            does not, because it may be only a part. None: "drop" where clients only write.
         any_protocol: whether clients may begin with an HTTP request or a TLS handshake where messages are text.
             Otherwise they are ended, so that no web page can speak to the server through a browser.
         max_lag: how far its clients may lag in a room before `when_slow` says what becomes of them: counted bytes, or

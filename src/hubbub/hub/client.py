@@ -204,7 +204,7 @@ class Client(Generic[M]):
         return self._reader.link.receive_many()
 
     async def send(self, message: M) -> None:
-        """Send it a private message, which comes behind all that its rooms have now.
+        """Send it a private message. It comes after everything that its rooms have now.
 
         Returns once the message has its place, which may be before it is delivered. It waits while as many private
         bytes wait for the client as `Settings.outbox_limit` says. If it is cancelled, nothing is sent. A message to a
@@ -235,7 +235,7 @@ class Client(Generic[M]):
         await asyncio.sleep(0)
 
     def try_send(self, message: M) -> bool:
-        """Send it a private message as `send` does, but never wait: whether the message was taken.
+        """Send it a private message as `send` does, but never wait; return whether the message was taken.
 
         For a handler that must not wait for other clients than its own. A client that is gone takes nothing.
 
