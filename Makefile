@@ -10,6 +10,9 @@ PYTEST = -m pytest $(if $(LONG),--long)
 # Most tests wait, so four run at once even on two processors; but some of the long ones measure.
 PARALLEL = -m "not abuse" --maxprocesses 4 --numprocesses $(if $(LONG),auto,4)
 
+# Containers often forbid Python to keep bytecode. The tests start hundreds of Pythons, and each would compile hubbub.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: serve test test-parallel test-abuse cover lint prose types docs abuse bench mutation recording man dist clean
 # The abuse suite measures: nothing else may run meanwhile.
 .NOTPARALLEL:

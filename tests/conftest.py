@@ -16,11 +16,18 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import uvloop
 
 TEST_TIME = 60.0
 """The longest an `async def` test may take, in seconds, unless it is marked `slow`."""
+
+EXAMPLES = 30
+"""How many examples Hypothesis tries in each of its tests."""
+
+LONG_EXAMPLES = 200
+"""The same with `--long`."""
 
 
 def _new_debug_loop() -> asyncio.AbstractEventLoop:
@@ -66,9 +73,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_configure() -> None:
-    """Heed SIGINT: who tests in the background of a shell ignores it, and so would all programs that tests start."""
+def pytest_configure(config: pytest.Config) -> None:
+    # A shell starts what runs in the background without SIGINT, and so would all programs that the tests start be.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    _limit_examples(LONG_EXAMPLES if config.getoption("long") else EXAMPLES)
+
+
+def _limit_examples(count: int) -> None:
+    """Have Hypothesis try so many examples, however long a busy machine takes for one."""
+    slow = [hypothesis.HealthCheck.too_slow]
+    hypothesis.settings.register_profile("hubbub", max_examples=count, deadline=None, suppress_health_check=slow)
+    hypothesis.settings.load_profile("hubbub")
 
 
 def pytest_collection_finish() -> None:

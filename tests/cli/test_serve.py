@@ -359,7 +359,7 @@ def test_as_many_files_may_be_open_as_the_clients_need_where_that_can_be(
 
 # How it ends.
 
-BACKLOG = b"".join(b"%07d\n" % number for number in range(750_000))
+BACKLOG = b"".join(b"%079d\n" % number for number in range(75_000))
 """Six megabytes: more than sockets hold, and less than what a reader may lag before its senders are held back."""
 
 

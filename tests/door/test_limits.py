@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hubbub import Ending, EndingCode, Settings
@@ -124,7 +124,6 @@ def test_what_is_refused_for_its_number_costs_nothing_of_the_rate() -> None:
 
 
 @given(st.sampled_from([0.1, 0.5, 3.0, 10.0, 100.0, 12345.0]), st.integers(1, 200), st.floats(0, 1e7))
-@settings(max_examples=200, deadline=None)
 def test_as_many_as_the_burst_may_come_at_once(rate: float, burst: int, now: float) -> None:
     counted = admission(connect_rate=rate, connect_burst=burst)
     assert codes(counted, "192.0.2.1", burst + 1, now) == [None] * burst + [EndingCode.HASTY]
@@ -204,7 +203,6 @@ steps = st.lists(
 
 
 @given(steps)
-@settings(max_examples=300, deadline=None)
 def test_whoever_may_connect_is_who_may_by_a_count_of_all_that_happened(steps: list[tuple[str, str, int]]) -> None:
     counted = admission(
         connect_rate=RATE, connect_burst=BURST, clients_per_address=PER_ADDRESS, clients_per_subnet=PER_SUBNET

@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Address, ip_address, ip_network
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hubbub import Access, Ending, EndingCode, Networks
@@ -45,13 +45,11 @@ def is_in(host: str, entry: str) -> bool:
 
 
 @given(st.lists(entries, max_size=5), addresses)
-@settings(max_examples=300, deadline=None)
 def test_an_address_is_in_networks_if_it_is_in_one_of_them(networks: list[str], host: str) -> None:
     assert (host in Networks(networks)) == any(is_in(host, network) for network in networks)
 
 
 @given(st.lists(entries, max_size=3), st.lists(entries, max_size=3), addresses)
-@settings(max_examples=300, deadline=None)
 def test_an_address_may_connect_if_it_is_allowed_and_not_denied(allow: list[str], deny: list[str], host: str) -> None:
     allowed = not allow or any(is_in(host, network) for network in allow)
     denied = any(is_in(host, network) for network in deny)

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 from itertools import pairwise
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hubbub import Address
@@ -247,7 +247,6 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 @given(st.data(), st.binary(max_size=150) | st.binary(max_size=120).map(b"PROXY ".__add__) | damaged())
 @example(None, b"PROXY UNKNOWN\r\n")
-@settings(max_examples=500, deadline=None)
 def test_any_bytes_are_a_header_or_refused_and_the_same_however_they_are_cut(
     data: st.DataObject | None, stream: bytes
 ) -> None:
@@ -263,7 +262,6 @@ def test_any_bytes_are_a_header_or_refused_and_the_same_however_they_are_cut(
 
 
 @given(st.ip_addresses(), st.integers(0, 65535), st.binary(max_size=30), st.binary(max_size=30))
-@settings(max_examples=100, deadline=None)
 def test_both_versions_carry_any_address_and_port(
     address: IPv4Address | IPv6Address, port: int, additions: bytes, behind: bytes
 ) -> None:

@@ -15,7 +15,6 @@ import pytest
 from hubbub import Address
 
 from bench.catalogue import build_catalogue, make_certificate
-from bench.plots import COLOURS
 from support.abuse_peers import TlsPeer
 from support.certificates import make_certificates
 from support.programs import HUBBUB, Program, finish, miss, require_program, serving_program
@@ -90,6 +89,9 @@ def test_tables_and_plots_are_written_again_without_measuring(tmp_path: Path) ->
 
 
 def test_each_server_has_a_colour_of_its_own(tmp_path: Path) -> None:
+    # Matplotlib takes long to import, and each worker of a test run imports this file.
+    from bench.plots import COLOURS  # noqa: PLC0415
+
     assert list(COLOURS) == [peer.name for peer in build_catalogue(tmp_path)]
     for colours in zip(*COLOURS.values(), strict=True):
         assert len(set(colours)) == len(COLOURS)

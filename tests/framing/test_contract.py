@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hubbub import FramingError
@@ -60,7 +60,6 @@ def partials(framing: Framing[Any], *pieces: bytes) -> list[bool]:
 
 @all_framings
 @given(words=words, cuts=st.lists(st.integers(0, 100), max_size=8))
-@settings(max_examples=50, deadline=None)
 def test_a_message_is_partial_exactly_from_its_first_byte_to_its_last_whatever_the_pieces(
     framing: Framing[Any], words: list[str], cuts: list[int]
 ) -> None:
@@ -144,7 +143,6 @@ def test_framings_are_values() -> None:
 
 @delimiting_framings
 @given(words=words)
-@settings(max_examples=50, deadline=None)
 def test_encoded_bytes_are_split_and_counted_as_the_decoder_would(framing: Framing[Any], words: list[str]) -> None:
     wire = framing.encode([framing.from_text(word) for word in words])
     assert framing.split(wire) == decode(framing, [wire]).messages
@@ -180,7 +178,6 @@ def refuses(framing: Framing[Any], message: bytes) -> bool:
 @pytest.mark.parametrize("target", [*BYTES, Raw()], ids=str)
 @pytest.mark.parametrize("source", [*BYTES, Raw()], ids=str)
 @given(pieces=pieces_of([b"\n", b"\r", b"\r\n", b"\0", b"a", b"bc", b"<end>", b"\xff", b"x" * 256]))
-@settings(max_examples=40, deadline=None)
 def test_what_is_received_in_one_framing_of_bytes_another_carries_or_refuses(
     source: Framing[Any], target: Framing[Any], pieces: list[bytes]
 ) -> None:

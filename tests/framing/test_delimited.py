@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hubbub.framing import Delimited
@@ -19,7 +19,6 @@ PARTS = [b"\0", b"\r", b"\n", b"a", b"b"]
 
 
 @given(pieces_of(PARTS, max_parts=20), st.sampled_from(DELIMITERS), st.sampled_from([LIMIT, AMPLE]))
-@settings(max_examples=200, deadline=None)
 def test_messages_are_the_same_however_the_stream_is_cut_until_one_is_over_the_limit(
     pieces: list[bytes], delimiter: bytes, limit: int
 ) -> None:
@@ -56,7 +55,6 @@ def test_part_of_a_delimiter_at_the_end_of_the_stream_belongs_to_the_message() -
 
 
 @given(st.lists(st.text("ab\r\n\0", max_size=6).map(str.encode)), st.sampled_from(DELIMITERS))
-@settings(max_examples=200, deadline=None)
 def test_messages_are_taken_apart_as_they_were_put_together_or_refused(messages: list[bytes], delimiter: bytes) -> None:
     framing = Delimited(delimiter)
     try:

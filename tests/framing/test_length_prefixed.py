@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hubbub.framing import LengthPrefixed
@@ -36,14 +36,12 @@ def messages_in(stream: bytes, framing: LengthPrefixed, limit: int) -> tuple[lis
 
 
 @given(pieces_of(PARTS), FRAMINGS)
-@settings(max_examples=150, deadline=None)
 def test_messages_are_the_same_however_the_stream_is_cut(pieces: list[bytes], framing: LengthPrefixed) -> None:
     outcome = decode_however_cut(framing, *pieces, limit=LIMIT)
     assert (outcome.messages, outcome.failure) == messages_in(b"".join(pieces), framing, LIMIT)
 
 
 @given(st.lists(st.binary(max_size=300)), FRAMINGS)
-@settings(max_examples=60, deadline=None)
 def test_messages_are_taken_apart_as_they_were_put_together(messages: list[bytes], framing: LengthPrefixed) -> None:
     if framing.size == 1:
         messages = [message[:255] for message in messages]

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hubbub.framing import ByteLines, Framing, Lines
@@ -32,7 +32,6 @@ def content_of(line: bytes) -> bytes:
 
 
 @given(pieces_of(PARTS))
-@settings(max_examples=60, deadline=None)
 def test_lines_are_the_same_however_the_stream_is_cut(pieces: list[bytes]) -> None:
     lines = lines_in(b"".join(pieces))
     assert decode_however_cut(ByteLines(keepends=True), *pieces).messages == lines
@@ -42,7 +41,6 @@ def test_lines_are_the_same_however_the_stream_is_cut(pieces: list[bytes]) -> No
 
 
 @given(pieces_of([*PARTS, b"\0", b"\r\0", bytes([IAC, GA])]))
-@settings(max_examples=100, deadline=None)
 def test_in_text_cr_nul_ends_a_line_however_the_stream_is_cut(pieces: list[bytes]) -> None:
     stream = b"".join(pieces).replace(bytes([IAC, GA]), b"")
     lines = lines_in(stream.replace(b"\r\0", b"\r\n"))
@@ -64,7 +62,6 @@ def test_a_line_of_text_that_ends_with_cr_nul_needs_nothing_more() -> None:
 
 @any_lines
 @given(pieces=pieces_of(PARTS))
-@settings(max_examples=60, deadline=None)
 def test_what_comes_before_a_line_over_the_limit_is_kept_however_the_stream_is_cut(
     framing: Framing[Any], pieces: list[bytes]
 ) -> None:
@@ -122,7 +119,6 @@ def test_telnet_commands_do_not_count_to_the_length_of_a_line() -> None:
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0\n"))), st.booleans())
-@settings(max_examples=60, deadline=None)
 def test_text_is_taken_apart_as_it_was_put_together(messages: list[str], crlf: bool) -> None:
     framing = Lines(crlf=crlf)
     decoded = decode(framing, [framing.encode(messages)]).messages
@@ -131,7 +127,6 @@ def test_text_is_taken_apart_as_it_was_put_together(messages: list[str], crlf: b
 
 
 @given(st.lists(st.binary().map(lambda line: line.replace(b"\n", b"\r"))), st.booleans())
-@settings(max_examples=60, deadline=None)
 def test_bytes_are_taken_apart_as_they_were_put_together(messages: list[bytes], keepends: bool) -> None:
     framing = ByteLines(keepends=keepends)
     decoded = decode(framing, [framing.encode(messages)]).messages

@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hubbub.framing import ByteLines, Delimited, Framing, LengthPrefixed, Lines, Messages, Raw
@@ -65,7 +65,6 @@ def encoded(framing: Framing[Any], messages: Any) -> bytes | str:
 
 @pytest.mark.parametrize(("source", "target"), PAIRS, ids=str)
 @given(pieces=pieces_of(PARTS), times=st.sampled_from([1, LONG]))
-@settings(max_examples=30, deadline=None)
 def test_messages_are_encoded_as_a_list_of_them_would_be(
     source: Framing[Any], target: Framing[Any], pieces: list[bytes], times: int
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 
 from hubbub.framing import Raw
 
@@ -10,7 +10,6 @@ from support.feeding import decode, pieces_of
 
 
 @given(pieces_of([b"\0", b"\r\n", b"\xff", b"abc"]))
-@settings(max_examples=50, deadline=None)
 def test_each_piece_that_arrives_is_a_message(pieces: list[bytes]) -> None:
     outcome = decode(Raw(), pieces, limit=1)
     assert outcome.messages == [piece for piece in pieces if piece]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from hubbub import FramingError
 from hubbub.framing.telnet import DO, DONT, IAC, SB, SE, WILL, WONT, TelnetFilter
@@ -56,7 +56,6 @@ def test_an_iac_before_a_byte_that_is_no_command_is_text() -> None:
 
 
 @given(pieces_of([*COMMANDS.values(), ESCAPED, b"a", b"\r\n", bytes([IAC]), bytes([SB]), bytes([DO])]))
-@settings(max_examples=150, deadline=None)
 def test_text_and_replies_are_the_same_however_the_stream_is_cut(pieces: list[bytes]) -> None:
     stream = b"".join(pieces)
     whole = filtered(stream)
@@ -65,7 +64,6 @@ def test_text_and_replies_are_the_same_however_the_stream_is_cut(pieces: list[by
 
 
 @given(pieces_of([b"a", b"\0", b"\r\n", bytes([SB, SE, DO, NAWS])]))
-@settings(max_examples=50, deadline=None)
 def test_text_without_commands_comes_out_as_it_goes_in(pieces: list[bytes]) -> None:
     telnet = TelnetFilter()
     assert [telnet.feed(piece) for piece in pieces] == pieces

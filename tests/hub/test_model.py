@@ -354,9 +354,7 @@ class Rooms(RuleBasedStateMachine):
 
 TestRooms = Rooms.TestCase
 TestRooms.settings = settings(
-    max_examples=100,
     stateful_step_count=50,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     # To shrink a run of so many steps takes longer than a test may.
     phases=(Phase.explicit, Phase.reuse, Phase.generate),

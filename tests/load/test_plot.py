@@ -19,7 +19,7 @@ def texts(path: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     ("count", "marked", "unmarked"),
-    [(1, "50 %", "99 %"), (1_000, "99.9 %", "99.99 %"), (20_000, "99.99 %", "99.999 %")],
+    [(1, "50 %", "99 %"), (20_000, "99.99 %", "99.999 %")],
 )
 def test_it_names_what_it_shows(count: int, marked: str, unmarked: str, tmp_path: Path) -> None:
     plan, latencies = Plan(rate=1_000, time=2.0), Latencies(2.0)

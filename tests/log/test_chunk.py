@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hubbub.framing import BytesFraming, Decoder
@@ -88,7 +88,6 @@ def test_what_is_added_later_is_read_too() -> None:
 
 @pytest.mark.parametrize("rendering", [OWN, OTHER], ids=["own", "other"])
 @given(st.data())
-@settings(max_examples=300, deadline=None)
 def test_a_reader_gets_all_up_to_its_bounds_but_what_it_is_excluded_from(
     rendering: Rendering[bytes], data: st.DataObject
 ) -> None:

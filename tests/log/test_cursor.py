@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hubbub.framing import BytesFraming
@@ -270,7 +270,6 @@ steps = st.one_of(
 
 
 @given(st.lists(steps, max_size=40), st.sampled_from((0, 4000)))
-@settings(max_examples=300, deadline=None)
 def test_whatever_happens_a_reader_gets_what_is_due_or_is_told_how_much_it_is_not(
     script: list[Any], retention: int
 ) -> None:

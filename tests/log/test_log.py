@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice, pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hubbub.framing import Lines
@@ -120,7 +120,6 @@ def test_a_batch_in_one_room_does_not_end_one_in_another() -> None:
 
 
 @given(logs)
-@settings(deadline=None)
 def test_marks_count_all_messages_and_bytes_since_the_log_began(said: list[Said]) -> None:
     source = Source(retention=AMPLE)
     source.repeat(said)
@@ -218,7 +217,6 @@ def test_retention_is_kept_but_for_an_eighth(size: int, retention: int) -> None:
 
 
 @given(logs)
-@settings(deadline=None)
 def test_each_readable_message_is_found_in_its_chunk_and_its_batch(said: list[Said]) -> None:
     source = Source(retention=12 * BATCH_COST)
     log = source.log
@@ -248,7 +246,6 @@ def test_history_is_what_was_said_pending_messages_included() -> None:
 
 
 @given(logs)
-@settings(deadline=None)
 def test_history_starts_at_any_message_and_goes_on_at_the_position_of_any(said: list[Said]) -> None:
     source = Source(retention=AMPLE)
     source.repeat(said)
@@ -262,7 +259,6 @@ def test_history_starts_at_any_message_and_goes_on_at_the_position_of_any(said: 
 
 
 @given(logs, logs, st.integers(0, 40), st.integers(0, 40), st.sampled_from((16 * BATCH_COST, AMPLE)))
-@settings(deadline=None)
 def test_history_is_that_of_the_moment_it_was_asked_for(
     before: list[Said], after: list[Said], start: int, read: int, retention: int
 ) -> None:
@@ -315,7 +311,6 @@ def test_an_empty_log_has_its_head_as_its_oldest_place() -> None:
 
 
 @given(logs)
-@settings(deadline=None)
 def test_a_position_is_located_from_the_oldest_message_to_the_head_and_nowhere_else(said: list[Said]) -> None:
     source = Source(retention=8 * BATCH_COST)
     log = source.log

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hubbub.log.chunk import Buffer
@@ -192,7 +192,6 @@ steps = st.one_of(
 
 
 @given(st.lists(steps, max_size=40))
-@settings(max_examples=300, deadline=None)
 def test_each_private_message_is_between_what_came_before_it_in_any_room_and_what_came_after(script: list[Any]) -> None:
     desk = Desk(*NAMES)
     said: list[list[tuple[bytes, int]]] = [[] for _ in NAMES]

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hubbub.framing import ByteLines, BytesFraming, Delimited, LengthPrefixed, Lines, Raw
@@ -55,7 +55,6 @@ def test_the_data_of_a_chunk_are_its_bytes_in_one_piece(framing: BytesFraming) -
 
 
 @given(st.lists(broadcasts(), min_size=1, max_size=8))
-@settings(deadline=None)
 def test_a_rendering_has_the_same_messages_batch_by_batch(batches: list[Said]) -> None:
     chunk = chunk_of(*(one.messages for one in batches))
     wire = rendering_of(FRAMING, OTHER_FRAMING, NOTICE).wire_of(chunk)
@@ -141,7 +140,6 @@ def test_whatever_encoding_raises_the_message_is_told_as_missed_in_its_place(
 
 
 @given(st.lists(broadcasts((b"a", b"b", b"x", b"y")), min_size=1, max_size=6))
-@settings(deadline=None)
 def test_each_message_or_a_notice_that_counts_it_has_its_place(batches: list[Said]) -> None:
     expected: list[bytes] = []
     for batch in batches:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from math import ceil, inf
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hubbub.values.pace import BURST_TIME, RESOLUTION, Pace, Throttle
@@ -51,7 +51,6 @@ def test_a_sender_waits_as_long_as_its_bytes_take_beyond_the_burst() -> None:
     st.floats(0, 1e9),
     st.lists(st.tuples(st.integers(0, 1000), st.floats(0, 1)), min_size=1, max_size=20),
 )
-@settings(max_examples=200, deadline=None)
 def test_a_delay_passes_when_it_is_waited_for_whatever_the_clock_says(
     rate: float, burst: float, now: float, steps: list[tuple[int, float]]
 ) -> None:
@@ -72,7 +71,6 @@ def test_a_delay_that_rounding_could_swallow_counts_as_none() -> None:
 
 
 @given(sizes)
-@settings(max_examples=50, deadline=None)
 def test_senders_that_never_pause_send_at_the_rate(spent: list[int]) -> None:
     pace = Pace(RATE, BURST)
     now = 0.0
@@ -86,7 +84,6 @@ def test_senders_that_never_pause_send_at_the_rate(spent: list[int]) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 200), st.floats(0, 0.3)), min_size=2, max_size=30))
-@settings(max_examples=50, deadline=None)
 def test_no_pause_buys_more_than_the_burst(steps: list[tuple[int, float]]) -> None:
     pace = Pace(RATE, BURST)
     now = 0.0
@@ -205,7 +202,6 @@ def test_at_the_end_of_the_stream_there_is_nothing_to_hand_out() -> None:
 )
 # The delay was 3.5e-18 s here: the clock at 0.02 s stood still however often that was waited for.
 @example(40, 7, [(0, 0, 0.02), (5, 0, 0.0)])
-@settings(max_examples=100, deadline=None)
 def test_no_client_gets_more_than_its_rates_or_less_than_it_sent(
     message_rate: float | None, byte_rate: int | None, received: list[tuple[int, int, float]]
 ) -> None:

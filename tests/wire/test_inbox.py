@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import hubbub
@@ -75,7 +75,6 @@ async def test_a_flood_that_nobody_receives_lets_the_event_loop_turn() -> None:
 
 
 @given(st.data())
-@settings(max_examples=50, deadline=None)
 def test_however_a_stream_is_cut_and_read_all_of_it_is_received(data: st.DataObject) -> None:
     pieces = data.draw(pieces_of([b"\n", b"a", b"bc\n", b"\r\n"]))
 
