@@ -8,13 +8,13 @@ BIN := $(VENV)/bin
 PYTEST = -m pytest $(if $(LONG),--long)
 
 # Most tests wait, so four run at once even on two processors; but some of the long ones measure.
-PARALLEL = -m "not abuse" --maxprocesses 4 --numprocesses $(if $(LONG),auto,4)
+PARALLEL = -m "not quiet" --maxprocesses 4 --numprocesses $(if $(LONG),auto,4)
 
 # Containers often forbid Python to keep bytecode. The tests start hundreds of Pythons, and each would compile hubbub.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: serve test test-parallel test-abuse cover lint prose types docs abuse bench mutation recording man dist clean
-# The abuse suite measures: nothing else may run meanwhile.
+.PHONY: serve test test-parallel test-quiet cover lint prose types docs abuse bench mutation recording man dist clean
+# Some tests measure: nothing else may run meanwhile.
 .NOTPARALLEL:
 
 serve: $(VENV)/.installed
@@ -22,13 +22,13 @@ serve: $(VENV)/.installed
 
 # The second part runs even if the first one fails.
 test:
-	@$(MAKE) --no-print-directory --keep-going test-parallel test-abuse
+	@$(MAKE) --no-print-directory --keep-going test-parallel test-quiet
 
 test-parallel: $(VENV)/.installed-dev
 	$(BIN)/python $(PYTEST) $(PARALLEL)
 
-test-abuse: $(VENV)/.installed-dev
-	$(BIN)/python $(PYTEST) -m abuse
+test-quiet: $(VENV)/.installed-dev
+	$(BIN)/python $(PYTEST) -m quiet
 
 cover abuse: LONG := 1
 

@@ -34,6 +34,8 @@ from support.figures import note, scaled
 from support.helpers import dial, eventually, serving
 from support.programs import ServerProgram, hubbub_serve, wait_until
 
+pytestmark = pytest.mark.quiet
+
 
 @contextlib.contextmanager
 def staying(server: ServerProgram, count: int) -> Iterator[Callable[[], bool]]:

@@ -39,7 +39,9 @@ LINES = b"".join([sent for sent, _, _ in TEXT_LINES])
 ALL_BYTES = bytes(range(256))
 HOSTILE = b"\0 \xc3( \xff\xfd\x01 \r \r\n \n \xff\xff"
 
-EACH = pytest.mark.parametrize("piece", [len(LINES) + 1_000, 1], ids=["at once", "byte by byte"])
+PIECES = (len(LINES) + 1_000, 1)
+"""The sizes of the pieces in which everything is said: all at once, and then byte by byte."""
+
 IN_LINES = pytest.mark.parametrize(("framing", "end"), [("lines", b"\n"), ("crlf-lines", b"\r\n")])
 
 
@@ -60,38 +62,42 @@ def rest(server: ServerProgram, peer: Peer, farewell: bytes) -> bytes:
     return heard.removesuffix(farewell)
 
 
-@EACH
 @IN_LINES
 @pytest.mark.parametrize("app", ["relay", "chat"])
 def test_11_a_line_is_passed_on_as_the_text_it_is_and_the_chat_shows_it_with_nothing_that_acts_on_a_terminal(
-    app: str, framing: str, end: bytes, piece: int
+    app: str, framing: str, end: bytes
 ) -> None:
+    expected = b""
     with hubbub_serve(app, f"--framing={framing}") as server, server.new_peer() as other:
-        with server.new_peer() as sender:
-            say(sender, LINES, piece)
-            assert sender.rest() == REFUSALS
-        name = sender.name.encode()
+        for piece in PIECES:
+            with server.new_peer() as sender:
+                say(sender, LINES, piece)
+                assert sender.rest() == REFUSALS
+            name = sender.name.encode()
+            if app == "relay":
+                expected += b"".join([text.encode() + end for _, text, _ in TEXT_LINES])
+            else:
+                said = b"".join([name + b" says: " + shown.encode() + end for _, _, shown in TEXT_LINES])
+                expected += name + b" connected." + end + said + name + b" disconnected." + end
         heard = rest(server, other, b"server is closing" + end)
         note(11, f"{app}, {framing}: {len(TEXT_LINES)} hostile lines", f"{len(heard)} bytes, as documented", "")
-        if app == "relay":
-            assert heard == b"".join([text.encode() + end for _, text, _ in TEXT_LINES])
-        else:
-            said = b"".join([name + b" says: " + shown.encode() + end for _, _, shown in TEXT_LINES])
-            assert heard == name + b" connected." + end + said + name + b" disconnected." + end
+        assert heard == expected
 
 
-@EACH
 @IN_LINES
-def test_11_the_echo_answers_each_line_once(framing: str, end: bytes, piece: int) -> None:
-    with hubbub_serve("echo", f"--framing={framing}") as server, server.new_peer() as sender:
-        say(sender, LINES, piece)
-        heard = sender.rest()
-        for refusal in (REFUSALS[:3], REFUSALS[3:]):
-            # Anywhere among the answers, and neither is text.
-            assert heard.count(refusal) == 1
-            heard = heard.replace(refusal, b"")
-        note(11, f"echo, {framing}: {len(TEXT_LINES)} hostile lines", f"{len(heard)} bytes, as documented", "")
-        assert heard == b"".join([b"We got your message: " + text.encode() + end for _, text, _ in TEXT_LINES])
+def test_11_the_echo_answers_each_line_once(framing: str, end: bytes) -> None:
+    expected = b"".join([b"We got your message: " + text.encode() + end for _, text, _ in TEXT_LINES])
+    with hubbub_serve("echo", f"--framing={framing}") as server:
+        for piece in PIECES:
+            with server.new_peer() as sender:
+                say(sender, LINES, piece)
+                heard = sender.rest()
+            for refusal in (REFUSALS[:3], REFUSALS[3:]):
+                # Anywhere among the answers, and neither is text.
+                assert heard.count(refusal) == 1
+                heard = heard.replace(refusal, b"")
+            note(11, f"echo, {framing}: {len(TEXT_LINES)} hostile lines", f"{len(heard)} bytes, as documented", "")
+            assert heard == expected
 
 
 MESSAGES_OF_BYTES = {
@@ -110,17 +116,17 @@ FAREWELLS = {"byte-lines": b"server is closing\n", "nul": b"server is closing\0"
 """What a server that closes says; to readers of a binary framing nothing."""
 
 
-@EACH
 @pytest.mark.parametrize("framing", MESSAGES_OF_BYTES)
-def test_11_messages_of_bytes_are_passed_on_untouched(framing: str, piece: int) -> None:
+def test_11_messages_of_bytes_are_passed_on_untouched(framing: str) -> None:
     whole, part, heard_of_part = MESSAGES_OF_BYTES[framing]
     with hubbub_serve("relay", f"--framing={framing}") as server, server.new_peer() as other:
-        with server.new_peer() as sender:
-            say(sender, whole + part, piece)
-            assert sender.rest() == b""
+        for piece in PIECES:
+            with server.new_peer() as sender:
+                say(sender, whole + part, piece)
+                assert sender.rest() == b""
         heard = rest(server, other, FAREWELLS.get(framing, b""))
         note(11, f"relay, {framing}: messages of all bytes", f"{len(heard)} bytes, untouched", "")
-        assert heard == whole + heard_of_part
+        assert heard == (whole + heard_of_part) * len(PIECES)
 
 
 @pytest.mark.parametrize("framing", ["length4", "length4-le"])

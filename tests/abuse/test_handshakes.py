@@ -28,6 +28,8 @@ from support.certificates import (
 from support.figures import FULL, note, scaled
 from support.programs import WAIT_TIME, hubbub_serve
 
+pytestmark = pytest.mark.quiet
+
 COUNT = scaled(1_000, 100)
 FIRST = 20
 HANDSHAKE_TIME = scaled(10, 2)

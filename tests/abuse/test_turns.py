@@ -20,6 +20,8 @@ from support.figures import FULL, note, scaled
 from support.helpers import WAIT_TIME, Peer, Record, dial, serving
 from support.turns import Turns, shortest_of
 
+pytestmark = pytest.mark.quiet
+
 LONGEST = 0.02
 """The longest turn that is wanted, in seconds."""
 
