@@ -9,7 +9,13 @@ import pytest
 
 from hubbub.load.latency import Latencies
 from hubbub.load.plan import Plan
-from hubbub.load.plot import draw
+
+
+def draw(plan: Plan, latencies: Latencies, path: Path) -> None:
+    # Matplotlib takes long to import, and each worker of a test run imports this file.
+    from hubbub.load import plot  # noqa: PLC0415
+
+    plot.draw(plan, latencies, path)
 
 
 def texts(path: Path) -> set[str]:
