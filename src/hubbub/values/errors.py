@@ -6,6 +6,8 @@
     ├── PositionLost            the log no longer holds that position
     ├── RoomClosed              the room was closed
     ├── RoomLimitReached        the server has as many rooms as it may
+    ├── StoreError              the store cannot be used
+    ├── NotStored               a message was delivered, and could not be stored
     └── FramingError            the peer's bytes are not messages in this framing
         ├── MessageTooLong      one message is over the limit
         ├── IncompleteMessage   the stream ended within a message
@@ -34,9 +36,11 @@ __all__ = [
     "IncompleteMessage",
     "ListenError",
     "MessageTooLong",
+    "NotStored",
     "PositionLost",
     "RoomClosed",
     "RoomLimitReached",
+    "StoreError",
     "WrongProtocol",
 ]
 
@@ -123,6 +127,42 @@ class RoomLimitReached(HubbubError):
 
     def __str__(self) -> str:
         return f"no room {self.name!r}: limit of {self.limit} rooms reached; close one or raise rooms_limit"
+
+
+class StoreError(HubbubError):
+    """The store at `place` cannot be used: it is missing, damaged, in use, or of another program.
+
+    Attributes:
+        place: where it is, as the user wrote it.
+        reason: what is wrong with it.
+        advice: what to do.
+    """
+
+    def __init__(self, place: str, reason: str, advice: str) -> None:
+        super().__init__(place, reason, advice)
+        self.place = place
+        self.reason = reason
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"cannot use the store {self.place}: {self.reason}; {self.advice}"
+
+
+class NotStored(HubbubError):
+    """A message of the room `name` was delivered, and the store did not take it; see `Settings.durable`.
+
+    Attributes:
+        name: the room.
+        reason: what the store said.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name = name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"a message of room {self.name} was delivered and not stored: {self.reason}"
 
 
 class FramingError(HubbubError):

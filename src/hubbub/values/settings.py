@@ -29,6 +29,7 @@ LARGEST_GULP: Final = MIB
 """The most that a steady reader's system was seen to take at once: 864 KB, with a receive buffer of 6 MB."""
 
 SLOW_CLIENTS: Final = Group("Slow clients")
+STORE: Final = Group("Store")
 BUFFERS: Final = Group("Buffers")
 CONNECTIONS: Final = Group("Connections")
 MESSAGES: Final = Group("Messages")
@@ -38,12 +39,22 @@ OUTPUT: Final = Group("Output")
 CONNECT: Final = Group("Connecting")
 
 
+BEHIND: Final = "behind"
+"""A broadcast returns once its message is in the log in memory, and the store commits it behind the readers."""
+
+ACK: Final = "ack"
+"""A broadcast returns once its message is committed: it is acknowledged."""
+
+DURABLE: Final = (BEHIND, ACK)
+"""What `Settings.durable` may be."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The defaults and limits of a server, its rooms and its clients.
 
-    Each room may have its own (see `Server.room`). Of those, only `retention`, `pace`, `when_slow`, `notice` and
-    `flush_slice` count; the rest is the server's.
+    Each room may have its own (see `Server.room`). Of those, only `retention`, `pace`, `when_slow`, `notice`,
+    `flush_slice`, `durable`, `store_size`, `store_age` and `store_count` count; the rest is the server's.
 
     Raises:
         TypeError: a value is of another type than its setting; the message names the setting.
@@ -94,6 +105,35 @@ class Settings:
     )
     fetch_time: float = SLOW_CLIENTS.setting(
         10.0, SECONDS, "Seconds that reading a piece of the older end of a log may take.", option=False
+    )
+
+    # What the next words mean is the same for every store.
+    durable: str = STORE.setting(
+        BEHIND,
+        TEXT,
+        "When a broadcast returns, where there is a store: at once, while its message is committed behind the readers; "
+        "or after the commit.",
+    )
+    store_size: int = STORE.setting(
+        1024 * MIB,
+        SIZE,
+        "Bytes that the store may take on the disk; then the oldest messages are forgotten.",
+        minimum=MIB,
+    )
+    store_age: float | None = STORE.setting(
+        None, SECONDS, "Seconds after which a stored message is forgotten.", none="no limit"
+    )
+    store_count: int | None = STORE.setting(
+        None, COUNT, "Messages of a room that are stored; then its oldest ones are forgotten.", none="no limit"
+    )
+    store_pending: int = STORE.setting(
+        64 * MIB, SIZE, "Bytes that may wait for their commit; then senders wait too.", minimum=4 * KIB
+    )
+    store_patience: float = STORE.setting(
+        10.0,
+        SECONDS,
+        "Seconds that the store may commit nothing while messages wait for it; then the server goes on in memory, "
+        "until the store is back.",
     )
 
     inbox_limit: int = BUFFERS.setting(
@@ -279,6 +319,8 @@ class Settings:
             declaration.check(name, getattr(self, name))
         if self.spread_time > self.drain_time:
             raise ValueError(f"spread_time is {self.spread_time}; it must be at most {self.drain_time}")
+        if self.durable not in DURABLE:
+            raise ValueError(f"durable is {self.durable!r}; it must be {' or '.join(map(repr, DURABLE))}")
         if not self.when_slow:
             raise ValueError("when_slow is empty; it must be the name of a policy")
 
