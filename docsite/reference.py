@@ -20,9 +20,9 @@ from hubbub import Settings
 from hubbub.cli import main
 from hubbub.cli.config import NO_KEYS
 from hubbub.cli.options import SETTINGS, Option
-from hubbub.cli.values import format_size
 from hubbub.values.declaration import SIZE
 from hubbub.values.settings import DECLARATIONS
+from hubbub.values.units import format_size
 
 from .entries import entry
 from .library import ROOT, package, public

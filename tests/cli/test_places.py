@@ -78,7 +78,7 @@ def test_what_is_different_there_is_behind_a_question_mark() -> None:
         ("tcp://h:1?frame=nul", "a listener has no 'frame'; did you mean 'framing'?"),
         (
             "tcp://h:1?xyz=1",
-            "a listener has no 'xyz'; choose one of framing, room, role, tail, max-lag, patience, sndbuf, "
+            "a listener has no 'xyz'; choose one of framing, room, role, tail, max-lag, replay, patience, sndbuf, "
             "any-protocol, tls-cert, tls-key, tls-client-ca, allow, deny, proxy-from, secret-file, mode",
         ),
         ("tcp://h:1?framing=line", "there is no framing 'line'; did you mean 'lines'?"),

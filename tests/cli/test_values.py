@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 import pytest
 
-from hubbub.cli.values import OrNone, Size, Time, format_size, format_time
+from hubbub.cli.values import OrNone, Size, Time
+from hubbub.values.units import format_size, format_time
 
 
 @pytest.mark.parametrize(

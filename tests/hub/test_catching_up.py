@@ -11,8 +11,9 @@ from hubbub.log.chunk import Chunk
 from hubbub.values.ending import Ending, EndingCode
 from hubbub.values.errors import PositionLost
 
-from support.older import KIB, SlowOlderEnd, Stage, texts_of
+from support.older import KIB, Stage, texts_of
 from support.stepping import SteppedLoop, left_over
+from support.stored import SlowOlderEnd
 
 
 @pytest.mark.parametrize("turns", [0, 3])
@@ -182,7 +183,7 @@ def test_an_older_end_that_takes_no_chunk_holds_up_no_sender(
 ) -> None:
     stage = Stage(loop)
     _, transport = stage.join()
-    monkeypatch.setattr(stage.older, "add", None)
+    monkeypatch.setattr(stage.older, "append", None)
     newcomer, heard = stage.hub.connect()
     texts = stage.say(50)
     loop.do(newcomer.join(stage.room))

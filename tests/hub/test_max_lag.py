@@ -11,11 +11,11 @@ import pytest
 from hubbub.framing import ByteLines
 from hubbub.hub import policies
 from hubbub.hub.reader import FRESH_SIZE
-from hubbub.log.older import OlderInMemory
 from hubbub.values.ending import Ending, EndingCode
 from hubbub.values.settings import Settings
 
 from support.stepping import FakeHub, SteppedLoop, hub_of
+from support.stored import StoredInMemory
 
 KIB = 1024
 BATCH = 256 + 501
@@ -118,7 +118,7 @@ def test_another_policy_holds_as_soon_as_somebody_looks(loop: SteppedLoop) -> No
 
 def test_one_that_reads_the_older_end_hears_all_of_it(loop: SteppedLoop) -> None:
     settings = Settings(pace=None, retention=8 * KIB)
-    hub = FakeHub(loop, ByteLines(), settings, lambda: OlderInMemory(1024 * KIB))
+    hub = FakeHub(loop, ByteLines(), settings, lambda: StoredInMemory(1024 * KIB))
     client, transport = hub.joined(credit=0, max_lag=2 * BATCH)
     hub.say(*[message(number) for number in range(60)])
     client._reader.check_lag()

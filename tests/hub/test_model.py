@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from functools import partial
 from math import inf
 from typing import Any
 from unittest.mock import patch
@@ -24,8 +25,8 @@ from hubbub.values.ending import Ending, EndingCode
 from hubbub.values.settings import Settings
 
 from support.naive import KIB, NOTICE, Counted, Due, Listener, Picky, Play, Watch
-from support.older import SlowOlderEnd
 from support.stepping import FakeHub, left_over, new_loop
+from support.stored import SlowOlderEnd
 
 OUTBOX_LIMIT = 3 * SPLICE_COST
 LONGEST_PRIVATE = 64
@@ -99,7 +100,7 @@ class Rooms(RuleBasedStateMachine):
             fetch_time=inf,
         )
         self.hub = FakeHub(
-            self.loop, ByteLines(), limits, lambda: older and SlowOlderEnd(older[0] * KIB, turns=older[1])
+            self.loop, ByteLines(), limits, older and partial(SlowOlderEnd, older[0] * KIB, turns=older[1])
         )
         self.watch = self.hub.told = Watch()
         for framing in framings:

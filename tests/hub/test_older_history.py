@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hubbub.hub.room import HISTORY_SLICE
+from hubbub.hub.fetches import HISTORY_SLICE
 from hubbub.values.errors import ConnectionClosed, PositionLost
 
 from support.older import KIB, Stage, texts_of
@@ -42,13 +42,13 @@ def test_a_client_joins_at_a_position_in_the_older_end(loop: SteppedLoop, seq: i
 
 
 def test_a_position_that_the_older_end_has_lost_is_lost(loop: SteppedLoop) -> None:
-    stage = Stage(loop, held=4 * KIB)
+    stage = Stage(loop, held=16 * KIB)
     stage.say(100)
     client, _ = stage.hub.connect()
     assert not stage.room.holds(stage.since(0))
     with pytest.raises(PositionLost) as lost:
         loop.do(client.join(stage.room, since=stage.since(0)))
-    assert lost.value.oldest == stage.room.oldest
+    assert lost.value.first == stage.room.oldest
     stage.older.failure = LookupError("gone")
     with pytest.raises(PositionLost):
         loop.do(client.join(stage.room, since=stage.room.oldest))

@@ -16,7 +16,7 @@ from hubbub.log.log import SMALL_CHUNK, Log
 from hubbub.values.errors import PositionLost
 from hubbub.values.position import Position
 
-from support.logs import AMPLE, Said, Source, broadcasts, offset_of
+from support.logs import AMPLE, Said, Source, broadcasts, locate, offset_of
 
 
 def history(log: Log[bytes], seq: int = 0) -> list[bytes]:
@@ -255,7 +255,9 @@ def test_history_starts_at_any_message_and_goes_on_at_the_position_of_any(said: 
         assert [entry.message for entry in entries] == messages[seq:]
         assert [entry.position.seq for entry in entries] == list(range(seq + 1, len(messages) + 1))
         for entry in entries:
-            assert source.log.locate(entry.position).seq == entry.position.seq
+            mark = locate(source.log, entry.position)
+            assert mark is not None
+            assert mark.seq == entry.position.seq
 
 
 @given(logs, logs, st.integers(0, 40), st.integers(0, 40), st.sampled_from((16 * BATCH_COST, AMPLE)))
@@ -297,17 +299,17 @@ def test_a_position_says_which_life_of_the_log_it_is_of() -> None:
     assert log.position(0).term != other.position(0).term
     assert log.position(7) == Position(log.position(0).term, 7)
     with pytest.raises(PositionLost):
-        log.locate(other.position(0))
+        locate(log, other.position(0))
 
 
 def test_an_empty_log_has_its_head_as_its_oldest_place() -> None:
     source = Source()
     log = source.log
     assert log.oldest == log.head == log.readable == Mark(0, 0)
-    assert log.locate(log.position(0)) == Mark(0, 0)
+    assert locate(log, log.position(0)) == Mark(0, 0)
     source.say(b"a", flush=False)
     assert log.oldest == Mark(0, 0)
-    assert log.locate(log.position(1)) == log.head
+    assert locate(log, log.position(1)) == log.head
 
 
 @given(logs)
@@ -322,12 +324,13 @@ def test_a_position_is_located_from_the_oldest_message_to_the_head_and_nowhere_e
         position = log.position(0)._replace(seq=seq)
         if log.oldest.seq <= seq <= log.head.seq:
             start = next((batch.start for batch in batches if batch.start.seq <= seq < batch.end.seq), log.head)
-            assert log.locate(position) == Mark(seq, start.offset)
+            assert locate(log, position) == Mark(seq, start.offset)
             continue
         with pytest.raises(PositionLost) as raised:
-            log.locate(position)
+            locate(log, position)
         assert raised.value.position == position
-        assert raised.value.oldest.seq == log.oldest.seq
+        assert raised.value.first.seq == (log.head.seq if seq > log.head.seq else log.oldest.seq)
+        assert raised.value.missed == (log.oldest.seq - seq if 0 <= seq < log.oldest.seq else None)
         assert raised.value.head.seq == log.head.seq
 
 
@@ -335,7 +338,7 @@ def test_what_is_said_after_a_position_was_located_is_behind_it() -> None:
     """A reader that joins at the head must not stand in a batch that grows."""
     source = Source()
     source.say(b"a", flush=False)
-    mark = source.log.locate(source.log.position(1))
+    mark = locate(source.log, source.log.position(1))
     source.say(b"b", flush=False)
     assert [batch.start for batch, _ in batches_since(source.log, 1)] == [mark]
 

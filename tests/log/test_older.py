@@ -1,73 +1,20 @@
-"""The older end of a log: what memory drops, and for how long it is held. Every older end keeps this contract."""
+"""A log and its older end: between them they hold all that was said."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TypeAlias
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubbub.log.chunk import BATCH_COST, Batch, Chunk, Mark
 from hubbub.log.history import entries_in, entries_since
-from hubbub.log.older import OlderEnd, OlderInMemory
+from hubbub.log.seeking import find, older_chunk
 from hubbub.values.errors import PositionLost
+from hubbub.values.since import Since
 
-from support.logs import AMPLE, FRAMING, OTHER_FRAMING, Said, Source, broadcasts
-
-MakeOlderEnd: TypeAlias = Callable[[int], OlderEnd]
-
-
-@pytest.fixture(params=[OlderInMemory])
-def make(request: pytest.FixtureRequest) -> MakeOlderEnd:
-    """Makes an older end with a retention in counted bytes."""
-    made: MakeOlderEnd = request.param
-    return made
-
-
-def chunks_of(counts: list[int]) -> list[Chunk]:
-    """Chunks that follow each other, with so many messages of two bytes."""
-    chunks, at = [], Mark(0, 0)
-    for count in counts:
-        chunk = Chunk()
-        chunk.begin(Batch(at, 1, 0.0, "", 0, 0))
-        chunk.add(b"a\n" * count, count)
-        chunks.append(chunk)
-        at = chunk.end
-    return chunks
-
-
-async def test_each_message_is_in_the_chunk_that_is_found_for_it(make: MakeOlderEnd) -> None:
-    older = make(AMPLE)
-    chunks = chunks_of([2, 1, 3])
-    assert older.start is None
-    for chunk in chunks:
-        older.add(chunk)
-    assert older.start == 0
-    assert [(await older.chunk_at(seq)).data for seq in range(6)] == [
-        chunk.data for chunk in chunks for _ in range(chunk.batches[0].count)
-    ]
-
-
-@pytest.mark.parametrize("seq", [0, 1, 6, 7])
-async def test_what_is_not_held_is_not_found(make: MakeOlderEnd, seq: int) -> None:
-    older = make(2 * BATCH_COST + 8)
-    with pytest.raises(LookupError):
-        await older.chunk_at(seq)
-    for chunk in chunks_of([2, 1, 3]):
-        older.add(chunk)
-    assert older.start == 2
-    with pytest.raises(LookupError):
-        await older.chunk_at(seq)
-
-
-async def test_a_chunk_that_is_larger_than_the_retention_is_not_kept(make: MakeOlderEnd) -> None:
-    older = make(BATCH_COST)
-    for chunk in chunks_of([2, 1]):
-        older.add(chunk)
-    assert older.start is None
+from support.logs import AMPLE, Said, Source, broadcasts, locate
+from support.stored import StoredInMemory
 
 
 @given(st.lists(broadcasts(), min_size=1, max_size=30))
@@ -76,24 +23,22 @@ def test_a_log_and_its_older_end_hold_all_messages_between_them(said: list[Said]
 
 
 async def check_all_is_held(said: list[Said]) -> None:
-    source, texts = Source(), [text for one in said for text in one.messages]
+    source, texts = Source(older=StoredInMemory(AMPLE)), [text for one in said for text in one.messages]
     log = source.log
-    log.older = OlderInMemory(AMPLE)
     for one in said:
         source.repeat([one])
         source.drop()
     assert log.start == 0
     held: list[bytes] = []
     while len(held) < log.oldest.seq:
-        chunk = await log.older_chunk(len(held))
+        chunk = await older_chunk(log, len(held))
         held += [entry.message for entry in entries_in(log, chunk, len(held), log.oldest.seq)]
     assert len(held) == log.oldest.seq
     assert held + [entry.message for entry in entries_since(log, len(held))] == texts
     for seq in range(len(texts) + 1):
-        assert (await log.find(log.position(seq))).seq == seq
+        assert (await find(log, Since.of(log.position(seq)), now=0.0)).seq == seq
     for seq in range(log.oldest.seq):
-        with pytest.raises(PositionLost):
-            log.locate(log.position(seq))
+        assert locate(log, log.position(seq)) is None
 
 
 async def test_without_an_older_end_nothing_older_is_found() -> None:
@@ -103,18 +48,6 @@ async def test_without_an_older_end_nothing_older_is_found() -> None:
         source.drop()
     for seq in (0, 1):
         with pytest.raises(PositionLost):
-            await source.log.older_chunk(seq)
+            await older_chunk(source.log, seq)
     with pytest.raises(PositionLost):
-        source.log.locate(source.log.position(0))
-
-
-async def test_another_rendering_is_not_kept_with_a_chunk(make: MakeOlderEnd) -> None:
-    source = Source()
-    cursor = source.cursor(framing=OTHER_FRAMING)
-    source.say(b"a")
-    chunk = source.log.chunk_at(cursor.at)
-    cursor.rendering.wire_of(chunk)
-    assert chunk.renderings
-    make(AMPLE).add(chunk)
-    assert not chunk.renderings
-    assert FRAMING.split(chunk.data) == [b"a"]
+        locate(source.log, source.log.position(0))

@@ -5,37 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import hubbub
-from hubbub.log.older import OlderEnd
 
 from support.helpers import Peer, Record, eventually, idle
-from support.older import SlowOlderEnd
+from support.stored import SlowOlderEnd, StoreOf
 
 KIB = 1024
 
 
-class Storing(hubbub.Server[Any]):
-    """A server that keeps what the memory of its rooms has dropped."""
-
-    turns = 0
-
-    def _older_end(self, name: str) -> OlderEnd | None:
-        return SlowOlderEnd(2**30, self.turns)
-
-
-class Stuck(Storing):
-    """Its older ends do not answer."""
-
-    turns = 10**9
-
-
 @asynccontextmanager
-async def storing(kind: type[Storing] = Storing) -> AsyncIterator[tuple[Storing, Record]]:
+async def storing(turns: int = 0) -> AsyncIterator[tuple[hubbub.Server[Any], Record]]:
+    """A server with a store that takes so many turns of the loop to be read."""
     record = Record()
     limits = hubbub.Settings(retention=64 * KIB, pace=None, drain_time=0.1)
-    async with kind(idle, port=0, framing=hubbub.ByteLines(), settings=limits, observer=record) as server:
+    store = StoreOf(partial(SlowOlderEnd, 2**30, turns))
+    async with hubbub.Server(
+        idle, port=0, framing=hubbub.ByteLines(), settings=limits, observer=record, store=store
+    ) as server:
         yield server, record
 
 
@@ -53,7 +42,7 @@ async def test_a_client_that_stalls_far_beyond_retention_hears_everything() -> N
 
 
 async def test_a_closing_server_does_not_wait_for_an_older_end_that_does_not_answer() -> None:
-    async with storing(Stuck) as (server, record), Peer.of(server, receive_buffer=4 * KIB) as peer:
+    async with storing(turns=10**9) as (server, record), Peer.of(server, receive_buffer=4 * KIB) as peer:
         await record.wait_for_clients(1)
         for _ in range(10_000):
             await server.broadcast(b"x" * 1000)

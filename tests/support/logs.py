@@ -9,11 +9,15 @@ from typing import Any, TypeAlias
 from hypothesis import strategies as st
 
 from hubbub.framing import ByteLines, BytesFraming, Delimited, Framing
-from hubbub.log.chunk import BATCH_COST, Buffer, Chunk
+from hubbub.log.chunk import BATCH_COST, Buffer, Chunk, Mark
 from hubbub.log.clock import Clock
 from hubbub.log.cursor import Cursor
 from hubbub.log.log import Log
 from hubbub.log.rendering import Rendering
+from hubbub.log.seeking import seek
+from hubbub.log.store import StoredLog
+from hubbub.values.position import Position
+from hubbub.values.since import Since
 
 AMPLE = 2**30
 """A retention that no test's log reaches."""
@@ -67,20 +71,30 @@ class Source:
     """A log, and what a fan-out does with it for a few cursors. Its messages begin with `name`.
 
     With a retention of 0, each flush stays a chunk of its own, and `drop` drops the oldest.
+
+    Attributes:
+        now: the time at which something is said.
     """
 
     def __init__(
-        self, *, framing: BytesFraming = FRAMING, retention: int = 0, clock: Clock | None = None, name: bytes = b""
+        self,
+        *,
+        framing: BytesFraming = FRAMING,
+        retention: int = 0,
+        clock: Clock | None = None,
+        name: bytes = b"",
+        older: StoredLog | None = None,
     ) -> None:
         self.clock = clock or Clock()
-        self.log = Log(framing, retention, self.clock)
+        self.log = Log(framing, retention, self.clock, older)
         self.name = name
+        self.now = 0.0
         self.cursors: list[Seat] = []
 
     def say(self, *messages: bytes, excluded: int = 0, flush: bool = True) -> None:
         """Broadcast `messages` together; with `flush`, they can be read."""
         messages = tuple(self.name + message for message in messages)
-        self.log.append(self.log.framing.encode(messages), len(messages), time=0.0, excluded=excluded)
+        self.log.append(self.log.framing.encode(messages), len(messages), time=self.now, excluded=excluded)
         if flush:
             self.flush()
 
@@ -117,12 +131,17 @@ class Source:
     ) -> Seat:
         """A cursor that reads what is said from now on, or from the message `since`."""
         log = self.log
-        at = log.mark() if since is None else log.locate(log.position(since))
+        at = log.mark_of(since) if since is not None else log.mark()
         rendering = Rendering(log, framing or log.framing, notice)
         cursor: Seat = Cursor(rendering, Connection(token), at=at, joined=self.clock.place(), owner=self)
         self.clock.stamped = True
         self.cursors.append(cursor)
         return cursor
+
+
+def locate(log: Log[bytes], position: Position) -> Mark | None:
+    """The mark of a position, if memory holds it."""
+    return seek(log, Since.of(position), now=0.0)
 
 
 def leave(cursor: Seat) -> None:

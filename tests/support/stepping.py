@@ -19,11 +19,13 @@ from hubbub.hub.hub import Hub
 from hubbub.hub.room import Room
 from hubbub.hub.session import Session
 from hubbub.log.max_lag import MaxLag
-from hubbub.log.older import OlderEnd
+from hubbub.log.store import StoredLog
 from hubbub.values.address import Address
 from hubbub.values.ending import Ending
 from hubbub.values.settings import Settings
 from hubbub.wire.link import Link
+
+from support.stored import StoreOf
 
 MOST_TURNS = 100_000
 """After so many turns a loop that is still busy is stuck."""
@@ -259,7 +261,7 @@ class Told:
 class FakeHub(Hub[Any]):
     """A hub whose clients have no sockets. The notices of its rooms say which room they are about.
 
-    `older` makes the older end of each room's log.
+    `older` makes the older end of each room's log; None: it has none.
     """
 
     def __init__(
@@ -267,14 +269,13 @@ class FakeHub(Hub[Any]):
         loop: SteppedLoop,
         framing: Framing[Any],
         settings: Settings,
-        older: Callable[[], OlderEnd | None] = lambda: None,
+        older: Callable[[], StoredLog] | None = None,
     ) -> None:
         self.made: list[Room[Any]] = []
-        self._older = older
         self.told = Told()
         self._loop = loop
         self._connected: list[Client[Any]] = []
-        super().__init__(framing, settings, ())
+        super().__init__(framing, settings, (), None if older is None else StoreOf(older, afresh=True))
 
     @property
     def clients(self) -> frozenset[Client[Any]]:
@@ -321,9 +322,6 @@ class FakeHub(Hub[Any]):
         room = super()._make_room(name, framing, replace(settings, notice=notice), keep=keep)
         self.made.append(room)
         return room
-
-    def _older_end(self, name: str) -> OlderEnd | None:
-        return self._older()
 
 
 def new_loop() -> SteppedLoop:

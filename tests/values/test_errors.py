@@ -16,9 +16,11 @@ from hubbub.values.errors import (
     IncompleteMessage,
     ListenError,
     MessageTooLong,
+    NotStored,
     PositionLost,
     RoomClosed,
     RoomLimitReached,
+    StoreError,
     WrongProtocol,
 )
 from hubbub.values.position import Position
@@ -36,11 +38,23 @@ MESSAGES: list[tuple[HubbubError, str]] = [
     ),
     (ConnectionClosed("127.0.0.1:4711", None), "the connection to 127.0.0.1:4711 has ended (it sends no more)"),
     (
-        PositionLost(Position("0badcafe", 9), oldest=OLDEST, head=HEAD),
+        PositionLost(Position("0badcafe", 7), first=OLDEST, head=HEAD, missed=3),
+        "the log holds 0badcafe:10 to 0badcafe:20, not 0badcafe:7; 3 messages after that are gone",
+    ),
+    (
+        PositionLost(Position("0badcafe", 9), first=OLDEST, head=HEAD),
         "the log holds 0badcafe:10 to 0badcafe:20, not 0badcafe:9",
     ),
     (RoomClosed("x"), "room x was closed"),
     (RoomLimitReached("x", 3), "no room 'x': limit of 3 rooms reached; close one or raise rooms_limit"),
+    (
+        StoreError("/srv/log.db", "it is in use by another hubbub", "choose another file"),
+        "cannot use the store /srv/log.db: it is in use by another hubbub; choose another file",
+    ),
+    (
+        NotStored("root", "the disk is full"),
+        "a message of room root was delivered and not stored: the disk is full",
+    ),
     (FramingError("no message"), "no message"),
     (MessageTooLong(5), "message longer than 5 bytes"),
     (IncompleteMessage(2), "the stream ended 2 bytes before the end of a message"),
@@ -62,8 +76,8 @@ def test_errors_keep_their_facts() -> None:
     ending = Ending(EndingCode.LEFT, "the client closed the connection")
     closed = ConnectionClosed("alice", ending)
     assert (closed.peer, closed.ending) == ("alice", ending)
-    lost = PositionLost(Position("0ther", 9), oldest=OLDEST, head=HEAD)
-    assert (lost.position, lost.oldest, lost.head) == (Position("0ther", 9), OLDEST, HEAD)
+    lost = PositionLost(Position("0ther", 9), first=OLDEST, head=HEAD)
+    assert (lost.position, lost.first, lost.head, lost.missed) == (Position("0ther", 9), OLDEST, HEAD, None)
     listen = ListenError("[::]:80", "permission denied")
     assert (listen.endpoint, listen.reason) == ("[::]:80", "permission denied")
     full = RoomLimitReached("x", 3)

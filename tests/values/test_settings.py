@@ -37,6 +37,9 @@ LEAST = {
     "byte_rate": 1,
     "unauthenticated_limit": 1,
     "accept_slice": 1,
+    "store_size": MIB,
+    "store_count": 1,
+    "store_pending": 4 * KIB,
 }
 ABOVE_ZERO = [
     "patience",
@@ -52,8 +55,10 @@ ABOVE_ZERO = [
     "connect_rate",
     "message_rate",
     "idle_time",
+    "store_age",
+    "store_patience",
 ]
-TEXTS = ["when_slow", "notice", "farewell"]
+TEXTS = ["when_slow", "notice", "farewell", "durable"]
 
 
 def settings_with(name: str, value: Any) -> Settings:

@@ -22,11 +22,12 @@ from ..server.run import loop_factory
 from ..values.declaration import Group
 from ..values.errors import ConnectionClosed
 from ..values.settings import OUTPUT
+from ..values.units import format_time
 from .descriptors import SPARE, allow_descriptors
 from .failure import Failure, Unreachable
 from .options import Command, option
 from .target import Target, target_argument
-from .values import Size, Time, Whole, format_time
+from .values import Size, Time, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable

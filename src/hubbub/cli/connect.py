@@ -22,6 +22,7 @@ from ..server.run import loop_factory
 from ..values.errors import ConnectionClosed
 from ..values.settings import CONNECT, OUTPUT, Settings
 from ..values.text import printable
+from ..values.units import format_time
 from ..wire.tls import TlsFileError
 from ..wire.tls_client import client_context
 from . import environment
@@ -29,7 +30,7 @@ from .failure import Failure, Unreachable
 from .options import TLS, Command, option
 from .pipe import pipe
 from .target import target_argument
-from .values import Time, format_time
+from .values import Time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

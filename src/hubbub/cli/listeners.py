@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from .places import ListenUrl
 
+_SHARED: Final = ("role", "any_protocol", "replay")
+"""The options that are attributes of a listener, and keys of a place, by the same name."""
+
 _TLS_OPTIONS: Final = {"certificate": "tls-cert", "key": "tls-key", "client_ca": "tls-client-ca"}
 """The options of what `Tls` is made of."""
 
@@ -49,7 +52,7 @@ def make_listeners(
             return url.query[key] if key in url.query else options.get(key.replace("-", "_"))
 
         try:
-            attributes = {**{key: options[key] for key in ("role", "any_protocol") if key in options}, **url.attributes}
+            attributes = {**{key: options[key] for key in _SHARED if key in options}, **url.attributes}
             endpoint = attributes.pop("endpoint")
             for each in [endpoint] if endpoint is not None else passed or passed_descriptors():
                 listener = Listener[Any](

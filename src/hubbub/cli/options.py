@@ -8,8 +8,9 @@ import click
 
 from ..values.declaration import COUNT, RATE, SECONDS, SIZE, TEXT, Group
 from ..values.settings import DECLARATIONS, Settings
+from ..values.units import format_size, format_time
 from . import environment
-from .values import NONE, Number, OrNone, Size, Time, format_size, format_time
+from .values import NONE, Number, OrNone, Size, Time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -70,6 +70,7 @@ ATTRIBUTES: Final[Mapping[str, Callable[[str], Any]]] = {
     "role": Role.parse,
     "tail": str,
     "max-lag": _max_lag,
+    "replay": str,
     "patience": _converted("patience", Time()),
     "sndbuf": _converted("sndbuf", Size()),
     "any-protocol": _any_protocol,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import click
 
 from ..door.networks import Networks
 from ..framing.names import find_names
+from ..values.units import parse_size, parse_time
 
 if TYPE_CHECKING:
     from ..framing import Framing
@@ -18,12 +18,6 @@ FRAMINGS: Final[dict[str, Framing[Any]]] = {name: named.framing for name, named 
 
 NONE: Final = "none"
 """What a user writes for None."""
-
-# Python refuses to read numbers of thousands of digits.
-_SIZE = re.compile(r"(\d{1,18})\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
-_SHIFTS = {"": 0, "k": 10, "m": 20, "g": 30}
-_TIME = re.compile(r"(\d{1,18}(?:\.\d{0,18})?|\.\d{1,18})\s*([smhd]?)", re.IGNORECASE)
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 class Whole(click.IntRange):
@@ -46,10 +40,10 @@ class Size(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
-        match = _SIZE.fullmatch(str(value).strip())
-        if match is None:
-            self.fail(f"{value!r} is not a size; write bytes, as in 65536, 64K or 16MiB", param, ctx)
-        return int(match[1]) << _SHIFTS[match[2].lower()]
+        try:
+            return parse_size(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Time(click.ParamType[float]):
@@ -60,10 +54,10 @@ class Time(click.ParamType[float]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, float):
             return value
-        match = _TIME.fullmatch(str(value).strip())
-        if match is None:
-            self.fail(f"{value!r} is not a time; write seconds, or a unit, as in 30, 0.5s, 5m, 2h or 1d", param, ctx)
-        return float(match[1]) * _SECONDS[match[2].lower()]
+        try:
+            return parse_time(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class NetworkEntry(click.ParamType[str]):
@@ -84,22 +78,6 @@ def list_framings() -> str:
     width = max(map(len, _NAMES))
     lines = [f"  {name:{width}}  {named.help}" for name, named in _NAMES.items()]
     return "\n".join(["\b", "A framing is one of", *lines])
-
-
-def format_size(size: int) -> str:
-    """A size in the form that `Size` reads."""
-    for letter, shift in (("G", 30), ("M", 20), ("K", 10)):
-        if size and size % (1 << shift) == 0:
-            return f"{size >> shift}{letter}iB"
-    return str(size)
-
-
-def format_time(seconds: float) -> str:
-    """A time in the form that `Time` reads."""
-    for letter in "dhm":
-        if seconds and seconds % _SECONDS[letter] == 0:
-            return f"{seconds / _SECONDS[letter]:g}{letter}"
-    return f"{seconds:g}s"
 
 
 T = TypeVar("T")

@@ -14,6 +14,7 @@ from ..log.max_lag import MaxLag
 from ..values.address import Address  # noqa: TC001 - a dataclass is asked for the types of its fields
 from ..values.role import Role
 from ..values.settings import Settings
+from ..values.since import Since
 from ..wire.tcp import INT_MAX
 from ..wire.tls import Tls
 from . import kinds
@@ -67,14 +68,16 @@ class Listener(Generic[M]):
         max_lag: how far its clients may lag in a room before `when_slow` says what becomes of them: counted bytes, or
             for how long a message may wait; None: as much as the room retains. The system holds more for each:
             see `sndbuf`.
+        replay: what its clients hear first of what was said before: so many messages, a `timedelta` back, or as text
+            "all" or a size ("64K"); None, "none" or 0: nothing. In text, messages and times are possible too ("10m").
         patience: as in the settings; None: the same as there.
         sndbuf: bytes that the system may hold for each client (SO_SNDBUF, socket(7)); None: as many as it likes.
         mode: the permissions of a Unix socket.
 
     Raises:
         TypeError: no kind of listener has such an endpoint, or an attribute is of another type.
-        ValueError: the port, the room's name, the role, the tail or the mode is not valid, an address of one link lacks
-            its interface, or a limit is not more than 0.
+        ValueError: the port, the room's name, the role, the tail, the replay or the mode is not valid, an address of
+            one link lacks its interface, or a limit is not more than 0.
     """
 
     endpoint: Address | Path | int
@@ -88,6 +91,7 @@ class Listener(Generic[M]):
     tail: Literal["keep", "drop"] | None = None
     any_protocol: bool = False
     max_lag: int | timedelta | None = None
+    replay: int | timedelta | str | None = None
     patience: float | None = None
     sndbuf: int | None = None
     mode: int = SOCKET_MODE
@@ -105,9 +109,25 @@ class Listener(Generic[M]):
             raise ValueError(f"tail is {self.tail!r}; it must be keep or drop")
         if self.max_lag is not None:
             MaxLag(self.max_lag)
+        self._check_replay()
         if self.sndbuf is not None and not 1 <= self.sndbuf <= INT_MAX:
             raise ValueError(f"sndbuf is {self.sndbuf}; it must be 1 to {INT_MAX}")
         self.settings_in(Settings())
+
+    @property
+    def replayed(self) -> Since | None:
+        """Where its clients begin to read; None: with what is said from then on."""
+        since = Since.of(self.replay or 0)
+        return since if since.amount and Role.parse(self.role).hears else None
+
+    def _check_replay(self) -> None:
+        forms = "it must be none, all, a number of messages, a size such as 64K or a time such as 10m"
+        try:
+            since = Since.of(self.replay or 0)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"replay is {self.replay!r}; {forms}") from None
+        if since.kind in ("position", "date"):
+            raise ValueError(f"replay is {self.replay!r}; {forms}")
 
     def settings_in(self, settings: Settings) -> Settings:
         """The settings of a server as they are here."""

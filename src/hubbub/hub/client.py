@@ -13,6 +13,7 @@ from ..values.address import Address
 from ..values.ending import Ending, EndingCode
 from ..values.errors import ConnectionClosed
 from ..values.role import Role
+from ..values.since import Since, SinceLike
 from . import policies
 from .session import Session
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from ..log.cursor import Lag
     from ..log.max_lag import MaxLag
-    from ..values.position import Position
     from ..wire.link import Link
     from .hub import Hub
     from .ports import Supervisor
@@ -254,7 +254,7 @@ class Client(Generic[M]):
         # A transport that breaks just then ends the client.
         return reader.ending is None
 
-    async def join(self, room: Room[M] | str, *, since: Position | int | None = None) -> Room[M]:
+    async def join(self, room: Room[M] | str, *, since: SinceLike | None = None) -> Room[M]:
         """Join a room, and return it. To join a room twice does nothing.
 
         It waits as `send` does, while too much waits for the client. If it is cancelled, the client has not joined.
@@ -262,17 +262,22 @@ class Client(Generic[M]):
         Args:
             room: the room, of the same server; or its name. A room that does not exist is made, and goes when its last
                 client leaves.
-            since: read from this earlier position of its log on, or from so many messages back, if it has them; without
-                it, from now on. The messages after it follow, each of them once.
+            since: where to begin in what its log holds, if not now: after a position, so many messages back, so long
+                ago (a `timedelta`), or at a time (a `datetime` with its time zone). As text also "all", a size ("64K"),
+                or one of these ("100", "10m", "2026-11-28T08:00:00Z", or a position as `str` gives it). The messages
+                from there on follow, each of them once.
 
         Raises:
             PositionLost: the room's log does not hold that position.
             TimeoutError: to look for it took longer than `Settings.fetch_time`.
             RoomLimitReached: it would be one room too many.
-            ValueError: it is in the room already, as every client is in the room of its listener, and so cannot begin
-                earlier; or the room is another server's, or was closed; or the client only writes.
+            TypeError: `since` is something else.
+            ValueError: `since` is negative, or a text that is no place in a log; or the client is in the room already,
+                as every client is in the room of its listener, and so cannot begin earlier; or the room is another
+                server's, or was closed; or the client only writes.
             ConnectionClosed: the client is gone.
         """
+        place = None if since is None else Since.of(since)
         await self._wait_to_move()
         self._check_connected()
         if isinstance(room, str):
@@ -280,14 +285,14 @@ class Client(Generic[M]):
         try:
             self._check_joinable(room)
             at = None
-            if since is not None:
-                at = await room.fan_out.fetches.find(since)
+            if place is not None:
+                at = await room.fan_out.fetches.find(place)
                 # Meanwhile something may have changed.
                 self._check_connected()
                 self._check_joinable(room)
             if self not in room:
                 self._reader.join(room.fan_out, at)
-            elif since is not None:
+            elif place is not None:
                 raise ValueError(f"{self.name} is in room {room} already, and cannot begin earlier there")
         finally:
             # It may have been made for this client alone.

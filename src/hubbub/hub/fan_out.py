@@ -20,6 +20,7 @@ from ..framing import M
 from ..log.cursor import Cursor
 from ..log.rendering import Rendering
 from ..wire.pulse import Pulse
+from . import policies
 from .fetches import Fetches
 from .stragglers import Stragglers
 
@@ -108,7 +109,7 @@ class FanOut(Generic[M]):
             return True
         elif cursor.waiting:
             cursor.catching_up = False
-            self._stragglers.add(cursor, log.chunk_at(cursor.at))
+            self._stragglers.add(cursor, log.chunk_at(cursor.at), holds=not self._will_catch_up(cursor))
             return True
         elif cursor.end is not None or cursor.at.seq > log.readable.seq:
             self._unsettled.append(cursor)
@@ -218,6 +219,11 @@ class FanOut(Generic[M]):
         if self.place(cursor):
             reader.fall_behind(cursor)
         reader.settle()
+
+    def _will_catch_up(self, cursor: Seat) -> bool:
+        """Whether a cursor reads on from the store when memory has passed it, so that nobody has to wait for it."""
+        older = self.log.older
+        return older is not None and older.taking and cursor.reader.policy_in(self.room) == policies.DISCONNECT
 
     def _unready(self, cursor: Seat) -> None:
         cursor.ready = False

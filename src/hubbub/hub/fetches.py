@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Generic
+import time
+from typing import TYPE_CHECKING, Any, Final, Generic
 
 from ..framing import M
+from ..log.history import entries_in, entries_since
+from ..log.seeking import find, older_chunk, seek
 from ..values.errors import PositionLost
 from ..wire.countdown import within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from ..log.chunk import Chunk, Mark
     from ..log.cursor import Cursor
+    from ..log.history import Entry
     from ..log.log import Log
-    from ..values.position import Position
+    from ..values.since import Since
     from .ports import Member, Place
     from .pump import Pump
+
+
+HISTORY_SLICE: Final = 512
+"""Messages of a history that are given out before the event loop turns."""
 
 
 class Fetches(Generic[M]):
@@ -36,21 +44,33 @@ class Fetches(Generic[M]):
         self._pump = pump
         self._placed = placed
 
-    async def find(self, since: Position | int) -> Mark:
-        """The mark of a position that the log holds, or of the place before its last messages, at most so many.
+    def seek(self, since: Since) -> Mark | None:
+        """The mark of a place in the log, if memory tells it.
 
         Raises:
-            PositionLost: the log does not hold it.
-            TimeoutError: it took too long.
-            ValueError: the number is negative.
+            PositionLost: it is a position that the log does not hold.
         """
-        log = self._log
-        if isinstance(since, int):
-            if since < 0:
-                raise ValueError(f"since is {since}; it must be a position, or 0 or more messages")
-            since = log.position(max(log.head.seq - since, log.start))
+        return seek(self._log, since, time.time())
+
+    async def find(self, since: Since) -> Mark:
+        """The mark of a place in the log.
+
+        Raises:
+            PositionLost: it is a position that the log does not hold.
+            TimeoutError: it took too long.
+        """
         async with within(self._room.settings.fetch_time):
-            return await log.find(since)
+            return await find(self._log, since, time.time())
+
+    def history(self, since: Since) -> AsyncIterator[Entry[M]]:
+        """The messages from a place on, up to the head as it is at the call; see `Room.history`.
+
+        Raises:
+            PositionLost: it is a position that the log does not hold.
+        """
+        mark = self.seek(since)
+        recent = self._log.oldest.seq if mark is None else mark.seq
+        return _in_slices(self._parts(since if mark is None else None, recent, entries_since(self._log, recent)))
 
     async def fetch(self, seq: int) -> Chunk:
         """The chunk of the log's older end that holds the message after the first `seq`.
@@ -60,7 +80,7 @@ class Fetches(Generic[M]):
             TimeoutError: it took too long.
         """
         async with within(self._room.settings.fetch_time):
-            return await self._log.older_chunk(seq)
+            return await older_chunk(self._log, seq)
 
     def fetch_for(self, cursor: Cursor[Any, Member]) -> bool:
         """Get the next chunk of the older end for a cursor, if it needs one; whether it does, and its reader waits."""
@@ -77,8 +97,8 @@ class Fetches(Generic[M]):
             if not reader.dropped:
                 self._placed(cursor)
         except TimeoutError:
-            name, time = self._room.name, self._room.settings.fetch_time
-            reader.fail(TimeoutError(f"a piece of the older messages of room {name} took longer than {time:g} s"))
+            name, limit = self._room.name, self._room.settings.fetch_time
+            reader.fail(TimeoutError(f"a piece of the older messages of room {name} took longer than {limit:g} s"))
         except PositionLost:
             reader.lose(cursor)
         except Exception as error:
@@ -87,3 +107,24 @@ class Fetches(Generic[M]):
             # Nobody else would end the reader, which waits for this chunk.
             reader.lose(cursor)
             raise
+
+    async def _parts(
+        self, since: Since | None, recent: int, entries: Iterator[Entry[M]]
+    ) -> AsyncIterator[Iterator[Entry[M]]]:
+        """The messages of the older end from a place up to `recent`, chunk by chunk, if any; then `entries`."""
+        seq = recent if since is None else (await self.find(since)).seq
+        while seq < recent:
+            chunk = await self.fetch(seq)
+            yield entries_in(self._log, chunk, seq, recent)
+            seq = chunk.end.seq
+        yield entries
+
+
+async def _in_slices(parts: AsyncIterator[Iterator[Entry[M]]]) -> AsyncIterator[Entry[M]]:
+    given = 0
+    async for part in parts:
+        for entry in part:
+            yield entry
+            given += 1
+            if given % HISTORY_SLICE == 0:
+                await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What makes the senders of a room wait: a full chunk, a lagging reader, and those who wait already."""
+"""What makes the senders of a room wait: a full chunk, a lagging reader, a slow store, and those who wait already."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ APPENDS_LIMIT: Final = 4096
 
 
 class Hold:
-    """Holds the senders of a room to its pace for a lagging reader, and for a flush when the next chunk is full."""
+    """Holds the senders of a room to its pace for a lagging reader, and while its next chunk or its store is full."""
 
     def __init__(self, log: Log[Any], fan_out: FanOut[Any], settings: Settings) -> None:
         self._log = log
         self._fan_out = fan_out
+        self._stored = log.older
         self._chunk_size = settings.chunk_size
         self._large = settings.retention // 8
         self._pace = Pace(settings.pace or 0, burst=settings.retention // 8)
@@ -41,6 +42,7 @@ class Hold:
             (self._log.pending_size > 0 and self._is_full(size))
             or self._turnstile.locked()
             or (self._fan_out.holding and self._is_held())
+            or (self._stored is not None and self._stored.full)
         )
 
     async def wait(self, size: int) -> None:
@@ -49,6 +51,8 @@ class Hold:
             while self._open:
                 if self._is_full(size):
                     await self._fan_out.flushed.wait()
+                elif self._stored is not None and self._stored.full:
+                    await self._stored.wait_until_not_full()
                 elif self._is_held():
                     await asyncio.sleep(HOLD_TIME)
                     self._fan_out.check_hold(size)

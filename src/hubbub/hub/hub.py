@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 
 from ..framing import BytesFraming, M, TextFraming, check_framing
 from ..values.errors import RoomLimitReached
+from ..values.settings import ACK
 from . import policies
 from .pump import Pump
 from .room import Room
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
 
     from ..framing import Framing
-    from ..log.older import OlderEnd
+    from ..log.store import Store
     from ..values.address import Address
     from ..values.position import Position
     from ..values.settings import Settings
@@ -48,11 +49,14 @@ class Hub(ABC, Generic[M]):
         root: the room of every listener that names none.
     """
 
-    def __init__(self, framing: Framing[M], settings: Settings, framings: Iterable[Framing[M]]) -> None:
-        """`framings`: how its clients may read."""
+    def __init__(
+        self, framing: Framing[M], settings: Settings, framings: Iterable[Framing[M]], store: Store | None = None
+    ) -> None:
+        """`framings`: how its clients may read; `store`: keeps the logs of its rooms, which else end with them."""
         self.framing: Framing[M] = framing
         self.settings = settings
         self._framings = frozenset(framings)
+        self._store = store
         self._pump = Pump(settings.flush_slice)
         self._rooms: dict[str, Room[M]] = {}
         self.root: Room[M] = self._make_room(ROOT_ROOM, framing, settings)
@@ -97,9 +101,10 @@ class Hub(ABC, Generic[M]):
 
         Raises:
             RoomLimitReached: it would be one room too many.
+            StoreError: it was stored with another framing.
             ValueError: the room exists, with other settings or another framing; or the framing is for another type of
-                messages; or clients may read in a framing that cannot carry the notice of the settings; or the name is
-                "root".
+                messages; or clients may read in a framing that cannot carry the notice of the settings; or the settings
+                want acknowledged messages, and there is no store; or the name is "root".
         """
         if name == ROOT_ROOM:
             raise ValueError(f"the room {ROOT_ROOM!r} is Server.root; take that, or choose another name")
@@ -143,13 +148,11 @@ class Hub(ABC, Generic[M]):
     def _make_room(self, name: str, framing: Framing[M], settings: Settings, *, keep: bool = True) -> Room[M]:
         for readers in self._framings:
             policies.check_notice(readers, settings.notice, settings.when_slow)
-        older = self._older_end(name)
+        if settings.durable == ACK and self._store is None:
+            raise ValueError(f"durable is {ACK!r}, which needs a store to acknowledge messages")
+        older = None if self._store is None else self._store.open_log(name, framing, settings)
         room = self._rooms[name] = Room(name, framing, settings, self._pump, self._forget_room, keep=keep, older=older)
         return room
-
-    def _older_end(self, name: str) -> OlderEnd | None:
-        """What holds the messages of a new room that its memory has dropped; None: they are lost."""
-        return None
 
     def _forget_room(self, room: Room[M]) -> None:
         if self._places.get(room.name) is room:

@@ -76,6 +76,9 @@ class Member(Protocol):
     def settle(self) -> None:
         """One of its cursors was placed."""
 
+    def policy_in(self, room: Place) -> str:
+        """The name of its policy in a room."""
+
     def overrun(self, cursor: Cursor[Any, Any]) -> None:
         """Retention has passed `cursor`."""
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..log.max_lag import MaxLag
     from ..wire.link import Link
     from .fan_out import FanOut
-    from .ports import Supervisor
+    from .ports import Place, Supervisor
     from .pump import Pump
 
 logger = logging.getLogger("hubbub")
@@ -253,13 +253,16 @@ class Reader(Generic[M]):
         """One of its cursors was placed; what waited for it goes on."""
         self.pumped_by.pump_soon(self)
 
-    def overrun(self, cursor: Cursor[Any, Any]) -> None:
-        """Retention has passed `cursor`: the policy decides. A client that has ended does not skip."""
-        room = cursor.owner.room
-        name = policies.SKIP if self.muted else self.when_slow or room.settings.when_slow
+    def policy_in(self, room: Place) -> str:
+        """The name of its policy in a room."""
         if self.ending is not None:
-            name = policies.DISCONNECT
-        ending = policies.find(name)(cursor, room.name)
+            return policies.DISCONNECT
+        return policies.SKIP if self.muted else self.when_slow or room.settings.when_slow
+
+    def overrun(self, cursor: Cursor[Any, Any]) -> None:
+        """Retention has passed `cursor`: the policy decides."""
+        room = cursor.owner.room
+        ending = policies.find(self.policy_in(room))(cursor, room.name)
         if ending is not None:
             self.end(ending, deliver=False)
 

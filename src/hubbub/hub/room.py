@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Final, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 from ..framing import M
-from ..log.history import entries_in, entries_since
 from ..log.log import Log
+from ..log.seeking import seq_of
 from ..values.errors import PositionLost, RoomClosed
+from ..values.settings import ACK
+from ..values.since import Since, SinceLike
 from . import policies
 from .fan_out import FanOut
 from .hold import Hold
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from ..framing import Framing
     from ..log.history import Entry
-    from ..log.older import OlderEnd
+    from ..log.store import StoredLog
     from ..values.position import Position
     from ..values.settings import Settings
     from .ports import Sender
     from .pump import Pump
-
-HISTORY_SLICE: Final = 512
-"""Messages of a history that are given out before the event loop turns."""
 
 
 class Room(Generic[M]):
@@ -51,7 +49,7 @@ class Room(Generic[M]):
         on_close: Callable[[Room[M]], None],
         *,
         keep: bool = True,
-        older: OlderEnd | None = None,
+        older: StoredLog | None = None,
     ) -> None:
         # Named here, for a fault would show only when a reader is slow.
         policies.find(settings.when_slow)
@@ -62,6 +60,7 @@ class Room(Generic[M]):
         self._closed = False
         self._on_close = on_close
         self._chunk_size = settings.chunk_size
+        self._acknowledging = older if settings.durable == ACK else None
         self._log = Log(framing, settings.retention, pump.clock, older)
         self.fan_out = FanOut(self, self._log, pump)
         self._hold = Hold(self._log, self.fan_out, settings)
@@ -104,48 +103,43 @@ class Room(Generic[M]):
     def holds(self, position: Position) -> bool:
         """Whether everything after `position` is still retained."""
         try:
-            self._log.seq_of(position)
+            seq_of(self._log, position)
         except PositionLost:
             return False
         return True
 
-    def history(self, *, since: Position | None = None, last: int | None = None) -> AsyncIterator[Entry[M]]:
+    def history(self, *, since: SinceLike | None = None, last: int | None = None) -> AsyncIterator[Entry[M]]:
         """The retained messages, from the oldest one on to the head as it is at the call.
 
         The event loop turns between them, however many there are, and none is lost to retention meanwhile.
 
         Args:
-            since: only those after this position.
-            last: only the newest ones, so many at most.
+            since: only those from there on; see `Client.join`.
+            last: only the newest ones, so many at most: the same as a number as `since`.
 
         Raises:
             PositionLost: the log does not hold `since`.
-            ValueError: both are given, or `last` is negative.
+            TypeError: `since` is none of what it may be.
+            ValueError: both are given, or one of them is negative, or a text that is no place in a log.
 
         Reading it raises `PositionLost` if the older end of the log has lost the next message meanwhile, and
         `TimeoutError` if a piece of that end takes longer than `Settings.fetch_time`.
         """
-        log = self._log
-        start = log.start
         if since is not None and last is not None:
             raise ValueError("give since or last, not both")
-        if since is not None:
-            start = log.seq_of(since)
-        elif last is not None:
-            if last < 0:
-                raise ValueError(f"last is {last}; it must be at least 0")
-            start = max(start, log.head.seq - last)
-        recent = log.oldest.seq
-        return self._in_slices(self._parts(start, recent, entries_since(log, max(start, recent))))
+        start = since if last is None else last
+        return self.fan_out.fetches.history(Since.of("all" if start is None else start))
 
     async def broadcast(
         self, message: M, *, exclude: Sender | None = None, sender: Sender | str | None = None
     ) -> Position:
         """Send `message` to every client in the room but `exclude`; the position after it.
 
-        Returns once the log has taken it, which is before it is delivered. It waits while the room's senders are held
-        to its pace for a lagging reader (`Settings.pace`), and for a flush when the log's next chunk is full. If it is
-        cancelled while it waits, nothing is sent.
+        Returns once the log has taken it, which is before it is delivered; or, where `Settings.durable` is "ack", once
+        the store has committed it. It waits while the room's senders are held to its pace for a lagging reader
+        (`Settings.pace`), for a flush when the log's next chunk is full, and while the store has too much to commit
+        (`Settings.store_pending`). If it is cancelled while it waits, nothing is sent; while it waits for the commit,
+        the message is sent all the same.
 
         Args:
             message: the message.
@@ -155,6 +149,7 @@ class Room(Generic[M]):
 
         Raises:
             RoomClosed: the room was closed.
+            NotStored: the message was delivered, and the store does not take it; only where `durable` is "ack".
             ValueError: the framing cannot carry the message.
             TypeError: the message is not of the framing's type.
             RuntimeError: another event loop is running than the server's; see `asyncio.run_coroutine_threadsafe`.
@@ -162,7 +157,10 @@ class Room(Generic[M]):
         wire = self.framing.encode((message,))
         if self._closed or self._hold.must_wait(len(wire)):
             await self._wait_for_turn(len(wire))
-        return self._append(wire, 1, exclude, sender)
+        position = self._append(wire, 1, exclude, sender)
+        if self._acknowledging is not None:
+            await self._acknowledging.wait_committed(position.seq)
+        return position
 
     async def broadcast_many(
         self, messages: Sequence[M], *, exclude: Sender | None = None, sender: Sender | str | None = None
@@ -175,14 +173,10 @@ class Room(Generic[M]):
 
         It raises what `broadcast` raises.
         """
-        wire = self.framing.encode(messages)
-        if len(messages) > 1 and (len(wire) > self._chunk_size or not self.framing.self_delimiting):
-            half = len(messages) // 2
-            await self.broadcast_many(messages[:half], exclude=exclude, sender=sender)
-            return await self.broadcast_many(messages[half:], exclude=exclude, sender=sender)
-        if self._closed or self._hold.must_wait(len(wire)):
-            await self._wait_for_turn(len(wire))
-        return self._append(wire, len(messages), exclude, sender)
+        position = await self._append_many(messages, exclude, sender)
+        if self._acknowledging is not None:
+            await self._acknowledging.wait_committed(position.seq)
+        return position
 
     def close(self) -> None:
         """End the room: its clients leave it, and the server forgets it with its log.
@@ -195,14 +189,32 @@ class Room(Generic[M]):
         """
         self._on_close(self)
         self._closed = True
+        self.finish()
+        self._log.end()
         self._hold.release()
         for cursor in list(self.fan_out.members.values()):
             cursor.reader.leave(cursor)
+
+    def finish(self) -> None:
+        """Store what was broadcast. What is broadcast after this is not stored."""
+        self._log.end()
 
     def close_if_unused(self) -> None:
         """End the room, if nobody is in it and it is not to be kept."""
         if not (self.keep or self.fan_out.members or self._closed):
             self.close()
+
+    async def _append_many(
+        self, messages: Sequence[M], exclude: Sender | None, sender: Sender | str | None
+    ) -> Position:
+        wire = self.framing.encode(messages)
+        if len(messages) > 1 and (len(wire) > self._chunk_size or not self.framing.self_delimiting):
+            half = len(messages) // 2
+            await self._append_many(messages[:half], exclude, sender)
+            return await self._append_many(messages[half:], exclude, sender)
+        if self._closed or self._hold.must_wait(len(wire)):
+            await self._wait_for_turn(len(wire))
+        return self._append(wire, len(messages), exclude, sender)
 
     def _append(self, wire: bytes, count: int, exclude: Sender | None, sender: Sender | str | None) -> Position:
         log = self._log
@@ -228,20 +240,3 @@ class Room(Generic[M]):
             await self._hold.wait(size)
         if self._closed:
             raise RoomClosed(self.name)
-
-    async def _parts(self, seq: int, recent: int, entries: Iterator[Entry[M]]) -> AsyncIterator[Iterator[Entry[M]]]:
-        """The messages of the older end from `seq` up to `recent`, chunk by chunk, and then `entries`."""
-        while seq < recent:
-            chunk = await self.fan_out.fetches.fetch(seq)
-            yield entries_in(self._log, chunk, seq, recent)
-            seq = chunk.end.seq
-        yield entries
-
-    async def _in_slices(self, parts: AsyncIterator[Iterator[Entry[M]]]) -> AsyncIterator[Entry[M]]:
-        given = 0
-        async for part in parts:
-            for entry in part:
-                yield entry
-                given += 1
-                if given % HISTORY_SLICE == 0:
-                    await asyncio.sleep(0)

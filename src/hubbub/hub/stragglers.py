@@ -31,10 +31,14 @@ class Stragglers(Generic[Seat]):
     def __bool__(self) -> bool:
         return bool(self._moving or self._still or self._adrift)
 
-    def add(self, cursor: Seat, chunk: Chunk) -> None:
-        """A cursor stands in `chunk`, and its reader has just taken something, or may yet."""
+    def add(self, cursor: Seat, chunk: Chunk, *, holds: bool = True) -> None:
+        """A cursor stands in `chunk`, and its reader has just taken something, or may yet.
+
+        Unless it `holds` senders, it counts as still.
+        """
         cursor.chunk = chunk
-        self._moving.setdefault(chunk, {})[cursor] = None
+        places = self._moving if holds else self._still
+        places.setdefault(chunk, {})[cursor] = None
 
     def remove(self, cursor: Seat) -> None:
         """A cursor is read, or its reader has gone."""

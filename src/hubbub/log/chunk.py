@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 Buffer = bytes | memoryview
 
@@ -232,6 +232,15 @@ class Chunk:
         if at < wire.ends[last - 1]:
             buffers.append(whole[at : wire.ends[last - 1]])
         return buffers
+
+
+def first_batch(chunks: Sequence[Chunk], key: Callable[[Batch], float], least: float) -> Batch | None:
+    """The first batch of chunks that follow each other whose `key`, which never falls, is at least `least`."""
+    index = bisect_left(chunks, least, key=lambda chunk: key(chunk.batches[-1]))
+    if index == len(chunks):
+        return None
+    batches = chunks[index].batches
+    return batches[bisect_left(batches, least, key=key)]
 
 
 def _start_seq(batch: Batch) -> int:

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left, bisect_right
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Generic
 
 from ..framing import M
-from ..values.errors import PositionLost
-from ..values.position import Position, new_term
-from .chunk import BATCH_COST, Batch, Chunk, Mark
+from ..values.position import new_term
+from .chunk import BATCH_COST, Batch, Chunk, Mark, first_batch
 from .clock import NEVER
+from .terms import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..framing import Framing
+    from ..values.position import Position
     from .clock import Clock
-    from .older import OlderEnd
+    from .store import StoredLog
 
 logger = logging.getLogger("hubbub")
 
@@ -37,7 +37,8 @@ class Log(Generic[M]):
         framing: how messages are kept, which is how most readers take them.
         retention: counted bytes that are kept, the newest chunk always.
         clock: orders the messages of all rooms of a server.
-        older: holds what memory has dropped; None: it is lost.
+        older: keeps what is appended, and is read where memory has dropped that; None: it is lost then. The log goes on
+            where this one ended.
 
     A batch counts with its bytes on the wire and `BATCH_COST` more.
 
@@ -45,21 +46,25 @@ class Log(Generic[M]):
         framing: as above.
         clock: as above.
         older: as above.
+        terms: its terms, of which the last one is current.
         readable: the mark before which messages may be read.
         pending_size: counted bytes that wait for the next flush.
         pending_appends: in how many pieces they came.
+        ended: whether nothing is appended any more.
     """
 
-    def __init__(self, framing: Framing[M], retention: int, clock: Clock, older: OlderEnd | None = None) -> None:
+    def __init__(self, framing: Framing[M], retention: int, clock: Clock, older: StoredLog | None = None) -> None:
         self.framing = framing
         self.clock = clock
         self.older = older
-        self.readable = Mark(0, 0)
+        self.readable = Mark(0, 0) if older is None else older.head
         self.pending_size = 0
         self.pending_appends = 0
-        self._term = new_term()
-        # Every term of this log, with the seq it began at. In memory there is one.
-        self._terms = {self._term: 0}
+        self.ended = False
+        # Of the newest batch: times never fall along a log, even if the wall clock jumps back.
+        self._time = 0.0 if older is None else older.time
+        self.terms = Terms(() if older is None else older.terms)
+        self._begin_term()
         # Whether messages that come one after the other can share a batch, and be found in it again.
         self._joins = framing.self_delimiting
         self._retention = retention
@@ -89,12 +94,13 @@ class Log(Generic[M]):
     @property
     def start(self) -> int:
         """The `seq` from which on messages are held, in memory or in the older end."""
-        start = None if self.older is None else self.older.start
-        return self.oldest.seq if start is None else start
+        older, oldest = self.older, self.oldest.seq
+        # What an older end has taken may end before memory begins, while it takes nothing.
+        return older.start if older is not None and older.start <= oldest <= older.end else oldest
 
     def position(self, seq: int) -> Position:
         """The position of the place after `seq` messages."""
-        return Position(self._term, seq)
+        return self.terms.position(seq)
 
     @property
     def pending_tick(self) -> int:
@@ -116,6 +122,8 @@ class Log(Generic[M]):
         """
         pending, clock = self._pending, self.clock
         batch = pending.batches[-1] if pending.batches else None
+        if batch is None and self.older is not None and self.older.ready:
+            self._begin_term()
         if (
             batch is None
             or batch.tick != clock.now
@@ -125,6 +133,7 @@ class Log(Generic[M]):
             or not self._joins
         ):
             start = self.readable if batch is None else batch.end
+            self._time = time = max(time, self._time)
             batch = Batch(start, clock.now, time, sender, token, excluded, born=clock.seconds)
             clock.stamped = True
             pending.begin(batch)
@@ -144,7 +153,16 @@ class Log(Generic[M]):
         self.pending_size = 0
         self.pending_appends = 0
         self._chunks.append(chunk)
+        if not self.ended:
+            self._store(chunk)
         return chunk
+
+    def end(self) -> None:
+        """Nothing is appended any more: store what is pending. Another log may go on where this one has ended."""
+        self._store(self._pending)
+        self.ended = True
+        if self.older is not None:
+            self.older.release()
 
     def compact(self) -> tuple[Chunk, Chunk] | None:
         """Join the newest chunk to the one before it, if both are small; the two, of which the first is left."""
@@ -158,15 +176,20 @@ class Log(Generic[M]):
         """Forget the oldest chunk, if retention has passed it; the chunk."""
         chunks = self._chunks
         if len(chunks) > 1 and self.readable.offset - chunks[0].start.offset > self._retention:
-            chunk = chunks.pop(0)
-            self._hand_on(chunk)
-            return chunk
+            return chunks.pop(0)
         return None
 
-    def _hand_on(self, chunk: Chunk) -> None:
+    def _begin_term(self) -> None:
+        """Begin a new term at the head, while nothing is pending: at the start, or when the older end is back."""
+        name = new_term()
+        self.terms.begin(name, self.readable.seq)
+        if self.older is not None:
+            self.older.begin(name, self.readable)
+
+    def _store(self, chunk: Chunk) -> None:
         try:
-            if self.older is not None:
-                self.older.add(chunk)
+            if self.older is not None and chunk.batches:
+                self.older.append(chunk)
         except Exception:
             logger.exception("the older end of a log takes no chunk")
 
@@ -185,65 +208,15 @@ class Log(Generic[M]):
 
     def first(self, key: Callable[[Batch], float], least: float) -> Mark:
         """The start of the first readable batch whose `key` is at least `least`, or the end; keys never fall."""
-        chunks = self._chunks
-        index = bisect_left(chunks, least, key=lambda chunk: key(chunk.batches[-1]))
-        if index == len(chunks):
-            return self.readable
-        batches = chunks[index].batches
-        return batches[bisect_left(batches, least, key=key)].start
+        batch = first_batch(self._chunks, key, least)
+        return self.readable if batch is None else batch.start
 
-    def seq_of(self, position: Position) -> int:
-        """How many messages come before a position that the log holds, its head included.
-
-        Raises:
-            PositionLost: the log does not hold it.
-        """
-        if position.term not in self._terms or not self.start <= position.seq <= self.head.seq:
-            raise self._lost(position)
-        return position.seq
-
-    def locate(self, position: Position) -> Mark:
-        """The mark of a position that memory holds, the log's head included.
-
-        Within a batch its bytes are those of the batch's start.
-
-        Raises:
-            PositionLost: memory does not hold it.
-        """
-        seq = self.seq_of(position)
-        if seq < self.oldest.seq:
-            raise self._lost(position)
+    def mark_of(self, seq: int) -> Mark:
+        """The mark of a message that memory holds, or of the head. Within a batch its bytes are those of the start."""
         if seq == self.head.seq:
             return self.mark()
         chunk = self._pending if seq >= self.readable.seq else self.chunk_at(Mark(seq, 0))
         return Mark(seq, chunk.batch_at(seq).start.offset)
-
-    async def find(self, position: Position) -> Mark:
-        """The mark of a position that the log holds, in memory or in the older end. It may be cancelled.
-
-        Raises:
-            PositionLost: the log does not hold it.
-        """
-        seq = self.seq_of(position)
-        if seq < self.oldest.seq:
-            return Mark(seq, (await self.older_chunk(seq)).batch_at(seq).start.offset)
-        return self.locate(position)
-
-    async def older_chunk(self, seq: int) -> Chunk:
-        """The chunk of the older end that holds the message after the first `seq`. It may be cancelled.
-
-        Raises:
-            PositionLost: the older end does not hold it.
-        """
-        with suppress(LookupError):
-            if self.older is not None:
-                chunk = await self.older.chunk_at(seq)
-                if chunk.batches and chunk.start.seq <= seq < chunk.end.seq:
-                    return chunk
-        raise self._lost(self.position(seq))
-
-    def _lost(self, position: Position) -> PositionLost:
-        return PositionLost(position, oldest=self.position(self.start), head=self.position(self.head.seq))
 
     def _fits(self, chunk: Chunk, later: Chunk) -> bool:
         if chunk.size + later.size > SMALL_CHUNK:

@@ -9,7 +9,7 @@ Every store keeps this contract, and passes the tests of it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,23 +17,10 @@ if TYPE_CHECKING:
     from ..framing import Framing
     from ..values.settings import Settings
     from .chunk import Chunk, Mark
+    from .terms import Term
 
 Key = Literal["seq", "offset", "time"]
 """What never falls along a log: how many messages and how many counted bytes come before a batch, and its time."""
-
-
-class Term(NamedTuple):
-    """One uninterrupted life of a log. A position of a term is valid from `first` up to `last`.
-
-    Attributes:
-        name: 64 random bits, as 16 hexadecimal digits.
-        first: the `seq` at which it began.
-        last: the `seq` up to which it is stored.
-    """
-
-    name: str
-    first: int
-    last: int
 
 
 class StoredLog(Protocol):

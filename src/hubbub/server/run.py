@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..door.listener import Listener
     from ..framing import Framing, M
     from ..hub.client import Handler
+    from ..log.store import Store
     from .observation import Observer
 
 logger = logging.getLogger("hubbub")
@@ -35,6 +36,7 @@ def run(
     listeners: Sequence[Listener[str]] | None = ...,
     settings: Settings | None = ...,
     observer: Observer[str] | None = ...,
+    store: Store | None = ...,
 ) -> None: ...
 
 
@@ -48,6 +50,7 @@ def run(
     framing: Framing[M],
     settings: Settings | None = ...,
     observer: Observer[M] | None = ...,
+    store: Store | None = ...,
 ) -> None: ...
 
 
@@ -60,6 +63,7 @@ def run(
     framing: Framing[M] | None = None,
     settings: Settings | None = None,
     observer: Observer[M] | None = None,
+    store: Store | None = None,
 ) -> None:
     """Serve until SIGINT (Ctrl-C) or SIGTERM, then drain and return; a second signal ends the program at once.
 
@@ -78,7 +82,9 @@ def run(
     """
     open_missing_streams()
     given: Any = framing  # None only where M is str, which the overloads say
-    server = Server(handler, host, port, listeners=listeners, framing=given, settings=settings, observer=observer)
+    server = Server(
+        handler, host, port, listeners=listeners, framing=given, settings=settings, observer=observer, store=store
+    )
     try:
         run_server(server)
     except ListenError as error:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from ..framing import Framing
     from ..hub.client import Client, Handler
+    from ..log.store import Store
 
 
 class _State(Enum):
@@ -53,13 +54,16 @@ class Server(Hub[M]):
         framing: how messages are cut from the stream and put into it; `Lines()` if not given.
         settings: defaults and limits.
         observer: receives the events of the server.
+        store: keeps the logs of its rooms on disk, as in `SqliteStore("log.db")`; None: they end with the server. It is
+            closed with the server.
 
     Raises:
         TypeError: the handler is not a coroutine function; or a framing is none, or is not hashable.
         ValueError: the port is out of range; a framing cannot carry the notice of the settings; or a descriptor is
             named twice. Or the framing of a listener has another type of messages, or does not end them although there
-            is a secret.
+            is a secret. Or the settings want acknowledged messages, and there is no store.
         RoomLimitReached: the listeners have more rooms than there may be.
+        StoreError: a room was stored with another framing.
 
     Attributes:
         framing: how messages are cut from the stream and put into it.
@@ -78,6 +82,7 @@ class Server(Hub[M]):
         listeners: Sequence[Listener[str]] | None = ...,
         settings: Settings | None = ...,
         observer: Observer[str] | None = ...,
+        store: Store | None = ...,
     ) -> None: ...
 
     @overload
@@ -91,6 +96,7 @@ class Server(Hub[M]):
         framing: Framing[M],
         settings: Settings | None = ...,
         observer: Observer[M] | None = ...,
+        store: Store | None = ...,
     ) -> None: ...
 
     def __init__(  # type: ignore[misc] # mypy does not take M for the str of the first overload
@@ -103,6 +109,7 @@ class Server(Hub[M]):
         framing: Framing[M] | None = None,
         settings: Settings | None = None,
         observer: Observer[M] | None = None,
+        store: Store | None = None,
     ) -> None:
         if not (inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)):
             raise TypeError(f"the handler {handler!r} is not a coroutine function: define it with 'async def'")
@@ -120,7 +127,7 @@ class Server(Hub[M]):
             check_type(own, chosen)
             if isinstance(listener.authenticate, SharedSecret) and not own.self_delimiting:
                 raise ValueError(f"a secret needs a framing that ends messages, and {own} does not")
-        super().__init__(chosen, settings, framings)
+        super().__init__(chosen, settings, framings, store)
         for listener in self.listeners:
             self.place(listener.room)
         self._observer: Observer[M] = observer or Observer()
@@ -194,7 +201,15 @@ class Server(Hub[M]):
         self._state = _State.STARTED
         self._pump.run_in(asyncio.get_running_loop())
         async with self._starting:
-            await self._listen()
+            if self._store is not None:
+                self._store.start(self.settings)
+            try:
+                await self._listen()
+            except BaseException:
+                # It cannot listen, or was cancelled. Nobody will close a server that has not started.
+                self._stop_listening()
+                await self._close_store()
+                raise
         self._sessions.start()
         tell(self._observer.started, self)
 
@@ -212,7 +227,8 @@ class Server(Hub[M]):
         """Stop accepting, deliver what was broadcast before, end all connections, and wait for all handlers.
 
         It takes at most `Settings.drain_time` and twice what handlers may take to end (`Settings.cancel_time`): once
-        they are left to finish, then they are cancelled. A second call waits for the first. If the first call is
+        they are left to finish, then they are cancelled. With a store, it takes at most `Settings.store_patience` more
+        to commit what waits. A second call waits for the first. If the first call is
         cancelled, the rest is ended at once; a handler that is cancelled because the server closes does not stop that.
         """
         if self._state is _State.CLOSED:
@@ -256,28 +272,29 @@ class Server(Hub[M]):
         return changes, failures
 
     async def _listen(self) -> None:
-        try:
-            for listener in self.listeners:
-                settings = listener.settings_in(self.settings)
-                for listening in await kinds.serving(listener.endpoint).bind(listener, settings):
-                    acceptor = Acceptor(listening, listener, self._sessions.arrivals, self._reserve, settings)
-                    self._acceptors.append(acceptor)
-            self._addresses = tuple(address_of(acceptor.listening.getsockname()) for acceptor in self._acceptors)
-            self._urls = tuple(
-                url_of(acceptor.listening, tls=acceptor.listener.tls is not None) for acceptor in self._acceptors
-            )
-            for acceptor in self._acceptors:
-                acceptor.start()
-        except BaseException:
-            # It cannot listen, or was cancelled. Nobody will close a server that has not started.
-            self._stop_listening()
-            raise
+        for listener in self.listeners:
+            settings = listener.settings_in(self.settings)
+            for listening in await kinds.serving(listener.endpoint).bind(listener, settings):
+                acceptor = Acceptor(listening, listener, self._sessions.arrivals, self._reserve, settings)
+                self._acceptors.append(acceptor)
+        self._addresses = tuple(address_of(acceptor.listening.getsockname()) for acceptor in self._acceptors)
+        self._urls = tuple(
+            url_of(acceptor.listening, tls=acceptor.listener.tls is not None) for acceptor in self._acceptors
+        )
+        for acceptor in self._acceptors:
+            acceptor.start()
 
     def _stop_listening(self) -> None:
         for acceptor in self._acceptors:
             acceptor.stop()
             acceptor.close()
         self._reserve.give_up()
+
+    async def _close_store(self) -> None:
+        if self._store is not None:
+            for room in self._rooms.values():
+                room.finish()
+            await self._store.close()
 
     async def _close(self, caller: asyncio.Task[Any] | None) -> None:
         try:
@@ -289,6 +306,8 @@ class Server(Hub[M]):
             # 2. All clients have what was broadcast, and go; then the handlers that are left.
             await self._sessions.close(caller)
         finally:
+            # 3. What was broadcast is stored.
+            await self._close_store()
             self._state = _State.CLOSED
             self._closed.fire()
         tell(self._observer.closed, self)

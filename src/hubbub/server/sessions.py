@@ -15,6 +15,7 @@ from ..framing import M
 from ..hub.client import Client, Handler
 from ..log.max_lag import MaxLag
 from ..values.ending import Ending, EndingCode
+from ..values.errors import PositionLost
 from ..values.pace import Throttle
 from ..values.role import Role
 from ..wire.countdown import Countdown, within
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ..hub.pump import Pump
     from ..hub.session import Session
     from ..values.address import Address
+    from ..values.since import Since
 
 logger = logging.getLogger("hubbub")
 
@@ -225,13 +227,16 @@ class Sessions(Generic[M]):
         """Open the connection, run the handler, then end the connection."""
         if not await self.arrivals.open(arrival):
             return
-        reader = self._let_in(arrival)
+        replayed = arrival.listener.replayed
+        reader = self._let_in(arrival, replayed)
         # It would be kept for as long as the client stays.
         del arrival
         ending = _CANCELLED
         try:
             # Before that, an observer may end the client, which takes a task of its own.
             await asyncio.sleep(0)
+            if reader.ending is None:
+                await self._replay(reader, replayed)
             if reader.ending is None:
                 await self._handler(reader.client)
             ending = LEFT if reader.link.at_end else _FINISHED
@@ -252,8 +257,8 @@ class Sessions(Generic[M]):
             finally:
                 self._forget(reader)
 
-    def _let_in(self, arrival: Arrival[M]) -> Session[M]:
-        """Make a client of an arrival."""
+    def _let_in(self, arrival: Arrival[M], replayed: Since | None) -> Session[M]:
+        """Make a client of an arrival. It reads its room from now on, or from `replayed` if memory knows that place."""
         settings = self._settings
         link = arrival.link
         throttle = None
@@ -271,8 +276,9 @@ class Sessions(Generic[M]):
         self._connections += 1
         if not link.writable:
             self.stalls.pause(reader)
-        if role.hears:
-            reader.join(room.fan_out)
+        at = None if replayed is None else room.fan_out.fetches.seek(replayed)
+        if role.hears and (at or replayed is None):
+            reader.join(room.fan_out, at)
         tell(self._observer.connected, client)
         if reader.ending is None:
             self._notices.connected(client, link.loop)
@@ -284,6 +290,21 @@ class Sessions(Generic[M]):
             reader.end(arrival.ending, deliver=False)
             self.closed(reader)
         return reader
+
+    async def _replay(self, reader: Session[M], replayed: Since | None) -> None:
+        """Have a client join the room of its listener where only the older end of the log knows the place."""
+        room = reader.client.room
+        if replayed is None or reader.client in room:
+            return
+        try:
+            at = await room.fan_out.fetches.find(replayed)
+        except (PositionLost, OSError) as error:
+            reason = f"what is to be replayed cannot be read: {str(error) or 'it takes too long'}"
+            logger.error("%s is ended: %s", reader.client, reason)
+            reader.end(Ending(EndingCode.UNDELIVERABLE, reason), deliver=False)
+            return
+        if reader.ending is None:
+            reader.join(room.fan_out, at)
 
     def _refused(self, origin: Address, ending: Ending) -> None:
         self.endings[ending.code] += 1

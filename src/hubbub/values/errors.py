@@ -88,22 +88,25 @@ class ConnectionClosed(HubbubError):
 
 
 class PositionLost(HubbubError):
-    """A room's log does not hold `position`: it is of another term, not retained any more, or ahead of the log.
+    """A room's log does not hold `position`: it is not retained any more, or its messages were lost, or never there.
 
     Attributes:
         position: the one asked for.
-        oldest: the oldest one to be had.
+        first: the first one from which reading can go on.
         head: the position after the newest message.
+        missed: how many messages between the two are gone; None where nobody can know.
     """
 
-    def __init__(self, position: Position, oldest: Position, head: Position) -> None:
-        super().__init__(position, oldest, head)
+    def __init__(self, position: Position, first: Position, head: Position, missed: int | None = None) -> None:
+        super().__init__(position, first, head, missed)
         self.position = position
-        self.oldest = oldest
+        self.first = first
         self.head = head
+        self.missed = missed
 
     def __str__(self) -> str:
-        return f"the log holds {self.oldest} to {self.head}, not {self.position}"
+        gone = "" if self.missed is None else f"; {self.missed} messages after that are gone"
+        return f"the log holds {self.first} to {self.head}, not {self.position}{gone}"
 
 
 class RoomClosed(HubbubError):

@@ -1,0 +1,98 @@
+"""Where in a log somebody begins to read, as a user says it: a position, so many messages, so many bytes, or a time."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import inf
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from .position import Position
+from .units import parse_size, parse_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SinceLike: TypeAlias = Position | int | timedelta | datetime | str
+"""What `Since.of` takes."""
+
+FORMS: Final = "none, all, 100 (messages), 64K (bytes), 10m (a time), 2026-11-28T08:00:00Z or a position"
+"""How it may be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """A place in a log, as it was asked for.
+
+    Attributes:
+        kind: what `amount` counts, back from the head: messages, counted bytes or seconds. "date": it is a time, in
+            seconds since 1970; "position": `position` says it.
+        amount: see above; infinite: all that the log holds.
+        position: the position.
+    """
+
+    kind: Literal["messages", "bytes", "seconds", "date", "position"]
+    amount: float = 0
+    position: Position | None = None
+
+    @classmethod
+    def of(cls, value: Any) -> Since:
+        """What a program gave: a `Position`, a number of messages, a `timedelta`, a `datetime`, or a text for `parse`.
+
+        Raises:
+            TypeError: it is something else.
+            ValueError: it is negative, a date without a time zone, or a text that says none of these.
+        """
+        if isinstance(value, Since):
+            return value
+        if isinstance(value, str):
+            return cls.parse(value)
+        if isinstance(value, Position):
+            return cls("position", position=value)
+        if isinstance(value, datetime):
+            if value.tzinfo is None:
+                raise ValueError(f"{value} has no time zone; give it one, as in datetime.now(UTC)")
+            return cls("date", value.timestamp())
+        if isinstance(value, timedelta):
+            kind, amount = "seconds", value.total_seconds()
+        elif isinstance(value, int) and not isinstance(value, bool):
+            kind, amount = "messages", value
+        else:
+            raise TypeError(f"{value!r} is no place in a log; give a Position, a number, a timedelta or a datetime")
+        if amount < 0:
+            raise ValueError(f"{value!r} is negative; it counts back from the newest message")
+        return cls(kind, amount)  # type: ignore[arg-type]
+
+    @classmethod
+    def parse(cls, text: str) -> Since:
+        """The same, written as one of `FORMS`. Dates are those of RFC 3339.
+
+        Raises:
+            ValueError: it is none of them.
+        """
+        text = text.strip()
+        try:
+            for form, read in _READERS:
+                if form.fullmatch(text):
+                    return read(text)
+            return cls("position", position=Position.parse(text))
+        except (ValueError, OverflowError):
+            raise ValueError(f"{text!r} is no place in a log; write {FORMS}") from None
+
+
+def _date_of(text: str) -> Since:
+    # What has no offset is not guessed: RFC 3339 wants one, and a client may be in another time zone than its server.
+    return Since.of(datetime.fromisoformat(text))
+
+
+_READERS: Final[tuple[tuple[re.Pattern[str], Callable[[str], Since]], ...]] = (
+    (re.compile("none"), lambda _: Since("messages", 0)),
+    (re.compile("all"), lambda _: Since("messages", inf)),
+    (re.compile(r"[0-9]{1,18}"), lambda text: Since("messages", int(text))),
+    (re.compile(r"[0-9]{4}-[0-9][0-9]-[0-9][0-9][Tt ].*"), _date_of),
+    # A small m stands for minutes, and a large one for megabytes.
+    (re.compile(r"[0-9.]+ *[smhd]"), lambda text: Since("seconds", parse_time(text))),
+    (re.compile(r"[0-9]+ *(?:[kKMgG]|[kKmMgG]?[iI]?[bB])"), lambda text: Since("bytes", parse_size(text))),
+)
+"""The forms but a position, and what reads each."""
