@@ -37,6 +37,14 @@ CHOSEN: dict[str, tuple[Any, Any]] = {
     "proxy-from": (["::1"], ("::1",)),
     "secret-file": ("secret", "secret"),
     "any-protocol": (True, True),
+    "replay": ("10m", "10m"),
+    "store": ("log.db", "log.db"),
+    "durable": ("ack", "ack"),
+    "store-size": ("2G", 2 * 1024**3),
+    "store-age": ("7d", 604_800.0),
+    "store-count": (1000, 1000),
+    "store-pending": ("1M", 1024**2),
+    "store-patience": ("20s", 20.0),
     "quiet": (True, True),
     "verbose": (True, True),
     "log-format": ("json", "json"),
@@ -104,6 +112,8 @@ def test_all_that_is_chosen_is_served(directory: Path) -> None:
     assert (setup.handler.__name__, setup.framing) == ("relay", Delimited(b"\0"))
     assert setup.settings == Settings(**{name: MEANT[name] for name in SETTINGS})
     assert [listener.endpoint for listener in setup.listeners] == [Address("h", 1), Address("h", 2)]
+    assert setup.store == Path("log.db")
+    assert {listener.replay for listener in setup.listeners} == {"10m"}
     short = make_setup({**MEANT, "listen": ()})
     assert [listener.endpoint for listener in short.listeners] == [Address("::1", 7000)]
 
@@ -182,6 +192,7 @@ def test_the_help_lists_options_by_their_groups() -> None:
         "Messages",
         "TLS",
         "Who may connect",
+        "Store",
         "Slow clients",
         "Connections",
         "Ending",

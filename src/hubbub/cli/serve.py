@@ -12,16 +12,16 @@ from ..hub import policies
 from ..server.run import run_server
 from ..server.server import Server
 from ..values.declaration import Group
-from ..values.errors import ListenError
+from ..values.errors import ListenError, StoreError
 from ..values.role import Role
-from ..values.settings import DEFAULT_HOST, DEFAULT_PORT, MESSAGES, OUTPUT
+from ..values.settings import DEFAULT_HOST, DEFAULT_PORT, DURABLE, MESSAGES, OUTPUT, STORE
 from . import config, environment
 from .descriptors import SPARE, allow_descriptors
 from .failure import Failure
 from .options import TLS, Command, option, settings_options
 from .places import ListenUrlType
 from .report import LogFormat, reporting
-from .setup import Setup, failure_of, make_setup
+from .setup import Setup, failure_of, make_setup, open_store
 from .values import FRAMINGS, NetworkEntry, Whole, list_framings
 
 logger = logging.getLogger("hubbub")
@@ -84,6 +84,14 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, readable=True)
     help="What clients may do: speak and hear (both), hear only (read: what they say is discarded), or speak only "
     "(write).",
 )
+@option(
+    "--replay",
+    group=MESSAGES,
+    metavar="none|all|N|SIZE|TIME",
+    default="none",
+    help="What a client that connects hears first of what was said before: the last N messages, the last bytes (a "
+    "SIZE), or those of a TIME.",
+)
 @option("--tls-cert", group=TLS, type=_FILE, metavar="FILE", help="Use TLS with this certificate (PEM).")
 @option(
     "--tls-key",
@@ -138,7 +146,14 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, readable=True)
     help="Accept clients that begin with an HTTP request or a TLS handshake. Otherwise, where messages are text, the "
     "server disconnects them, so that no web page can speak to it through a browser.",
 )
-@settings_options({"when_slow": policies.names()})
+@option(
+    "--store",
+    group=STORE,
+    metavar="PATH",
+    help="Keep what is said in the rooms in this file (SQLite), which is made if it is missing. Without it, the server "
+    "forgets everything at its end.",
+)
+@settings_options({"when_slow": policies.names(), "durable": DURABLE})
 @option("--quiet", group=OUTPUT, is_flag=True, help="Print only the addresses of the server, and no events.")
 @option(
     "--log-format",
@@ -191,10 +206,11 @@ def _serve(setup: Setup, *, log_format: LogFormat, quiet: bool, verbose: bool) -
                     framing=setup.framing,
                     settings=setup.settings,
                     observer=reporter,
+                    store=None if setup.store is None else open_store(setup.store),
                 )
             )
     except ValueError as error:
         # The framing cannot carry the notice, or the framings do not go together.
         raise failure_of(error) from None
-    except ListenError as error:
+    except (ListenError, StoreError) as error:
         raise Failure(str(error)) from None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..values.settings import Settings
+from ..values.errors import StoreError
+from ..values.settings import DECLARATIONS, STORE, Settings
 from .apps import load
 from .failure import Failure
 from .listeners import make_listeners
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from ..door.listener import Listener
     from ..framing import Framing
     from ..hub.client import Handler
+    from ..log.store import Store
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Setup:
     framing: Framing[Any]
     settings: Settings
     listeners: Sequence[Listener[Any]]
+    store: Path | None
 
 
 def make_setup(options: Mapping[str, Any], *, passed: Sequence[int] | None = None) -> Setup:
@@ -59,7 +63,22 @@ def make_setup(options: Mapping[str, Any], *, passed: Sequence[int] | None = Non
     except ValueError as error:
         raise failure_of(error) from None
     _check_farewell(settings.farewell, chosen)
-    return Setup(handler, chosen, settings, listeners)
+    return Setup(handler, chosen, settings, listeners, _store_path(options["store"], settings))
+
+
+def open_store(path: Path) -> Store:
+    """The store in a file.
+
+    Raises:
+        Failure: the file cannot be used.
+    """
+    # Whoever has no store need not wait until Python has read all of SQLite.
+    from ..stores.sqlite import SqliteStore
+
+    try:
+        return SqliteStore(path)
+    except StoreError as error:
+        raise Failure(str(error), {"store": None}) from None
 
 
 def failure_of(error: ValueError) -> Failure:
@@ -69,6 +88,26 @@ def failure_of(error: ValueError) -> Failure:
     # A notice is wrong for a framing only because of what else is set.
     others = ("when_slow", "framing") if name == "notice" else ()
     return Failure(message, dict.fromkeys((name, *others)))
+
+
+def _store_path(text: str | None, settings: Settings) -> Path | None:
+    """The file that is meant by a store."""
+    if text is None:
+        usual = Settings()
+        unused = [name for name in SETTINGS if DECLARATIONS[name].group is STORE]
+        unused = [name for name in unused if getattr(settings, name) != getattr(usual, name)]
+        if unused:
+            names = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
+            raise Failure(f"without a store, {names} would have no effect; give --store", dict.fromkeys(unused))
+        return None
+    scheme, colon, rest = text.partition(":")
+    if colon and "/" not in scheme and scheme != "sqlite":
+        message = f"there is no store {text!r}; write a path, or sqlite:PATH"
+        raise Failure(f"--store: {message}", {"store": None})
+    path = rest if colon and scheme == "sqlite" else text
+    if not path:
+        raise Failure("--store: the path is empty; name a file, as in hubbub.db", {"store": None})
+    return Path(path)
 
 
 def _check_farewell(farewell: str | None, framing: Framing[Any]) -> None:
