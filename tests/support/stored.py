@@ -9,7 +9,7 @@ from typing import Any
 
 from hubbub.framing import Framing
 from hubbub.log.chunk import Batch, Chunk, Mark, first_batch
-from hubbub.log.store import Key, StoredLog
+from hubbub.log.store import Key, StoredLog, StoreStatistics
 from hubbub.log.terms import Term
 from hubbub.values.errors import NotStored
 from hubbub.values.settings import Settings
@@ -131,6 +131,9 @@ class StoreOf:
 
     def start(self, settings: Settings) -> None:
         return
+
+    def statistics(self) -> StoreStatistics:
+        raise NotImplementedError
 
     async def close(self) -> None:
         return

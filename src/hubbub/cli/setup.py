@@ -73,7 +73,7 @@ def open_store(path: Path) -> Store:
         Failure: the file cannot be used.
     """
     # Whoever has no store need not wait until Python has read all of SQLite.
-    from ..stores.sqlite import SqliteStore
+    from ..stores.sqlite import SqliteStore  # noqa: PLC0415 - see above
 
     try:
         return SqliteStore(path)

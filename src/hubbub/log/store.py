@@ -9,10 +9,11 @@ Every store keeps this contract, and passes the tests of it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..framing import Framing
     from ..values.settings import Settings
@@ -21,6 +22,31 @@ if TYPE_CHECKING:
 
 Key = Literal["seq", "offset", "time"]
 """What never falls along a log: how many messages and how many counted bytes come before a batch, and its time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreStatistics:
+    """The figures of a store at one moment.
+
+    Attributes:
+        committed: the `seq` up to which each room is stored, by its name.
+        reads: how often a chunk of a room was read, where it was.
+        pending: counted bytes that wait for their commit.
+        size: bytes on the disk after the last commit; 0 before the first one.
+        commits: how many there were since the start.
+        commit_p50: seconds that half of the last 1,000 commits took at most.
+        commit_p99: seconds that 99 % of them took at most.
+        out: whether it takes nothing, because it has failed for too long.
+    """
+
+    committed: Mapping[str, int]
+    reads: Mapping[str, int]
+    pending: int
+    size: int
+    commits: int
+    commit_p50: float
+    commit_p99: float
+    out: bool
 
 
 class StoredLog(Protocol):
@@ -129,6 +155,9 @@ class Store(Protocol):
 
     def start(self, settings: Settings) -> None:
         """Begin to commit, with the settings of the server. It is used in the running event loop and in no other."""
+
+    def statistics(self) -> StoreStatistics:
+        """Its figures at this moment."""
 
     async def close(self) -> None:
         """Commit what waits, for at most `Settings.store_patience`, and give everything back. May be called twice."""

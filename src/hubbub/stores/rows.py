@@ -1,0 +1,173 @@
+"""Chunks as rows of the store, and finding them there.
+
+A row has a run of batches. Those of a room follow each other without a gap, except where messages were not stored. The
+bookkeeping of its batches is packed into one blob, and their bytes are another one.
+
+A quiet room has a row for each message. So rows are read together, those that start in the same `ROW_SIZE` bytes of
+the log. Readers that started at different places soon read the same runs, and can share them.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left
+from contextlib import closing
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final
+
+from ..log.chunk import BATCH_COST, Batch, Chunk, Mark
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterator
+
+    from ..log.store import Key
+
+ROW_SIZE: Final = 64 * 1024
+"""Counted bytes up to which chunks are joined in a row, and up to which rows are read together."""
+
+NO_LIFE: Final = 2**63 - 1
+"""The first `seq` of this process where it has written nothing: more messages than there are."""
+
+_COUNT: Final = Struct("<I")
+_BATCH: Final = Struct("<IIdQQQI")
+"""How many messages it has, in how many bytes; its time, tick, token and excluded token; the number of its sender."""
+
+INSERT: Final = (
+    "INSERT INTO chunks (room, seq, end_seq, offset, end_offset, time, batches, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_FROM: Final = (
+    "SELECT seq, end_seq, offset, end_offset, batches, data FROM chunks "
+    "WHERE room = ?1 AND seq >= (SELECT max(seq) FROM chunks WHERE room = ?1 AND seq <= ?2) ORDER BY seq"
+)
+_BEFORE: Final = (
+    "SELECT seq, end_seq, end_offset, time FROM chunks WHERE room = ? AND seq <= ? ORDER BY seq DESC LIMIT 1"
+)
+_BATCHES: Final = "SELECT offset, batches FROM chunks WHERE room = ? AND seq = ?"
+
+
+def row_of(room: int, chunk: Chunk) -> tuple[Any, ...]:
+    """What `INSERT` takes for a chunk."""
+    start, end = chunk.start, chunk.end
+    batches = _pack(chunk.batches)
+    return room, start.seq, end.seq, start.offset, end.offset, chunk.batches[-1].time, batches, chunk.data
+
+
+def _pack(batches: list[Batch]) -> bytes:
+    senders: dict[str, int] = {}
+    records = [
+        _BATCH.pack(
+            batch.count,
+            batch.size,
+            batch.time,
+            batch.tick,
+            batch.token,
+            batch.excluded,
+            senders.setdefault(batch.sender, len(senders)),
+        )
+        for batch in batches
+    ]
+    return b"".join((_COUNT.pack(len(records)), *records, json.dumps(list(senders)).encode()))
+
+
+def _unpack(blob: bytes, start: Mark, life: int) -> Iterator[Batch]:
+    """The batches of a row.
+
+    Args:
+        blob: what `_pack` made.
+        start: where they start.
+        life: the `seq` from which on ticks are of this process; those before mean nothing now.
+    """
+    names = _COUNT.size + _COUNT.unpack_from(blob)[0] * _BATCH.size
+    senders = json.loads(blob[names:])
+    seq, offset = start
+    for count, size, time, tick, token, excluded, sender in _BATCH.iter_unpack(memoryview(blob)[_COUNT.size : names]):
+        yield Batch(Mark(seq, offset), tick if seq >= life else 0, time, senders[sender], token, excluded, count, size)
+        seq += count
+        offset += BATCH_COST + size
+
+
+def read_chunk(connection: sqlite3.Connection, room: int, seq: int, life: int) -> Chunk:
+    """The row that holds the message after the first `seq` of a room, and those that are read with it, as one chunk.
+
+    Raises:
+        LookupError: no row holds that message.
+    """
+    batches: list[Batch] = []
+    pieces: list[bytes] = []
+    at, window = -1, -1
+    with closing(connection.execute(_FROM, (room, seq))) as rows:
+        for start, end, offset, end_offset, blob, data in rows:
+            if not pieces:
+                if seq >= end:
+                    break
+                window = offset // ROW_SIZE
+            elif start != at:
+                break
+            batches += _unpack(blob, Mark(start, offset), life)
+            pieces.append(data)
+            at = end
+            if end_offset // ROW_SIZE != window:
+                break
+    if not pieces:
+        raise LookupError(f"no row holds the message after the first {seq}")
+    return Chunk.of(batches, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+
+def find_first(
+    connection: sqlite3.Connection, room: int, key: Key, least: float, within: tuple[int, int]
+) -> Mark | None:
+    """The start of the first batch whose `key` is at least `least`, or the end of the row that it follows.
+
+    Args:
+        connection: may read.
+        room: its number.
+        key: see `Key`.
+        least: likewise.
+        within: the `seq` from which on rows are searched, and before which they begin.
+
+    Returns:
+        None: no row there reaches `least`.
+    """
+    low, high = within
+    # What it reads must be of one moment: the writer deletes rows meanwhile.
+    connection.execute("BEGIN")
+    try:
+        found: int | None = None
+        while low < high:
+            middle = (low + high) // 2
+            row = connection.execute(_BEFORE, (room, middle)).fetchone()
+            if row is None or row[0] < low:
+                low = middle + 1
+            elif _reaches(row, key, least):
+                found = high = row[0]
+            else:
+                low = max(row[1], middle + 1)
+        if found is None:
+            return None
+        offset, blob = connection.execute(_BATCHES, (room, found)).fetchone()
+    finally:
+        connection.execute("COMMIT")
+    batches = list(_unpack(blob, Mark(found, offset), NO_LIFE))
+    return first_of(batches, key, least)
+
+
+def _reaches(row: tuple[int, int, int, float], key: Key, least: float) -> bool:
+    _, end_seq, end_offset, time = row
+    if key == "time":
+        return time >= least
+    return (end_seq if key == "seq" else end_offset) > least
+
+
+def first_of(batches: list[Batch], key: Key, least: float) -> Mark:
+    """The start of the first of some batches whose `key` is at least `least`, or their end."""
+    index = bisect_left(batches, least, key=KEYS[key])
+    return batches[index].start if index < len(batches) else batches[-1].end
+
+
+KEYS: Final[dict[Key, Callable[[Batch], float]]] = {
+    "seq": lambda batch: batch.start.seq,
+    "offset": lambda batch: batch.start.offset,
+    "time": lambda batch: batch.time,
+}
+"""What `Key` means."""

@@ -1,0 +1,280 @@
+"""The log of one room in a store of SQLite: a `StoredLog`."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from ..log.terms import Term
+from ..values.errors import NotStored
+from .readers import Cache
+from .rows import KEYS, NO_LIFE, find_first, first_of, read_chunk
+from .writer import TERMS_LIMIT, Begin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..log.chunk import Chunk, Mark
+    from ..log.store import Key
+    from .readers import Readers
+    from .recorder import Recorder
+    from .schema import StoredRoom
+
+LARGEST: Final = 500_000_000
+"""Bytes of the largest chunk: SQLite takes a row of 1,000,000,000 bytes."""
+
+
+class Shared:
+    """What the logs of a store share.
+
+    Attributes:
+        recorder: what waits for the writer.
+        released: is told of a log whose room was closed.
+        readers: reads for them; None before the store was started.
+        cache: what was read.
+        closed: whether the store was closed.
+    """
+
+    def __init__(self, recorder: Recorder, released: Callable[[SqliteLog], None]) -> None:
+        self.recorder = recorder
+        self.released = released
+        self.readers: Readers | None = None
+        self.cache = Cache()
+        self.closed = False
+
+
+class SqliteLog:
+    """What the store knows of a room, whether that is open or not.
+
+    Args:
+        room: what the file has of it.
+        shared: what all logs share.
+
+    Attributes:
+        id: the number of the room in the file.
+        name: its name.
+        framing: how its messages are kept, as text.
+        opened: whether the room is open.
+        reads: how often a chunk of it was read.
+        committed: the `seq` up to which everything is committed that was not given up.
+        head: see `StoredLog`.
+        time: likewise.
+        terms: likewise.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_committed",
+        "_end",
+        "_life",
+        "_lost",
+        "_shared",
+        "_start",
+        "_terms",
+        "_time",
+        "_waiters",
+        "_waiting",
+        "framing",
+        "head",
+        "id",
+        "name",
+        "opened",
+        "reads",
+        "terms",
+        "time",
+    )
+
+    def __init__(self, room: StoredRoom, shared: Shared) -> None:
+        self.id = room.id
+        self.name = room.name
+        self.framing = room.framing
+        self.opened = False
+        self.reads = 0
+        self.head = room.end
+        self.time = room.time
+        self.terms: tuple[Term, ...] = ()
+        self._shared = shared
+        self._start = room.start
+        self._end = self._committed = room.end
+        self._time = room.time
+        self._terms = room.terms
+        # The epoch in which its last term was begun; none yet.
+        self._begun = -1
+        # Where this process began to write.
+        self._life = NO_LIFE
+        # Messages after the first up to the second were not stored.
+        self._lost = (0, 0)
+        self._waiting: deque[Chunk] = deque()
+        self._waiters: deque[tuple[int, int, asyncio.Future[None]]] = deque()
+
+    # What the store calls.
+
+    def open(self) -> None:
+        """Open it, perhaps again."""
+        self.opened = True
+        self._begun = -1
+        self.head = self._end
+        self.time = self._time
+        if self._terms:
+            self._terms[-1] = self._terms[-1]._replace(last=self._end.seq)
+        self.terms = tuple(self._terms)
+
+    @property
+    def committed(self) -> int:
+        return self._committed.seq
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing of it is left."""
+        return self._start.seq >= self._end.seq
+
+    def settle(self, end: Mark | None, start: Mark | None) -> int:
+        """Note up to where it is committed, and where it starts; how many counted bytes wait no more."""
+        freed = 0
+        if start is not None:
+            self._start = max(self._start, start)
+        if end is not None and end > self._committed:
+            self._committed = end
+            # What was given up may have been committed after all.
+            self._end = max(self._end, end)
+            while self._waiting and self._waiting[0].end <= end:
+                chunk = self._waiting.popleft()
+                freed += chunk.end.offset - chunk.start.offset
+            while self._waiters and self._waiters[0][0] <= end.seq:
+                waiter = self._waiters.popleft()[2]
+                if not waiter.done():
+                    waiter.set_result(None)
+        return freed
+
+    def give_up(self, reason: str) -> None:
+        """What waits is not stored any more."""
+        self._waiting.clear()
+        self._end = self._committed
+        waiters = [waiter for *_, waiter in self._waiters]
+        self._waiters.clear()
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_exception(NotStored(self.name, reason))
+
+    # The contract.
+
+    @property
+    def start(self) -> int:
+        return self._start.seq
+
+    @property
+    def end(self) -> int:
+        return self._end.seq
+
+    @property
+    def taking(self) -> bool:
+        recorder = self._shared.recorder
+        return self._begun == recorder.epoch and not recorder.out and self.opened and not self._shared.closed
+
+    @property
+    def ready(self) -> bool:
+        shared = self._shared
+        return self._begun != shared.recorder.epoch and not shared.recorder.out and self.opened and not shared.closed
+
+    @property
+    def full(self) -> bool:
+        return self.taking and self._shared.recorder.full
+
+    def begin(self, term: str, at: Mark) -> None:
+        if not self.ready:
+            return
+        if at < self._end:
+            raise ValueError(f"a term cannot begin at {at.seq}: room {self.name} has {self._end.seq} messages")
+        recorder = self._shared.recorder
+        previous = None
+        if self._terms:
+            self._terms[-1] = previous = self._terms[-1]._replace(last=self._end.seq)
+        hole = at > self._end
+        if hole:
+            self._lost = self._end.seq, at.seq
+            self._start = self._end = self._committed = at
+        self._terms.append(Term(term, at.seq, at.seq))
+        self._terms = [one for one in self._terms if one.last >= self._start.seq][-TERMS_LIMIT:]
+        self._life = min(self._life, at.seq)
+        self._begun = recorder.epoch
+        recorder.put(Begin(self.id, self.name, self.framing, term, at, previous, hole))
+
+    def append(self, chunk: Chunk) -> None:
+        if not self.taking:
+            return
+        if chunk.start != self._end or chunk.size > LARGEST:
+            # Without it nothing can follow, except in a new term.
+            self._begun = -1
+            if chunk.start != self._end:
+                raise ValueError(f"a chunk starts at {chunk.start.seq}, and {self.name} ends at {self._end.seq}")
+            raise ValueError(f"a chunk of {chunk.size} bytes is larger than {LARGEST}")
+        chunk = chunk.copy()
+        self._waiting.append(chunk)
+        self._end = chunk.end
+        self._time = chunk.batches[-1].time
+        self._shared.recorder.add(self.id, chunk)
+
+    async def wait_committed(self, seq: int) -> None:
+        lost = self._lost[0] < seq <= self._lost[1]
+        if seq <= self._committed.seq and not lost:
+            return
+        if lost or not (self.taking or seq <= self._end.seq):
+            raise NotStored(self.name, self._shared.recorder.reason or "the store takes nothing")
+        waiter = asyncio.get_running_loop().create_future()
+        entry = seq, id(waiter), waiter
+        if self._waiters and self._waiters[-1][0] > seq:
+            # Rare: they come in the order of what was said.
+            insort(self._waiters, entry)
+        else:
+            self._waiters.append(entry)
+        await waiter
+
+    async def wait_until_not_full(self) -> None:
+        while self.full:
+            await self._shared.recorder.not_full.wait()
+
+    async def chunk_at(self, seq: int) -> Chunk:
+        if not self._start.seq <= seq < self._end.seq:
+            raise LookupError(f"the store holds {self.name} from {self.start} to {self.end}, not {seq}")
+        self.reads += 1
+        waiting = self._waiting
+        if waiting and seq >= waiting[0].start.seq:
+            return waiting[bisect_right(waiting, seq, key=_start) - 1]
+        chunk = self._shared.cache.get(self.id, seq)
+        if chunk is None:
+            room, life = self.id, self._life
+            read = await self._readers().read((room, seq), lambda connection: read_chunk(connection, room, seq, life))
+            chunk = self._shared.cache.add(room, read)
+        return chunk
+
+    async def first(self, key: Key, least: float) -> Mark:
+        # What waits may be committed, and more may come, while the rows are read.
+        waiting, start, end = list(self._waiting), self._start.seq, self._end
+        stored = waiting[0].start.seq if waiting else end.seq
+        if start < stored:
+            room = self.id
+            found: Mark | None = await self._readers().read(
+                object(), lambda connection: find_first(connection, room, key, least, (start, stored))
+            )
+            if found is not None:
+                return found
+        value = KEYS[key]
+        index = bisect_left(waiting, least, key=lambda chunk: value(chunk.batches[-1]))
+        return first_of(waiting[index].batches, key, least) if index < len(waiting) else end
+
+    def release(self) -> None:
+        if self.opened:
+            self.opened = False
+            self._shared.released(self)
+
+    def _readers(self) -> Readers:
+        readers = self._shared.readers
+        if readers is None:
+            raise OSError("the store was not started")
+        return readers
+
+
+def _start(chunk: Chunk) -> int:
+    return chunk.start.seq

@@ -1,0 +1,333 @@
+"""The thread that writes the store: it has the only connection that may, and commits whatever waits.
+
+As soon as a commit is done, all jobs that came meanwhile are the next transaction. So commits grow as the load does. A
+transaction that fails is tried again, until it succeeds or is given up.
+"""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
+
+from ..log.chunk import Chunk, Mark
+from .rows import INSERT, ROW_SIZE, row_of
+from .schema import PAGE, reason_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .retention import Retention
+
+RETRY_TIME: Final = 1.0
+"""Seconds after which a transaction that failed is tried again."""
+
+TERMS_LIMIT: Final = 1000
+"""Terms of a room that are kept, the newest ones."""
+
+
+class Job(Protocol):
+    """Something to write.
+
+    Attributes:
+        size: about how many bytes.
+    """
+
+    @property
+    def size(self) -> int:
+        """See above."""
+
+    def write(self, transaction: Transaction) -> None:
+        """Write it."""
+
+
+@dataclass(slots=True, frozen=True)
+class Add:
+    """Messages of a room."""
+
+    room: int
+    chunk: Chunk
+
+    @property
+    def size(self) -> int:
+        return self.chunk.end.offset - self.chunk.start.offset
+
+    def write(self, transaction: Transaction) -> None:
+        transaction.add(self.room, self.chunk)
+
+
+@dataclass(slots=True, frozen=True)
+class Begin:
+    """A new term of a room, which may be new itself.
+
+    Attributes:
+        room: its number.
+        name: its name.
+        framing: how its messages are kept, as text.
+        term: the name of the term.
+        at: where it begins.
+        previous: the term before it and where that began and ended.
+        hole: whether messages before it were not stored.
+    """
+
+    room: int
+    name: str
+    framing: str
+    term: str
+    at: Mark
+    previous: tuple[str, int, int] | None
+    hole: bool
+    size: int = 256
+
+    def write(self, transaction: Transaction) -> None:
+        transaction.flush()
+        room, execute = self.room, transaction.connection.execute
+        # A room of that name may be there still, if forgetting it was given up.
+        execute("UPDATE rooms SET name = NULL WHERE name = ? AND id <> ?", (self.name, room))
+        execute("INSERT OR IGNORE INTO rooms VALUES (?, ?, ?, 0, 0, 0.0)", (room, self.name, self.framing))
+        if self.hole:
+            execute("UPDATE rooms SET start_seq = ?, start_offset = ? WHERE id = ?", (*self.at, room))
+        if self.previous is not None:
+            term, first, last = self.previous
+            known = execute("UPDATE terms SET last = ? WHERE room = ? AND term = ?", (last, room, term)).rowcount
+            if not known:
+                # All of that term was given up.
+                execute("INSERT INTO terms (room, term, first, last) VALUES (?, ?, ?, ?)", (room, term, first, last))
+        execute(
+            "INSERT INTO terms (room, term, first, last) VALUES (?, ?, ?, ?)", (room, self.term, *2 * (self.at.seq,))
+        )
+        execute(
+            "DELETE FROM terms WHERE room = ?1 AND (last < (SELECT start_seq FROM rooms WHERE id = ?1) "
+            "OR id <= (SELECT id FROM terms WHERE room = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2))",
+            (room, TERMS_LIMIT),
+        )
+
+
+@dataclass(slots=True, frozen=True)
+class Forget:
+    """A room is to be deleted, with what is stored of it."""
+
+    room: int
+    size: int = 0
+
+    def write(self, transaction: Transaction) -> None:
+        transaction.flush()
+        transaction.connection.execute("UPDATE rooms SET name = NULL WHERE id = ?", (self.room,))
+        transaction.retention.backlog = True
+
+
+@dataclass(slots=True, frozen=True)
+class Probe:
+    """A tiny write, to see whether the store takes something again."""
+
+    size: int = ROW_SIZE
+
+    def write(self, transaction: Transaction) -> None:
+        transaction.connection.execute(f"CREATE TABLE probe AS SELECT zeroblob({self.size})")
+        transaction.connection.execute("DROP TABLE probe")
+
+
+class Transaction:
+    """The rows of one transaction: consecutive small chunks of a room become one.
+
+    Attributes:
+        connection: that of the writer.
+        retention: what is deleted.
+        ends: up to where rooms are stored when it is committed.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, retention: Retention) -> None:
+        self.connection = connection
+        self.retention = retention
+        self.ends: dict[int, Mark] = {}
+        self._small: dict[int, Chunk] = {}
+
+    def add(self, room: int, chunk: Chunk) -> None:
+        """Write a chunk, soon."""
+        self.ends[room] = chunk.end
+        before = self._small.pop(room, None)
+        if before is not None:
+            if before.end == chunk.start and chunk.end.offset - before.start.offset <= ROW_SIZE:
+                # The chunks themselves are read meanwhile.
+                joined = Chunk()
+                joined.extend(before)
+                joined.extend(chunk)
+                chunk = joined
+            else:
+                self._insert(room, before)
+        if chunk.end.offset - chunk.start.offset < ROW_SIZE:
+            self._small[room] = chunk
+        else:
+            self._insert(room, chunk)
+
+    def flush(self) -> None:
+        """Write what was to be written soon."""
+        for room, chunk in self._small.items():
+            self._insert(room, chunk)
+        self._small.clear()
+
+    def _insert(self, room: int, chunk: Chunk) -> None:
+        self.connection.execute(INSERT, row_of(room, chunk))
+
+
+@dataclass(slots=True, frozen=True)
+class Report:
+    """What was committed.
+
+    Attributes:
+        epoch: that of its jobs.
+        jobs: how many they were; none where it only deleted.
+        ends: up to where rooms are stored now.
+        starts: where rooms of which messages were deleted start now.
+        seconds: how long it took.
+        size: bytes of the file and its WAL.
+        short: whether the disk has less room than the settings allow.
+    """
+
+    epoch: int
+    jobs: int
+    ends: dict[int, Mark]
+    starts: dict[int, Mark]
+    seconds: float
+    size: int
+    short: bool
+
+
+@dataclass(slots=True)
+class Writer:
+    """The thread, and the jobs that wait for it.
+
+    Args:
+        connection: may write.
+        retention: deletes what is overdue.
+        done: is told in the thread of each commit.
+        failed: is told in the thread of each failure.
+        ended: is told in the thread when it ends.
+
+    Attributes:
+        epoch: jobs that were put before it was raised are given up.
+    """
+
+    connection: sqlite3.Connection
+    retention: Retention
+    done: Callable[[Report], None]
+    failed: Callable[[sqlite3.Error | OSError], None]
+    ended: Callable[[], None]
+    epoch: int = 0
+    _jobs: queue.SimpleQueue[tuple[int, Job] | None] = field(default_factory=queue.SimpleQueue)
+    _hurry: threading.Event = field(default_factory=threading.Event)
+    _truncated: float = 0.0
+
+    def put(self, job: Job) -> None:
+        """Write that too."""
+        self._jobs.put((self.epoch, job))
+
+    def give_up(self) -> None:
+        """Write nothing of what waits, except what is being written just now."""
+        self.epoch += 1
+        self._hurry.set()
+
+    def start(self) -> None:
+        """Start the thread. It does not keep the program alive: a disk may never answer."""
+        threading.Thread(target=self._run, name="hubbub store", daemon=True).start()
+
+    def stop(self) -> None:
+        """Let the thread end when all that waits is written, or given up."""
+        self._jobs.put(None)
+
+    def _run(self) -> None:
+        try:
+            self.connection.execute(f"PRAGMA wal_autocheckpoint = {self.retention.wal_limit // PAGE}")
+            self.retention.start()
+            going = True
+            while going:
+                going, jobs = self._take()
+                self._write_until_done(jobs)
+        finally:
+            self.ended()
+
+    def _take(self) -> tuple[bool, list[tuple[int, Job]]]:
+        """All jobs that wait, at most as much as a transaction may have; and whether more may come."""
+        jobs: list[tuple[int, Job]] = []
+        size = 0
+        try:
+            pause = self.retention.pause
+            job = self._jobs.get(timeout=pause) if pause else self._jobs.get(block=pause is None)
+            while job is not None:
+                jobs.append(job)
+                size += job[1].size
+                if size >= self.retention.wal_limit:
+                    return True, jobs
+                job = self._jobs.get_nowait()
+        except queue.Empty:
+            return True, jobs
+        return False, jobs
+
+    def _write_until_done(self, jobs: list[tuple[int, Job]]) -> None:
+        while True:
+            epoch = self.epoch
+            wanted = [job for one, job in jobs if one == epoch]
+            if jobs and not wanted:
+                return
+            try:
+                report = self._write(epoch, wanted)
+            except (sqlite3.Error, OSError) as error:
+                self.failed(error)
+                self._hurry.wait(RETRY_TIME)
+                self._hurry.clear()
+                # On a full disk the WAL cannot grow, but start again.
+                self._checkpoint("RESTART")
+                if not jobs:
+                    return
+            else:
+                self.done(report)
+                self._shorten_wal()
+                return
+
+    def _write(self, epoch: int, jobs: list[Job]) -> Report:
+        """One transaction."""
+        start = time.perf_counter()
+        transaction = Transaction(self.connection, self.retention)
+        rooms = {job.room for job in jobs if isinstance(job, Add)}
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            starts = self.retention.trim(sum(job.size for job in jobs), rooms)
+            for job in jobs:
+                job.write(transaction)
+            transaction.flush()
+            (pages,) = self.connection.execute("PRAGMA page_count").fetchone()
+            self.connection.execute("COMMIT")
+        except BaseException:
+            # After some errors SQLite has done that by itself.
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            raise
+        return Report(
+            epoch=epoch,
+            jobs=len(jobs),
+            ends=transaction.ends,
+            starts=starts,
+            seconds=time.perf_counter() - start,
+            size=pages * PAGE + self.retention.wal_size(),
+            short=self.retention.short,
+        )
+
+    def _shorten_wal(self) -> None:
+        """Where readers have kept the WAL from starting again, wait for them, and do it."""
+        if self.retention.wal_size() > 3 * self.retention.wal_limit and time.monotonic() > self._truncated + 1:
+            self._truncated = time.monotonic()
+            self._checkpoint("TRUNCATE")
+
+    def _checkpoint(self, mode: str) -> None:
+        # Whatever is wrong, the next commit tells.
+        with suppress(sqlite3.Error):
+            self.connection.execute(f"PRAGMA wal_checkpoint({mode})")
+
+
+def describe(error: sqlite3.Error | OSError) -> str:
+    """An error of the writer, in words."""
+    return reason_of(error) if isinstance(error, sqlite3.Error) else error.strerror or str(error)
