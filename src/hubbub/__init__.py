@@ -38,6 +38,7 @@ from .log.history import Entry
 from .server.observation import Observer, Statistics
 from .server.run import run
 from .server.server import Server
+from .stores.sqlite import SqliteStore
 from .values.address import Address
 from .values.ending import Ending, EndingCode
 from .values.errors import (
@@ -47,9 +48,11 @@ from .values.errors import (
     IncompleteMessage,
     ListenError,
     MessageTooLong,
+    NotStored,
     PositionLost,
     RoomClosed,
     RoomLimitReached,
+    StoreError,
     WrongProtocol,
 )
 from .values.position import Position
@@ -86,6 +89,7 @@ __all__ = [
     "Listener",
     "MessageTooLong",
     "Networks",
+    "NotStored",
     "Observer",
     "Position",
     "PositionLost",
@@ -97,7 +101,9 @@ __all__ = [
     "Server",
     "Settings",
     "SharedSecret",
+    "SqliteStore",
     "Statistics",
+    "StoreError",
     "TextFraming",
     "Tls",
     "WrongProtocol",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..stores.sqlite import SqliteStore
 from ..values.errors import StoreError
 from ..values.settings import DECLARATIONS, STORE, Settings
 from .apps import load
@@ -72,9 +73,6 @@ def open_store(path: Path) -> Store:
     Raises:
         Failure: the file cannot be used.
     """
-    # Whoever has no store need not wait until Python has read all of SQLite.
-    from ..stores.sqlite import SqliteStore  # noqa: PLC0415 - see above
-
     try:
         return SqliteStore(path)
     except StoreError as error:

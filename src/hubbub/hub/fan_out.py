@@ -109,7 +109,10 @@ class FanOut(Generic[M]):
             return True
         elif cursor.waiting:
             cursor.catching_up = False
-            self._stragglers.add(cursor, log.chunk_at(cursor.at), holds=not self._will_catch_up(cursor))
+            # Nobody waits for one that will catch up from the store.
+            stores = log.older is not None and log.older.taking
+            holds = not (stores and cursor.reader.policy_in(self.room) == policies.DISCONNECT)
+            self._stragglers.add(cursor, log.chunk_at(cursor.at), holds=holds)
             return True
         elif cursor.end is not None or cursor.at.seq > log.readable.seq:
             self._unsettled.append(cursor)
@@ -219,11 +222,6 @@ class FanOut(Generic[M]):
         if self.place(cursor):
             reader.fall_behind(cursor)
         reader.settle()
-
-    def _will_catch_up(self, cursor: Seat) -> bool:
-        """Whether a cursor reads on from the store when memory has passed it, so that nobody has to wait for it."""
-        older = self.log.older
-        return older is not None and older.taking and cursor.reader.policy_in(self.room) == policies.DISCONNECT
 
     def _unready(self, cursor: Seat) -> None:
         cursor.ready = False

@@ -126,10 +126,7 @@ class Chunk:
     def copy(self) -> Chunk:
         """The chunk as it is now, which shares its bytes with this one."""
         copy = type(self)()
-        copy._pieces.append(self.data)
-        copy.batches = self.batches.copy()
-        copy.size = self.size
-        copy.excluded = {token: indexes.copy() for token, indexes in self.excluded.items()}
+        copy.extend(self)
         return copy
 
     @property

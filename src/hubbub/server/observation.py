@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ..hub.client import Client
+    from ..log.store import StoreStatistics
     from ..values.address import Address
     from ..values.ending import Ending, EndingCode
 
@@ -82,6 +83,7 @@ class Statistics:
         tails: how many last messages had no end when their stream ended, and were dropped; see `Listener.tail`.
         muted: how many clients took nothing, and stayed because they speak; see `Settings.mute_limit`.
         unheard: how many private messages were dropped, to clients that only write or are muted.
+        store: the figures of the store; None where there is none.
     """
 
     clients: int
@@ -92,3 +94,4 @@ class Statistics:
     tails: int = 0
     muted: int = 0
     unheard: int = 0
+    store: StoreStatistics | None = None

@@ -187,6 +187,7 @@ class Server(Hub[M]):
             tails=sessions.tail_count,
             muted=sessions.stalls.muted_count,
             unheard=sessions.unheard_count,
+            store=None if self._store is None else self._store.statistics(),
         )
 
     async def start(self) -> None:

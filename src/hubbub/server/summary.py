@@ -20,9 +20,17 @@ def describe(server: Server[Any]) -> list[str]:
         f"held to their rate: {statistics.slowed} times; muted: {statistics.muted}; "
         f"messages unheard: {statistics.unheard}, dropped without their end: {statistics.tails}",
     ]
+    if (store := statistics.store) is not None:
+        lines.append(
+            f"store: {'out' if store.out else 'takes all'}; bytes on disk: {store.size}, waiting: {store.pending}; "
+            f"commits: {store.commits}, p50: {store.commit_p50 * 1000:.1f} ms, p99: {store.commit_p99 * 1000:.1f} ms"
+        )
     for room in server.rooms.values():
         retained = room.head.seq - room.oldest.seq
-        lines.append(f"room {room}: clients: {len(room)}; messages retained: {retained}; head: {room.head}")
+        line = f"room {room}: clients: {len(room)}; messages retained: {retained}; head: {room.head}"
+        if store is not None and room.name in store.committed:
+            line += f"; committed: {store.committed[room.name]}; reads: {store.reads.get(room.name, 0)}"
+        lines.append(line)
     readers = [client for client in server.clients if client.role.hears]
     lags = sorted(((client.lag, client.name) for client in readers), reverse=True, key=lambda one: one[0].bytes)
     for lag, name in lags[:SLOWEST]:
