@@ -51,7 +51,7 @@ class SqliteStore:
         except BaseException:
             self._file.close()
             raise
-        self._logs = {room.name: SqliteLog(room, self._shared) for room in rooms}
+        self._logs = {room.name: SqliteLog(room, self._shared, written=True) for room in rooms}
         self._by_id = {log.id: log for log in self._logs.values()}
         self._last_id = self._file.last_room
         self._settings = Settings()
@@ -74,7 +74,9 @@ class SqliteStore:
             if len(self._logs) >= settings.rooms_limit and self._silent:
                 self._forget(next(iter(self._silent.values())))
             self._last_id += 1
-            log = SqliteLog(StoredRoom(self._last_id, room, kept, Mark(0, 0), Mark(0, 0), 0.0, []), self._shared)
+            log = SqliteLog(
+                StoredRoom(self._last_id, room, kept, Mark(0, 0), Mark(0, 0), 0.0, []), self._shared, written=False
+            )
             self._logs[room] = self._by_id[log.id] = log
         elif log.framing != kept:
             raise StoreError(
@@ -166,7 +168,8 @@ class SqliteStore:
         """Delete a room that is not open, and what is stored of it."""
         del self._logs[log.name], self._by_id[log.id], self._silent[log.name]
         self._limits.pop(log.id, None)
-        self._recorder.put(Forget(log.id))
+        if log.written:
+            self._recorder.put(Forget(log.id))
 
     def _let_go(self) -> None:
         if not self._let_go_of:

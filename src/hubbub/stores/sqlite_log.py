@@ -51,11 +51,13 @@ class SqliteLog:
     Args:
         room: what the file has of it.
         shared: what all logs share.
+        written: see below.
 
     Attributes:
         id: the number of the room in the file.
         name: its name.
         framing: how its messages are kept, as text.
+        written: whether the file has it, or will have.
         opened: whether the room is open.
         reads: how often a chunk of it was read.
         committed: the `seq` up to which everything is committed that was not given up.
@@ -74,6 +76,7 @@ class SqliteLog:
         "_start",
         "_terms",
         "_time",
+        "_unwritten",
         "_waiters",
         "_waiting",
         "framing",
@@ -84,12 +87,14 @@ class SqliteLog:
         "reads",
         "terms",
         "time",
+        "written",
     )
 
-    def __init__(self, room: StoredRoom, shared: Shared) -> None:
+    def __init__(self, room: StoredRoom, shared: Shared, *, written: bool) -> None:
         self.id = room.id
         self.name = room.name
         self.framing = room.framing
+        self.written = written
         self.opened = False
         self.reads = 0
         self.head = room.end
@@ -102,6 +107,8 @@ class SqliteLog:
         self._terms = room.terms
         # The epoch in which its last term was begun; none yet.
         self._begun = -1
+        # That term, if nothing was appended in it yet.
+        self._unwritten: Begin | None = None
         # Where this process began to write.
         self._life = NO_LIFE
         # Messages after the first up to the second were not stored.
@@ -189,17 +196,22 @@ class SqliteLog:
             raise ValueError(f"a term cannot begin at {at.seq}: room {self.name} has {self._end.seq} messages")
         recorder = self._shared.recorder
         previous = None
+        hole = at > self._end
+        if self._unwritten is not None:
+            # Of that one nobody has a position.
+            hole = hole or self._unwritten.hole
+            del self._terms[-1]
         if self._terms:
             self._terms[-1] = previous = self._terms[-1]._replace(last=self._end.seq)
-        hole = at > self._end
-        if hole:
+        if at > self._end:
             self._lost = self._end.seq, at.seq
             self._start = self._end = self._committed = at
         self._terms.append(Term(term, at.seq, at.seq))
         self._terms = [one for one in self._terms if one.last >= self._start.seq][-TERMS_LIMIT:]
         self._life = min(self._life, at.seq)
         self._begun = recorder.epoch
-        recorder.put(Begin(self.id, self.name, self.framing, term, at, previous, hole))
+        # It is written with the first of its messages: rooms come and go, and nobody has a position of an empty term.
+        self._unwritten = Begin(self.id, self.name, self.framing, term, at, previous, hole)
 
     def append(self, chunk: Chunk) -> None:
         if not self.taking:
@@ -214,6 +226,10 @@ class SqliteLog:
         self._waiting.append(chunk)
         self._end = chunk.end
         self._time = chunk.batches[-1].time
+        if self._unwritten is not None:
+            self._shared.recorder.put(self._unwritten)
+            self._unwritten = None
+            self.written = True
         self._shared.recorder.add(self.id, chunk)
 
     async def wait_committed(self, seq: int) -> None:
