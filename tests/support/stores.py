@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import sqlite3
+import threading
 import time
+from abc import ABC, abstractmethod
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import chain
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
-from hubbub.framing import Framing
+from hubbub.framing import ByteLines, Framing
 from hubbub.log.chunk import Batch, Chunk, Mark
-from hubbub.log.store import Key, StoredLog, StoreStatistics
+from hubbub.log.store import Key, Store, StoredLog, StoreStatistics
 from hubbub.log.terms import Term
-from hubbub.values.errors import StoreError
+from hubbub.stores.sqlite import SqliteStore
+from hubbub.values.errors import NotStored, StoreError
 from hubbub.values.settings import Settings
 
 KEYS: dict[Key, Callable[[Batch], float]] = {
@@ -93,7 +101,7 @@ async def bytes_from(log: StoredLog, start: int | None = None) -> bytes:
 async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
     """Wait until it is so. What a store does in its threads has no event of its own here."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - see above
             await asyncio.sleep(0.001)
 
 
@@ -114,6 +122,7 @@ class Disk:
         self.full = False
         self.stalled = False
         self.in_use = False
+        self.serial = 0
 
 
 class Kept:
@@ -125,9 +134,18 @@ class Kept:
         self.time = 0.0
         self.terms: list[Term] = []
         self.chunks: list[Chunk] = []
+        self.serials: list[int] = []
+
+    def keep(self, serial: int, chunk: Chunk) -> None:
+        """Keep a chunk, the one with that number in all logs."""
+        self.serials.append(serial)
+        self.chunks.append(chunk)
+        self.end = chunk.end
+        self.time = chunk.batches[-1].time
 
     def drop(self) -> None:
         """Forget the oldest chunk."""
+        del self.serials[0]
         self.start = max(self.start, self.chunks.pop(0).end)
 
 
@@ -165,8 +183,11 @@ class MemoryStore:
         kept = self.disk.rooms.get(room)
         if kept is not None and kept.framing != framing:
             raise StoreError("memory", f"room {room} was stored as {kept.framing}", "use that framing")
-        waiting = self.logs[room].waiting if room in self.logs else []
-        self.logs[room] = MemoryLog(self, room, kept or Kept(framing), settings, waiting)
+        before = self.logs.get(room)
+        log = MemoryLog(self, room, kept or Kept(framing), settings, before.jobs if before else [])
+        if before is not None:
+            log.kept, log._life = before.kept, before._life
+        self.logs[room] = log
         return self.logs[room]
 
     def start(self, settings: Settings) -> None:
@@ -252,31 +273,41 @@ class MemoryStore:
                 or (own.store_age is not None and kept.chunks[0].batches[-1].time < time.time() - own.store_age)
                 or (
                     own.store_size < self.settings.store_size
-                    and kept.chunks[0].end.offset <= kept.end.offset - own.store_size
+                    and kept.chunks[0].start.offset < kept.end.offset - own.store_size
                 )
             ):
                 kept.drop()
         while sum(kept.end.offset - kept.start.offset for kept in self.disk.rooms.values()) > self.settings.store_size:
-            max(self.disk.rooms.values(), key=lambda kept: kept.end.offset - kept.start.offset).drop()
+            min((kept for kept in self.disk.rooms.values() if kept.chunks), key=lambda kept: kept.serials[0]).drop()
+
+
+class Beginning(NamedTuple):
+    """A term that is to begin."""
+
+    term: str
+    at: Mark
+    hole: bool
 
 
 class MemoryLog:
     """The log of a room in a `MemoryStore`."""
 
     def __init__(
-        self, store: MemoryStore, name: str, kept: Kept, settings: Settings, waiting: list[Chunk | Term | Mark]
+        self, store: MemoryStore, name: str, kept: Kept, settings: Settings, jobs: list[Chunk | Beginning]
     ) -> None:
         self.store = store
         self.name = name
         self.kept = kept
         self.settings = settings
         self.opened = True
-        self.jobs: list[Chunk | Term | Mark] = waiting
-        self.head = self._end = self.waiting[-1].end if self.waiting else kept.end
-        self.time = self.waiting[-1].batches[-1].time if self.waiting else kept.time
-        if kept.terms:
-            kept.terms[-1] = kept.terms[-1]._replace(last=self.head.seq)
-        self.terms: Sequence[Term] = tuple(kept.terms)
+        self.jobs = jobs
+        waiting = self.waiting
+        self.head = self._end = waiting[-1].end if waiting else kept.end
+        self.time = waiting[-1].batches[-1].time if waiting else kept.time
+        terms = [*kept.terms, *(Term(job.term, job.at.seq, 0) for job in jobs if isinstance(job, Beginning))]
+        if terms:
+            terms[-1] = terms[-1]._replace(last=self.head.seq)
+        self.terms: Sequence[Term] = tuple(terms)
         self._start = kept.start
         self._epoch = -1
         self._life = 2**62
@@ -308,3 +339,224 @@ class MemoryLog:
     @property
     def full(self) -> bool:
         return self.taking and self.store.pending >= self.store.settings.store_pending
+
+    def begin(self, term: str, at: Mark) -> None:
+        if not self.ready:
+            return
+        if at < self._end:
+            raise ValueError("a term cannot begin in the past")
+        self._epoch = self.store.epoch
+        self._life = min(self._life, at.seq)
+        hole = at > self._end
+        if hole:
+            self._lost = self._end.seq, at.seq
+            self._start = self._end = at
+        self.jobs.append(Beginning(term, at, hole))
+        self.store.wake()
+
+    def append(self, chunk: Chunk) -> None:
+        if not self.taking:
+            return
+        if chunk.start != self._end:
+            self._epoch = -1
+            raise ValueError("the chunk does not follow")
+        self.jobs.append(chunk.copy())
+        self._end = chunk.end
+        self.store.wake()
+
+    async def wait_committed(self, seq: int) -> None:
+        lost = self._lost[0] < seq <= self._lost[1]
+        if seq <= self.kept.end.seq and not lost:
+            return
+        if lost or not (self.taking or seq <= self._end.seq):
+            raise NotStored(self.name, "it takes nothing")
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append((seq, waiter))
+        await waiter
+
+    async def wait_until_not_full(self) -> None:
+        while self.full:  # noqa: ASYNC110 - a turn is all that it waits for
+            await asyncio.sleep(0)
+
+    async def chunk_at(self, seq: int) -> Chunk:
+        self.store.reads.append((self.name, seq))
+        await self._take_turns()
+        chunks = [*self.kept.chunks, *self.waiting]
+        index = bisect_right(chunks, seq, key=lambda chunk: chunk.start.seq) - 1
+        if not self.start <= seq < self._end.seq or index < 0:
+            raise LookupError(f"the store does not hold {seq}")
+        chunk = chunks[index]
+        if chunk.start.seq >= self._life or index >= len(self.kept.chunks):
+            return chunk
+        return Chunk.of([replace(batch, tick=0) for batch in chunk.batches], chunk.data)
+
+    async def first(self, key: Key, least: float) -> Mark:
+        await self._take_turns()
+        batches = [batch for chunk in (*self.kept.chunks, *self.waiting) for batch in chunk.batches]
+        batches = [batch for batch in batches if batch.start.seq >= self.start]
+        index = bisect_left(batches, least, key=KEYS[key])
+        return batches[index].start if index < len(batches) else self._end
+
+    def release(self) -> None:
+        self.opened = False
+        self.store.wake()
+
+    def give_up(self, reason: str) -> None:
+        self.jobs.clear()
+        self._end = max(self.kept.end, self._start)
+        waiters, self._waiters = self._waiters, []
+        for _, waiter in waiters:
+            if not waiter.done():
+                waiter.set_exception(NotStored(self.name, reason))
+
+    def commit(self) -> None:
+        """Keep what waits."""
+        kept = self.kept
+        for job in self.jobs:
+            if isinstance(job, Beginning):
+                self.store.disk.rooms[self.name] = kept
+                if kept.terms:
+                    kept.terms[-1] = kept.terms[-1]._replace(last=kept.end.seq)
+                if job.hole:
+                    # Unlike SQLite, nothing stays from before the hole.
+                    kept.chunks.clear()
+                    kept.serials.clear()
+                    kept.start = job.at
+                kept.end = job.at
+                kept.terms.append(Term(job.term, job.at.seq, job.at.seq))
+                kept.terms = [term for term in kept.terms if term.last >= kept.start.seq]
+            else:
+                self.store.disk.serial += 1
+                kept.keep(self.store.disk.serial, job)
+        self.jobs.clear()
+        done = [waiter for seq, waiter in self._waiters if seq <= kept.end.seq]
+        self._waiters = [(seq, waiter) for seq, waiter in self._waiters if seq > kept.end.seq]
+        for waiter in done:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def _take_turns(self) -> None:
+        for _ in range(self.store.turns):
+            await asyncio.sleep(0)
+        if self.store.closed:
+            raise OSError("the store was closed")
+        if self.store.failure is not None:
+            failure, self.store.failure = self.store.failure, None
+            raise failure
+
+
+# What a test of the contract can do to a store of each kind.
+
+
+class Bench(ABC):
+    """Where stores of one kind are made, all on one disk, which a test can break."""
+
+    @abstractmethod
+    def store(self) -> Store:
+        """Open a store, or that store again."""
+
+    @abstractmethod
+    def fill(self) -> None:
+        """From now on the disk is full."""
+
+    @abstractmethod
+    def stall(self) -> None:
+        """From now on the disk does not answer when something is to be committed."""
+
+    @abstractmethod
+    def heal(self) -> None:
+        """The disk is well again."""
+
+    @abstractmethod
+    def crash(self) -> Bench:
+        """A bench with what is on the disk now, as if the process of the store had been killed."""
+
+
+class MemoryBench(Bench):
+    def __init__(self, disk: Disk | None = None) -> None:
+        self.disk = disk or Disk()
+        self.made: MemoryStore | None = None
+
+    def store(self) -> MemoryStore:
+        self.made = MemoryStore(self.disk, turns=1)
+        return self.made
+
+    def fill(self) -> None:
+        self.disk.full = True
+
+    def stall(self) -> None:
+        self.disk.stalled = True
+
+    def heal(self) -> None:
+        self.disk.full = self.disk.stalled = False
+        if self.made is not None:
+            self.made.wake()
+
+    def crash(self) -> MemoryBench:
+        disk = Disk()
+        for name, kept in self.disk.rooms.items():
+            copy = disk.rooms[name] = Kept(kept.framing)
+            copy.start, copy.end, copy.time = kept.start, kept.end, kept.time
+            copy.terms, copy.chunks, copy.serials = kept.terms.copy(), kept.chunks.copy(), kept.serials.copy()
+        return MemoryBench(disk)
+
+
+class FaultyConnection:
+    """The connection of a writer, on a disk that can be full or not answer when something is committed."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.full = False
+        self.answering = threading.Event()
+        self.answering.set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+        if sql == "COMMIT":
+            if self.full:
+                error = sqlite3.OperationalError("database or disk is full")
+                error.sqlite_errorcode, error.sqlite_errorname = sqlite3.SQLITE_FULL, "SQLITE_FULL"
+                raise error
+            assert self.answering.wait(100), "a test has to heal the disk that it has stalled"
+        return self._connection.execute(sql, *parameters)
+
+
+class SqliteBench(Bench):
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "log.db"
+        self.connection: FaultyConnection | None = None
+
+    def store(self) -> SqliteStore:
+        store = SqliteStore(self.path)
+        self.connection = FaultyConnection(store._file.connection)
+        store._file.connection = cast(sqlite3.Connection, self.connection)
+        return store
+
+    def fill(self) -> None:
+        assert self.connection is not None
+        self.connection.full = True
+
+    def stall(self) -> None:
+        assert self.connection is not None
+        self.connection.answering.clear()
+
+    def heal(self) -> None:
+        assert self.connection is not None
+        self.connection.full = False
+        self.connection.answering.set()
+
+    def crash(self) -> SqliteBench:
+        folder = self.path.with_name(self.path.name + "-crash")
+        folder.mkdir()
+        for path in self.path.parent.glob(self.path.name + "*"):
+            if path.is_file() and not path.name.endswith(("-lock", "-shm")):
+                shutil.copy(path, folder / path.name)
+        return SqliteBench(folder)
+
+
+BENCHES: dict[str, Callable[[Path], Bench]] = {"memory": lambda _: MemoryBench(), "sqlite": SqliteBench}
+"""A bench for stores of each kind, which may use a folder."""
+
+LINES = ByteLines()

@@ -36,7 +36,7 @@ LARGEST_WAL: Final = 4 * KIB * KIB
 """Bytes that the WAL has before a checkpoint, and about as many a transaction writes at most."""
 
 _OLDEST: Final = "SELECT id, room, end_seq, end_offset, time, length(batches) + length(data) FROM chunks ORDER BY id"
-_OLDEST_OF_ROOM: Final = "SELECT end_seq, end_offset, time FROM chunks WHERE room = ? ORDER BY seq"
+_OLDEST_OF_ROOM: Final = "SELECT end_seq, offset, end_offset, time FROM chunks WHERE room = ? ORDER BY seq"
 _NEWEST_OF_ROOM: Final = "SELECT end_seq, end_offset FROM chunks WHERE room = ? ORDER BY seq DESC LIMIT 1"
 _MOVE: Final = (
     "UPDATE rooms SET start_seq = max(start_seq, ?), start_offset = max(start_offset, ?), time = max(time, ?) "
@@ -55,6 +55,7 @@ class Retention:
     Attributes:
         wal_limit: bytes of the WAL at which there is a checkpoint.
         backlog: whether more is overdue than the last transaction deleted.
+        moved: where rooms start of which this transaction has deleted messages.
         short: whether the disk had less room than the settings allow.
     """
 
@@ -70,6 +71,7 @@ class Retention:
         self._limits: dict[int, Settings] = {}
         self._some_limits = _limited(settings)
         self.short = False
+        self.moved: dict[int, Mark] = {}
         # Rooms may have been left half deleted.
         self.backlog = True
         self._next_room = 0
@@ -91,25 +93,22 @@ class Retention:
             return 0.0
         return max(0.001, self._looked + PERIOD - time.monotonic()) if self._some_limits else None
 
-    def trim(self, size: int, rooms: Iterable[int]) -> dict[int, Mark]:
-        """Delete what is overdue; where the stored messages of rooms start now.
-
-        Args:
-            size: bytes that this transaction will write.
-            rooms: of which it will write messages.
-        """
-        moved: dict[int, Mark] = {}
+    def make_room(self, size: int) -> None:
+        """Begin a transaction that will write so many bytes: delete the oldest messages, if there is no room."""
+        self.moved = {}
         self.backlog = False
-        self._delete_for_size(size, moved)
+        self._delete_for_size(size)
+
+    def trim(self, rooms: Iterable[int]) -> None:
+        """End a transaction that has written messages of these rooms: delete what is overdue."""
         self._delete_room()
         for room in rooms:
             settings = self._limits.get(room, self._settings)
             if settings.store_count is not None or settings.store_size < self._settings.store_size:
-                self._look_at(room, settings, moved)
+                self._look_at(room, settings)
         if time.monotonic() >= self._looked + PERIOD:
             self._looked = time.monotonic()
-            self._look_around(moved)
-        return moved
+            self._look_around()
 
     def _pages(self, pragma: str) -> int:
         (pages,) = self._connection.execute(f"PRAGMA {pragma}").fetchone()
@@ -122,7 +121,7 @@ class Retention:
         except FileNotFoundError:
             return 0
 
-    def _delete_for_size(self, size: int, moved: dict[int, Mark]) -> None:
+    def _delete_for_size(self, size: int) -> None:
         """Delete the oldest rows of all rooms until there is room for `size` bytes on the disk."""
         pages, wal = self._pages("page_count"), self.wal_size()
         limit = self._pages_limit - max(0, wal - 2 * self.wal_limit) // PAGE
@@ -149,7 +148,7 @@ class Retention:
                 overdue -= length
         if last is not None:
             self._connection.execute("DELETE FROM chunks WHERE id <= ?", (last,))
-            self._move(starts, moved)
+            self._move(starts)
             self.backlog = overdue > 0
 
     def _free_on_disk(self, pages: int, wal: int) -> int:
@@ -158,7 +157,7 @@ class Retention:
         unwritten = max(0, pages * PAGE - self._path.stat().st_size)
         return disk.f_bavail * disk.f_frsize - max(0, 2 * self.wal_limit - wal) - unwritten
 
-    def _look_around(self, moved: dict[int, Mark]) -> None:
+    def _look_around(self) -> None:
         """Look at some rooms, whether messages of them are overdue; the next time at others."""
         query = "SELECT id FROM rooms WHERE id >= ? AND name IS NOT NULL ORDER BY id LIMIT ?"
         rooms = [room for (room,) in self._connection.execute(query, (self._next_room, ROOMS_SLICE))]
@@ -166,9 +165,9 @@ class Retention:
         for room in rooms:
             settings = self._limits.get(room, self._settings)
             if _limited(settings) or settings.store_size < self._settings.store_size:
-                self._look_at(room, settings, moved)
+                self._look_at(room, settings)
 
-    def _look_at(self, room: int, settings: Settings, moved: dict[int, Mark]) -> None:
+    def _look_at(self, room: int, settings: Settings) -> None:
         """Delete the oldest rows of a room that are overdue by its own settings, at most a slice."""
         newest = self._connection.execute(_NEWEST_OF_ROOM, (room,)).fetchone()
         if newest is None:
@@ -178,8 +177,8 @@ class Retention:
         time_limit = 0.0 if settings.store_age is None else time.time() - settings.store_age
         last = None
         with closing(self._connection.execute(_OLDEST_OF_ROOM, (room,))) as rows:
-            for count, (seq, offset, stored) in enumerate(rows):
-                if seq > seq_limit and offset > offset_limit and stored >= time_limit:
+            for count, (seq, begin, offset, stored) in enumerate(rows):
+                if seq > seq_limit and begin >= offset_limit and stored >= time_limit:
                     break
                 if count == SLICE:
                     self.backlog = True
@@ -187,7 +186,7 @@ class Retention:
                 last = seq, offset, stored
         if last is not None:
             self._connection.execute("DELETE FROM chunks WHERE room = ? AND seq < ?", (room, last[0]))
-            self._move({room: last}, moved)
+            self._move({room: last})
 
     def _delete_room(self) -> None:
         """Delete a slice of a room that has no name any more."""
@@ -204,11 +203,11 @@ class Retention:
             self._connection.execute("DELETE FROM rooms WHERE id = ?", found)
             self._limits.pop(found[0], None)
 
-    def _move(self, starts: dict[int, tuple[int, int, float]], moved: dict[int, Mark]) -> None:
+    def _move(self, starts: dict[int, tuple[int, int, float]]) -> None:
         """Note where rooms start after their first rows were deleted."""
         self._connection.executemany(_MOVE, ((*start, room) for room, start in starts.items()))
         for room, (seq, offset, _) in starts.items():
-            moved[room] = max(moved.get(room, Mark(0, 0)), Mark(seq, offset))
+            self.moved[room] = max(self.moved.get(room, Mark(0, 0)), Mark(seq, offset))
 
 
 def _limited(settings: Settings) -> bool:

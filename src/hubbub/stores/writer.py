@@ -295,10 +295,11 @@ class Writer:
         rooms = {job.room for job in jobs if isinstance(job, Add)}
         self.connection.execute("BEGIN IMMEDIATE")
         try:
-            starts = self.retention.trim(sum(job.size for job in jobs), rooms)
+            self.retention.make_room(sum(job.size for job in jobs))
             for job in jobs:
                 job.write(transaction)
             transaction.flush()
+            self.retention.trim(rooms)
             (pages,) = self.connection.execute("PRAGMA page_count").fetchone()
             self.connection.execute("COMMIT")
         except BaseException:
@@ -310,7 +311,7 @@ class Writer:
             epoch=epoch,
             jobs=len(jobs),
             ends=transaction.ends,
-            starts=starts,
+            starts=self.retention.moved,
             seconds=time.perf_counter() - start,
             size=pages * PAGE + self.retention.wal_size(),
             short=self.retention.short,
