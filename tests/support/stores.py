@@ -19,6 +19,7 @@ from hubbub.framing import ByteLines, Framing
 from hubbub.log.chunk import Batch, Chunk, Mark
 from hubbub.log.store import Key, Store, StoredLog, StoreStatistics
 from hubbub.log.terms import Term
+from hubbub.stores.rows import StoredChunk
 from hubbub.stores.sqlite import SqliteStore
 from hubbub.values.errors import NotStored, StoreError
 from hubbub.values.settings import Settings
@@ -360,7 +361,9 @@ class MemoryLog:
         if chunk.start != self._end:
             self._epoch = -1
             raise ValueError("the chunk does not follow")
-        self.jobs.append(chunk.copy())
+        copy = Chunk()
+        copy.extend(chunk)
+        self.jobs.append(copy)
         self._end = chunk.end
         self.store.wake()
 
@@ -388,7 +391,7 @@ class MemoryLog:
         chunk = chunks[index]
         if chunk.start.seq >= self._life or index >= len(self.kept.chunks):
             return chunk
-        return Chunk.of([replace(batch, tick=0) for batch in chunk.batches], chunk.data)
+        return StoredChunk([replace(batch, tick=0) for batch in chunk.batches], chunk.data)
 
     async def first(self, key: Key, least: float) -> Mark:
         await self._take_turns()

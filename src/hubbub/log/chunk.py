@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 Buffer = bytes | memoryview
 
@@ -102,8 +102,7 @@ class Chunk:
         renderings: the bytes in other renderings than the log's own, made for the first reader that needs them.
     """
 
-    # A store shares what it reads for as long as a reader holds it.
-    __slots__ = ("__weakref__", "_pieces", "_wire", "batches", "excluded", "renderings", "size")
+    __slots__ = ("_pieces", "_wire", "batches", "excluded", "renderings", "size")
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
@@ -112,22 +111,6 @@ class Chunk:
         self.renderings: dict[Any, Wire] = {}
         self._pieces: list[bytes] = []
         self._wire: Wire | None = None
-
-    @classmethod
-    def of(cls, batches: Iterable[Batch], data: bytes) -> Chunk:
-        """The chunk of whole batches and their bytes, as a store kept them."""
-        chunk = cls()
-        for batch in batches:
-            chunk.begin(batch)
-        chunk.size = len(data)
-        chunk._pieces.append(data)
-        return chunk
-
-    def copy(self) -> Chunk:
-        """The chunk as it is now, which shares its bytes with this one."""
-        copy = type(self)()
-        copy.extend(self)
-        return copy
 
     @property
     def start(self) -> Mark:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
     from pathlib import Path
 
-    from ..log.chunk import Chunk
+    from .rows import StoredChunk
 
 THREADS: Final = 2
 """How many reads run at a time; the others wait in the order in which they came."""
@@ -31,18 +31,18 @@ class Cache:
     """The chunks that were read: those that somebody still has, and the last ones."""
 
     def __init__(self) -> None:
-        self._known: WeakValueDictionary[tuple[int, int], Chunk] = WeakValueDictionary()
-        self._kept: OrderedDict[tuple[int, int], Chunk] = OrderedDict()
+        self._known: WeakValueDictionary[tuple[int, int], StoredChunk] = WeakValueDictionary()
+        self._kept: OrderedDict[tuple[int, int], StoredChunk] = OrderedDict()
         self._size = 0
 
-    def get(self, room: int, seq: int) -> Chunk | None:
+    def get(self, room: int, seq: int) -> StoredChunk | None:
         """The chunk of a room that starts with the message after the first `seq`, if it is known."""
         chunk = self._known.get((room, seq))
         if chunk is not None and (room, seq) in self._kept:
             self._kept.move_to_end((room, seq))
         return chunk
 
-    def add(self, room: int, chunk: Chunk) -> Chunk:
+    def add(self, room: int, chunk: StoredChunk) -> StoredChunk:
         """Keep a chunk; the one to use, which may be known already."""
         key = room, chunk.start.seq
         known = self._known.get(key)
@@ -63,7 +63,7 @@ class _Read:
 
     __slots__ = ("function", "key", "waiters")
 
-    def __init__(self, key: Hashable, function: Callable[[sqlite3.Connection], Any]) -> None:
+    def __init__(self, key: Hashable, function: Callable[[sqlite3.Connection, bool], Any]) -> None:
         self.key = key
         self.function = function
         self.waiters: list[asyncio.Future[Any]] = []
@@ -93,12 +93,12 @@ class Readers:
         for _ in range(THREADS):
             threading.Thread(target=self._serve, name="hubbub store reads", daemon=True).start()
 
-    async def read(self, key: Hashable, function: Callable[[sqlite3.Connection], Any]) -> Any:
+    async def read(self, key: Hashable, function: Callable[[sqlite3.Connection, bool], Any]) -> Any:
         """What `function` returns in one of the threads. It may be cancelled.
 
         Args:
             key: reads with the same key, at the same time, are one.
-            function: is given a connection. It must be quick.
+            function: is given a connection, and whether nobody else waits. It must be quick.
 
         Raises:
             LookupError: as the function does.
@@ -134,7 +134,7 @@ class Readers:
                 continue
             try:
                 connection = connection or connect_to_read(self._path)
-                result = read.function(connection)
+                result = read.function(connection, self._queue.empty())
             except LookupError as lookup:
                 error = lookup
             except sqlite3.Error as failure:
@@ -183,5 +183,5 @@ def closed() -> OSError:
     return OSError(errno.EBADF, "the store was closed")
 
 
-def _size(chunk: Chunk) -> int:
+def _size(chunk: StoredChunk) -> int:
     return chunk.end.offset - chunk.start.offset

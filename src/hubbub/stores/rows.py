@@ -19,12 +19,15 @@ from ..log.chunk import BATCH_COST, Batch, Chunk, Mark
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ..log.store import Key
 
 ROW_SIZE: Final = 64 * 1024
 """Counted bytes up to which chunks are joined in a row, and up to which rows are read together."""
+
+AHEAD: Final = 512 * 1024
+"""Counted bytes that are read at once where nobody else waits. What was not asked for is for the next time."""
 
 NO_LIFE: Final = 2**63 - 1
 """The first `seq` of this process where it has written nothing: more messages than there are."""
@@ -44,6 +47,25 @@ _BEFORE: Final = (
     "SELECT seq, end_seq, end_offset, time FROM chunks WHERE room = ? AND seq <= ? ORDER BY seq DESC LIMIT 1"
 )
 _BATCHES: Final = "SELECT offset, batches FROM chunks WHERE room = ? AND seq = ?"
+
+
+class StoredChunk(Chunk):
+    """A chunk that was read.
+
+    Args:
+        batches: whole ones.
+        data: their bytes.
+    """
+
+    # It is shared as long as a reader holds it.
+    __slots__ = ("__weakref__",)
+
+    def __init__(self, batches: Iterable[Batch], data: bytes) -> None:
+        super().__init__()
+        for batch in batches:
+            self.begin(batch)
+        self.size = len(data)
+        self._pieces.append(data)
 
 
 def row_of(room: int, chunk: Chunk) -> tuple[Any, ...]:
@@ -87,31 +109,45 @@ def _unpack(blob: bytes, start: Mark, life: int) -> Iterator[Batch]:
         offset += BATCH_COST + size
 
 
-def read_chunk(connection: sqlite3.Connection, room: int, seq: int, life: int) -> Chunk:
-    """The row that holds the message after the first `seq` of a room, and those that are read with it, as one chunk.
+def read_chunks(connection: sqlite3.Connection, room: int, seq: int, life: int, size: int) -> list[StoredChunk]:
+    """The chunk that begins with the row which holds the message after the first `seq` of a room, and those behind it.
+
+    Args:
+        connection: may read.
+        room: its number.
+        seq: see above.
+        life: see `_unpack`.
+        size: counted bytes after which no further chunk begins.
 
     Raises:
         LookupError: no row holds that message.
     """
+    chunks: list[StoredChunk] = []
     batches: list[Batch] = []
     pieces: list[bytes] = []
-    at, window = -1, -1
+    first, at = -1, -1
     with closing(connection.execute(_FROM, (room, seq))) as rows:
         for start, end, offset, end_offset, blob, data in rows:
-            if not pieces:
-                if seq >= end:
-                    break
-                window = offset // ROW_SIZE
-            elif start != at:
+            if (start != at) if at >= 0 else (seq >= end):
                 break
+            first = offset if at < 0 else first
+            at = end
             batches += _unpack(blob, Mark(start, offset), life)
             pieces.append(data)
-            at = end
-            if end_offset // ROW_SIZE != window:
-                break
-    if not pieces:
+            if end_offset // ROW_SIZE != batches[0].start.offset // ROW_SIZE:
+                chunks.append(_chunk(batches, pieces))
+                batches, pieces = [], []
+                if end_offset - first >= size:
+                    break
+    if pieces:
+        chunks.append(_chunk(batches, pieces))
+    if not chunks:
         raise LookupError(f"no row holds the message after the first {seq}")
-    return Chunk.of(batches, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+    return chunks
+
+
+def _chunk(batches: list[Batch], pieces: list[bytes]) -> StoredChunk:
+    return StoredChunk(batches, pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
 
 def find_first(

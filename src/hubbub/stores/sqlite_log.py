@@ -7,16 +7,17 @@ from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from ..log.chunk import Chunk
 from ..log.terms import Term
 from ..values.errors import NotStored
 from .readers import Cache
-from .rows import KEYS, NO_LIFE, find_first, first_of, read_chunk
+from .rows import AHEAD, KEYS, NO_LIFE, find_first, first_of, read_chunks
 from .writer import TERMS_LIMIT, Begin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..log.chunk import Chunk, Mark
+    from ..log.chunk import Mark
     from ..log.store import Key
     from .readers import Readers
     from .recorder import Recorder
@@ -222,15 +223,16 @@ class SqliteLog:
             if chunk.start != self._end:
                 raise ValueError(f"a chunk starts at {chunk.start.seq}, and {self.name} ends at {self._end.seq}")
             raise ValueError(f"a chunk of {chunk.size} bytes is larger than {LARGEST}")
-        chunk = chunk.copy()
-        self._waiting.append(chunk)
-        self._end = chunk.end
-        self._time = chunk.batches[-1].time
+        copy = Chunk()
+        copy.extend(chunk)
+        self._waiting.append(copy)
+        self._end = copy.end
+        self._time = copy.batches[-1].time
         if self._unwritten is not None:
             self._shared.recorder.put(self._unwritten)
             self._unwritten = None
             self.written = True
-        self._shared.recorder.add(self.id, chunk)
+        self._shared.recorder.add(self.id, copy)
 
     async def wait_committed(self, seq: int) -> None:
         lost = self._lost[0] < seq <= self._lost[1]
@@ -261,8 +263,13 @@ class SqliteLog:
         chunk = self._shared.cache.get(self.id, seq)
         if chunk is None:
             room, life = self.id, self._life
-            read = await self._readers().read((room, seq), lambda connection: read_chunk(connection, room, seq, life))
-            chunk = self._shared.cache.add(room, read)
+            chunks = await self._readers().read(
+                (room, seq),
+                lambda connection, alone: read_chunks(connection, room, seq, life, AHEAD if alone else 1),
+            )
+            for read in reversed(chunks):
+                chunk = self._shared.cache.add(room, read)
+        assert chunk is not None
         return chunk
 
     async def first(self, key: Key, least: float) -> Mark:
@@ -272,7 +279,7 @@ class SqliteLog:
         if start < stored:
             room = self.id
             found: Mark | None = await self._readers().read(
-                object(), lambda connection: find_first(connection, room, key, least, (start, stored))
+                object(), lambda connection, _: find_first(connection, room, key, least, (start, stored))
             )
             if found is not None:
                 return found
