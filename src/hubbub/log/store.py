@@ -97,7 +97,7 @@ class StoredLog(Protocol):
         """Begin a term at a mark: at `head` when it was opened, or later while it is `ready`.
 
         What is appended from now on follows `at`. Where that is behind `end`, messages are missing in between, and
-        `start` is there from now on.
+        `start` is there from now on. A term in which nothing is appended may be forgotten.
         """
 
     def append(self, chunk: Chunk) -> None:
