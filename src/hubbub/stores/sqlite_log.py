@@ -208,7 +208,7 @@ class SqliteLog:
             self._lost = self._end.seq, at.seq
             self._start = self._end = self._committed = at
         self._terms.append(Term(term, at.seq, at.seq))
-        self._terms = [one for one in self._terms if one.last >= self._start.seq][-TERMS_LIMIT:]
+        del self._terms[:-TERMS_LIMIT]
         self._life = min(self._life, at.seq)
         self._begun = recorder.epoch
         # It is written with the first of its messages: rooms come and go, and nobody has a position of an empty term.

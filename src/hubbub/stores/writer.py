@@ -101,8 +101,8 @@ class Begin:
             "INSERT INTO terms (room, term, first, last) VALUES (?, ?, ?, ?)", (room, self.term, *2 * (self.at.seq,))
         )
         execute(
-            "DELETE FROM terms WHERE room = ?1 AND (last < (SELECT start_seq FROM rooms WHERE id = ?1) "
-            "OR id <= (SELECT id FROM terms WHERE room = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2))",
+            "DELETE FROM terms WHERE room = ?1 "
+            "AND id <= (SELECT id FROM terms WHERE room = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
             (room, TERMS_LIMIT),
         )
 
