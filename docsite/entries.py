@@ -21,6 +21,8 @@ MEMBERS: Final = {
     # The rest of their methods are for hubbub itself.
     "Arrival": ("name", "address", "certificate_name", "receive", "send", "close"),
     "Listener": (),
+    # A server starts and closes its store.
+    "SqliteStore": ("close", "statistics"),
     # Each code and each field has its text on a page of its own.
     "EndingCode": ("worth_retrying",),
     "Settings": (),

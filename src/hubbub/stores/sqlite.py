@@ -68,6 +68,7 @@ class SqliteStore:
         return f"{type(self).__name__}({str(self.path)!r})"
 
     def open_log(self, room: str, framing: Framing[Any], settings: Settings) -> SqliteLog:
+        """Open the log of a room; for hubbub's own use."""
         kept = _text_of(framing)
         log = self._logs.get(room)
         if log is None:
@@ -92,6 +93,7 @@ class SqliteStore:
         return log
 
     def start(self, settings: Settings) -> None:
+        """Begin to commit; the server does it when it starts."""
         loop = asyncio.get_running_loop()
         self._settings = settings
         self._retention = Retention(self._file.connection, self.path, settings)
@@ -113,6 +115,10 @@ class SqliteStore:
         logger.info("the store %s is open: %d rooms, %d bytes", self.path, len(self._logs), size)
 
     async def close(self) -> None:
+        """Commit what waits, for at most `Settings.store_patience`, and close the file. The server does it when it closes.
+
+        It may be called twice.
+        """
         self._shared.closed = True
         if self._writer is None or self._shared.readers is None:
             self._let_go()
@@ -133,6 +139,7 @@ class SqliteStore:
             self._let_go()
 
     def statistics(self) -> StoreStatistics:
+        """Its figures at this moment, as `Statistics.store` has them."""
         recorder = self._recorder
         times = sorted(recorder.times)
         return StoreStatistics(
