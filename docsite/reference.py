@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 REFERENCE: Final = ROOT / "docs" / "reference"
 
 PYTHON_PAGES: Final = [
-    REFERENCE / f"python-{topic}.md" for topic in ("server", "clients", "connect", "framings", "errors")
+    REFERENCE / f"python-{topic}.md" for topic in ("server", "clients", "stores", "connect", "framings", "errors")
 ]
 """The pages of the library, in the order of the navigation."""
 
