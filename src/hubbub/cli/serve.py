@@ -89,8 +89,8 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, readable=True)
     group=MESSAGES,
     metavar="none|all|N|SIZE|TIME",
     default="none",
-    help="What a client that connects hears first of what was said before: the last N messages, the last bytes (a "
-    "SIZE), or those of a TIME.",
+    help="Earlier messages that a client hears first when it connects: the last N of them, the last bytes (a SIZE), or "
+    "those of a TIME.",
 )
 @option("--tls-cert", group=TLS, type=_FILE, metavar="FILE", help="Use TLS with this certificate (PEM).")
 @option(
@@ -150,8 +150,8 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, readable=True)
     "--store",
     group=STORE,
     metavar="PATH",
-    help="Keep what is said in the rooms in this file (SQLite), which is made if it is missing. Without it, the server "
-    "forgets everything at its end.",
+    help="Keep the messages of all rooms in this file (SQLite), which is made if it is missing. Without it, the server "
+    "forgets them at its end.",
 )
 @settings_options({"when_slow": policies.names(), "durable": DURABLE})
 @option("--quiet", group=OUTPUT, is_flag=True, help="Print only the addresses of the server, and no events.")
