@@ -115,7 +115,7 @@ class SqliteStore:
         logger.info("the store %s is open: %d rooms, %d bytes", self.path, len(self._logs), size)
 
     async def close(self) -> None:
-        """Commit what waits, for at most `Settings.store_patience`, and close the file. The server does it when it closes.
+        """Commit what waits, for at most `Settings.store_patience`, and close the file; its server does it, too.
 
         It may be called twice.
         """
