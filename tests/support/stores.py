@@ -74,6 +74,11 @@ class Speaker:
         await self.log.wait_committed(self.at.seq)
 
 
+def line(number: int) -> bytes:
+    """A line of which the number tells the whole."""
+    return b"%d %s\n" % (number, b"x" * (number * 7919 % 3000))
+
+
 async def read_all(log: StoredLog, start: int | None = None) -> list[Batch]:
     """All batches from a `seq` on, or from the first one that is held. Their bytes fit them."""
     at = log.start if start is None else start

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 THREADS: Final = 2
 """How many reads run at a time; the others wait in the order in which they came."""
 
-CACHE_SIZE: Final = 4 * 1024 * 1024
+CACHE_SIZE: Final = 2 * 1024 * 1024
 """Counted bytes of chunks that are kept after they were read, for the next reader."""
 
 

@@ -32,8 +32,11 @@ ROOMS_SLICE: Final = 250
 PERIOD: Final = 1.0
 """Seconds between two looks at them."""
 
-LARGEST_WAL: Final = 4 * KIB * KIB
-"""Bytes that the WAL has before a checkpoint, and about as many a transaction writes at most."""
+WAL_SIZE: Final = 8 * KIB * KIB
+"""Bytes that the WAL has before a checkpoint; less in a small store."""
+
+TRANSACTION_SIZE: Final = 4 * KIB * KIB
+"""About the most bytes that one transaction writes."""
 
 _OLDEST: Final = "SELECT id, room, end_seq, end_offset, time, length(batches) + length(data) FROM chunks ORDER BY id"
 _OLDEST_OF_ROOM: Final = "SELECT end_seq, offset, end_offset, time FROM chunks WHERE room = ? ORDER BY seq"
@@ -54,6 +57,7 @@ class Retention:
 
     Attributes:
         wal_limit: bytes of the WAL at which there is a checkpoint.
+        transaction_limit: bytes after which a transaction takes no more.
         backlog: whether more is overdue than the last transaction deleted.
         moved: where rooms start of which this transaction has deleted messages.
         short: whether the disk had less room than the settings allow.
@@ -64,7 +68,8 @@ class Retention:
         self._path = path
         self._wal = path.with_name(path.name + "-wal")
         self._settings = settings
-        self.wal_limit = min(LARGEST_WAL, settings.store_size // 8)
+        self.wal_limit = min(WAL_SIZE, settings.store_size // 8)
+        self.transaction_limit = min(TRANSACTION_SIZE, self.wal_limit)
         # The rest of `store_size` is for the WAL, and the transaction that reaches its limit is over it.
         spare = 2 * self.wal_limit + min(384 * KIB, settings.store_size // 4)
         self._pages_limit = (settings.store_size - spare) // PAGE
@@ -113,6 +118,10 @@ class Retention:
     def _pages(self, pragma: str) -> int:
         (pages,) = self._connection.execute(f"PRAGMA {pragma}").fetchone()
         return int(pages)
+
+    def size_on_disk(self) -> int:
+        """Bytes of the database and its WAL."""
+        return self._path.stat().st_size + self.wal_size()
 
     def wal_size(self) -> int:
         """Bytes of the WAL."""

@@ -123,27 +123,36 @@ def read_chunks(connection: sqlite3.Connection, room: int, seq: int, life: int, 
         LookupError: no row holds that message.
     """
     chunks: list[StoredChunk] = []
-    batches: list[Batch] = []
-    pieces: list[bytes] = []
-    first, at = -1, -1
     with closing(connection.execute(_FROM, (room, seq))) as rows:
-        for start, end, offset, end_offset, blob, data in rows:
-            if (start != at) if at >= 0 else (seq >= end):
-                break
-            first = offset if at < 0 else first
-            at = end
-            batches += _unpack(blob, Mark(start, offset), life)
-            pieces.append(data)
-            if end_offset // ROW_SIZE != batches[0].start.offset // ROW_SIZE:
-                chunks.append(_chunk(batches, pieces))
-                batches, pieces = [], []
-                if end_offset - first >= size:
+        try:
+            for chunk in _joined(rows, seq, life):
+                chunks.append(chunk)
+                if chunk.end.offset - chunks[0].start.offset >= size:
                     break
-    if pieces:
-        chunks.append(_chunk(batches, pieces))
+        except Exception:
+            # What comes later was not asked for.
+            if not chunks:
+                raise
     if not chunks:
         raise LookupError(f"no row holds the message after the first {seq}")
     return chunks
+
+
+def _joined(rows: Iterable[tuple[Any, ...]], seq: int, life: int) -> Iterator[StoredChunk]:
+    """The chunks of rows that follow each other, from the one on that holds the message after the first `seq`."""
+    batches: list[Batch] = []
+    pieces: list[bytes] = []
+    for start, end, offset, end_offset, blob, data in rows:
+        if not start <= seq < end:
+            break
+        batches += _unpack(blob, Mark(start, offset), life)
+        pieces.append(data)
+        if end_offset // ROW_SIZE != batches[0].start.offset // ROW_SIZE:
+            yield _chunk(batches, pieces)
+            batches, pieces = [], []
+        seq = end
+    if batches:
+        yield _chunk(batches, pieces)
 
 
 def _chunk(batches: list[Batch], pieces: list[bytes]) -> StoredChunk:

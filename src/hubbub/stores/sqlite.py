@@ -123,6 +123,7 @@ class SqliteStore:
         if self._writer is None or self._shared.readers is None:
             self._let_go()
             return
+        self._recorder.stop()
         self._shared.readers.stop()
         self._writer.stop()
         try:
@@ -133,7 +134,6 @@ class SqliteStore:
             reason = self._recorder.reason or "its disk does not answer"
             logger.error("the store %s is closed late: %s; what was not committed yet may be lost", self.path, reason)
         finally:
-            self._recorder.stop()
             self._recorder.abandon("the store was closed")
         if self._writer_ended.is_set():
             self._let_go()

@@ -260,7 +260,7 @@ class Writer:
             while job is not None:
                 jobs.append(job)
                 size += job[1].size
-                if size >= self.retention.wal_limit:
+                if size >= self.retention.transaction_limit:
                     return True, jobs
                 job = self._jobs.get_nowait()
         except queue.Empty:
@@ -300,7 +300,6 @@ class Writer:
                 job.write(transaction)
             transaction.flush()
             self.retention.trim(rooms)
-            (pages,) = self.connection.execute("PRAGMA page_count").fetchone()
             self.connection.execute("COMMIT")
         except BaseException:
             # After some errors SQLite has done that by itself.
@@ -313,7 +312,7 @@ class Writer:
             ends=transaction.ends,
             starts=self.retention.moved,
             seconds=time.perf_counter() - start,
-            size=pages * PAGE + self.retention.wal_size(),
+            size=self.retention.size_on_disk(),
             short=self.retention.short,
         )
 
