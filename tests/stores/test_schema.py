@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from hubbub.log.store import Term
+from hubbub.log.terms import Term
 from hubbub.stores.schema import StoreFile, connect_to_read, rooms_of
 from hubbub.stores.sqlite import SqliteStore
 from hubbub.values.errors import StoreError

@@ -170,7 +170,9 @@ async def test_a_store_with_a_lower_limit_than_before_forgets_down_to_it(path: P
     before = size_on_disk(path)
     store = started(path, store_size=4 * MIB)
     log = store.open_log("room", LINES, Settings())
-    await until(lambda: log.start > 170)
+    retention = store._retention
+    assert retention is not None
+    await until(lambda: log.start > 170 and not retention.backlog)
     assert (await read_all(log))[-1].end == log.head
     await store.close()
     # Freed pages are used again, and the file stays as long as it was.
@@ -213,7 +215,7 @@ def small_disk(tmp_path: Path) -> Any:
 
 
 def fill_disk(folder: Path, size: int = 100 * MIB) -> bool:
-    """Let another file take so many bytes of the disk, or all that are left; whether there were so many."""
+    """Let another file take so many bytes of the disk, or all that are left; whether there were enough."""
     with (folder / "other").open("ab", buffering=0) as file, suppress(OSError):
         for _ in range(size // (4 * KIB)):
             file.write(bytes(4 * KIB))
@@ -304,9 +306,11 @@ async def test_a_stalled_disk_holds_neither_the_loop_nor_readers(tmp_path: Path)
     assert len(await read_all(speaker.log)) == 20
     speaker.log.begin("b" * 16, speaker.at)
     assert speaker.log.start == 0
+    speaker.fill(1)
     await store.close()
-    with closing(SqliteStore(bench.path)._file.connection) as connection:
+    with closing(sqlite3.connect(bench.path)) as connection:
         terms = connection.execute("SELECT term, first, last FROM terms").fetchall()
+    # The last one ends where the messages do.
     assert terms == [("a" * 16, 0, 20), ("b" * 16, 20, 20)]
 
 
@@ -415,6 +419,27 @@ async def test_a_damaged_row_is_an_error_of_its_readers_only(path: Path) -> None
         await log.chunk_at(1)
     for seq in (2, 0):
         assert (await log.chunk_at(seq)).start.seq == seq
+    await store.close()
+
+
+def change_a_byte(path: Path, within: bytes) -> None:
+    content = path.read_bytes()
+    at = content.index(within) + len(within) // 2
+    path.write_bytes(content[:at] + b"1" + content[at + 1 :])
+
+
+async def test_a_byte_that_was_changed_is_noticed(path: Path) -> None:
+    store = started(path)
+    speaker = begin(store)
+    speaker.fill(3, 100 * KIB)
+    await store.close()
+    change_a_byte(path, within=b"0" * 3000)
+    store = started(path)
+    log = store.open_log("room", LINES, Settings())
+    results = await asyncio.gather(*(log.chunk_at(seq) for seq in range(3)), return_exceptions=True)
+    (error,) = [result for result in results if isinstance(result, BaseException)]
+    assert isinstance(error, OSError)
+    assert "is damaged: the messages from " in str(error)
     await store.close()
 
 
@@ -536,11 +561,13 @@ async def test_a_term_that_was_given_up_whole_is_known_all_the_same(tmp_path: Pa
         await speaker.committed()
     bench.heal()
     await until(lambda: speaker.log.ready)
-    speaker.log.begin("b" * 16, speaker.log.head)
+    speaker.at = speaker.log.head
+    speaker.log.begin("b" * 16, speaker.at)
+    speaker.fill(1)
     await store.close()
     again = SqliteStore(bench.path)
     log = again.open_log("room", LINES, Settings())
-    assert [term.name[0] for term in log.terms] == ["a", "b"]
+    assert tuple(log.terms) == (("a" * 16, 0, 0), ("b" * 16, 0, 1))
     await again.close()
 
 

@@ -143,7 +143,7 @@ class Readers:
                     connection.close()
                 connection = None
             except Exception as failure:
-                error = OSError(errno.EIO, f"{self._path} is damaged: {failure!r}")
+                error = OSError(errno.EIO, f"{self._path} is damaged: {failure}")
             self._call(self._deliver, read, result, error)
         if connection is not None:
             connection.close()

@@ -14,6 +14,7 @@ from bisect import bisect_left
 from contextlib import closing
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
 
 from ..log.chunk import BATCH_COST, Batch, Chunk, Mark
 
@@ -37,10 +38,11 @@ _BATCH: Final = Struct("<IIdQQQI")
 """How many messages it has, in how many bytes; its time, tick, token and excluded token; the number of its sender."""
 
 INSERT: Final = (
-    "INSERT INTO chunks (room, seq, end_seq, offset, end_offset, time, batches, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO chunks (room, seq, end_seq, offset, end_offset, time, checksum, batches, data) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _FROM: Final = (
-    "SELECT seq, end_seq, offset, end_offset, batches, data FROM chunks "
+    "SELECT seq, end_seq, offset, end_offset, checksum, batches, data FROM chunks "
     "WHERE room = ?1 AND seq >= (SELECT max(seq) FROM chunks WHERE room = ?1 AND seq <= ?2) ORDER BY seq"
 )
 _BEFORE: Final = (
@@ -71,8 +73,9 @@ class StoredChunk(Chunk):
 def row_of(room: int, chunk: Chunk) -> tuple[Any, ...]:
     """What `INSERT` takes for a chunk."""
     start, end = chunk.start, chunk.end
-    batches = _pack(chunk.batches)
-    return room, start.seq, end.seq, start.offset, end.offset, chunk.batches[-1].time, batches, chunk.data
+    batches, data = _pack(chunk.batches), chunk.data
+    checksum = crc32(data, crc32(batches))
+    return room, start.seq, end.seq, start.offset, end.offset, chunk.batches[-1].time, checksum, batches, data
 
 
 def _pack(batches: list[Batch]) -> bytes:
@@ -121,6 +124,7 @@ def read_chunks(connection: sqlite3.Connection, room: int, seq: int, life: int, 
 
     Raises:
         LookupError: no row holds that message.
+        ValueError: it is damaged.
     """
     chunks: list[StoredChunk] = []
     with closing(connection.execute(_FROM, (room, seq))) as rows:
@@ -142,9 +146,12 @@ def _joined(rows: Iterable[tuple[Any, ...]], seq: int, life: int) -> Iterator[St
     """The chunks of rows that follow each other, from the one on that holds the message after the first `seq`."""
     batches: list[Batch] = []
     pieces: list[bytes] = []
-    for start, end, offset, end_offset, blob, data in rows:
+    for start, end, offset, end_offset, checksum, blob, data in rows:
         if not start <= seq < end:
             break
+        # SQLite would not notice a changed byte among those of messages.
+        if crc32(data, crc32(blob)) != checksum:
+            raise ValueError(f"the messages from {start} to {end} have another checksum")
         batches += _unpack(blob, Mark(start, offset), life)
         pieces.append(data)
         if end_offset // ROW_SIZE != batches[0].start.offset // ROW_SIZE:

@@ -45,7 +45,8 @@ CREATE TABLE terms (
 CREATE INDEX terms_of_room ON terms (room);
 CREATE TABLE chunks (
     id INTEGER PRIMARY KEY, room INTEGER NOT NULL, seq INTEGER NOT NULL, end_seq INTEGER NOT NULL,
-    offset INTEGER NOT NULL, end_offset INTEGER NOT NULL, time REAL NOT NULL, batches BLOB NOT NULL, data BLOB NOT NULL
+    offset INTEGER NOT NULL, end_offset INTEGER NOT NULL, time REAL NOT NULL, checksum INTEGER NOT NULL,
+    batches BLOB NOT NULL, data BLOB NOT NULL
 );
 CREATE UNIQUE INDEX chunks_of_room ON chunks (room, seq);
 """
