@@ -655,3 +655,47 @@ def test_a_loop_that_was_closed_before_its_store_is_no_trouble(path: Path) -> No
     store._writer.stop()
     assert store._shared.readers is not None
     store._shared.readers.stop()
+
+
+async def test_a_room_of_a_name_that_is_no_text_is_refused(path: Path) -> None:
+    store = started(path)
+    with pytest.raises(ValueError, match="cannot be the name of a room that is stored: it is not text"):
+        store.open_log("\udc80", LINES, Settings())
+    await store.close()
+
+
+async def test_rooms_that_come_and_go_without_a_word_leave_nothing_behind(path: Path) -> None:
+    store = started(path)
+    for number in range(1000):
+        begin(store, f"room-{number}", store_count=5).log.release()
+    assert not store._logs
+    assert store._retention is not None
+    assert not store._retention._limits
+    assert store._recorder.pending == 0
+    await store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM rooms").fetchone() == (0,)
+
+
+async def test_what_cannot_be_written_for_whatever_reason_does_not_end_the_writer(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Exception):
+        pass
+
+    def write(*_: object) -> None:
+        raise Broken("no such luck")
+
+    store = started(path, store_patience=0.2)
+    speaker = begin(store)
+    with monkeypatch.context() as broken:
+        broken.setattr("hubbub.stores.writer.Transaction.add", write)
+        speaker.say(b"a\n")
+        with pytest.raises(NotStored, match="no such luck"):
+            await speaker.committed()
+    await until(lambda: speaker.log.ready)
+    speaker.log.begin("b" * 16, speaker.at)
+    speaker.say(b"b\n")
+    await speaker.committed()
+    await store.close()
+    assert any("cannot be written: no such luck" in line for line in caplog.messages)

@@ -151,6 +151,7 @@ class Store(Protocol):
 
         Raises:
             StoreError: it was stored with another framing.
+            ValueError: the store cannot keep a room of that name.
         """
 
     def start(self, settings: Settings) -> None:

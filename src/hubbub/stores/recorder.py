@@ -128,7 +128,7 @@ class Recorder:
             time = self._now() - self._out_since
             logger.warning("the store %s is back after %.0f s; what is said now is stored again", self._path, time)
 
-    def failed(self, error: sqlite3.Error | OSError) -> None:
+    def failed(self, error: Exception) -> None:
         """The writer has failed, and will try again."""
         self.reason = describe(error)
         if not self._failing and not self.out:

@@ -91,6 +91,10 @@ class Retention:
         self._limits[room] = settings
         self._some_limits = self._some_limits or _limited(settings)
 
+    def unlimit(self, room: int) -> None:
+        """Forget the settings of a room of which nothing was ever written. It may be called in any thread."""
+        self._limits.pop(room, None)
+
     @property
     def pause(self) -> float | None:
         """Seconds after which it has something to do, even if nothing is stored; None: it has not."""

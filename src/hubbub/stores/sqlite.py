@@ -69,6 +69,11 @@ class SqliteStore:
 
     def open_log(self, room: str, framing: Framing[Any], settings: Settings) -> SqliteLog:
         """Open the log of a room; for hubbub's own use."""
+        try:
+            room.encode()
+        except UnicodeEncodeError:
+            # Surrogates, which stand for bytes that are no text.
+            raise ValueError(f"{room!r} cannot be the name of a room that is stored: it is not text") from None
         kept = _text_of(framing)
         log = self._logs.get(room)
         if log is None:
@@ -177,6 +182,8 @@ class SqliteStore:
         self._limits.pop(log.id, None)
         if log.written:
             self._recorder.put(Forget(log.id))
+        elif self._retention is not None:
+            self._retention.unlimit(log.id)
 
     def _let_go(self) -> None:
         if not self._let_go_of:

@@ -215,7 +215,7 @@ class Writer:
     connection: sqlite3.Connection
     retention: Retention
     done: Callable[[Report], None]
-    failed: Callable[[sqlite3.Error | OSError], None]
+    failed: Callable[[Exception], None]
     ended: Callable[[], None]
     epoch: int = 0
     _jobs: queue.SimpleQueue[tuple[int, Job] | None] = field(default_factory=queue.SimpleQueue)
@@ -275,7 +275,8 @@ class Writer:
                 return
             try:
                 report = self._write(epoch, wanted)
-            except (sqlite3.Error, OSError) as error:
+            except Exception as error:
+                # Whatever it was, the thread must go on: without it nothing is stored any more.
                 self.failed(error)
                 self._hurry.wait(RETRY_TIME)
                 self._hurry.clear()
@@ -328,6 +329,8 @@ class Writer:
             self.connection.execute(f"PRAGMA wal_checkpoint({mode})")
 
 
-def describe(error: sqlite3.Error | OSError) -> str:
+def describe(error: Exception) -> str:
     """An error of the writer, in words."""
-    return reason_of(error) if isinstance(error, sqlite3.Error) else error.strerror or str(error)
+    if isinstance(error, sqlite3.Error):
+        return reason_of(error)
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or repr(error)
