@@ -285,3 +285,23 @@ async def test_a_room_that_was_stored_in_another_framing_is_refused(bench: Sqlit
     with pytest.raises(hubbub.StoreError, match="room root was stored as ByteLines"):
         hubbub.Server(idle, store=store)
     await store.close()
+
+
+async def test_a_store_is_for_one_server_and_ends_with_it(bench: SqliteBench) -> None:
+    store = bench.store()
+    async with hubbub.Server(idle, port=0, store=store):
+        with pytest.raises(hubbub.StoreError, match="room root is open already; give each server a store of its own"):
+            hubbub.Server(idle, store=store)
+    with pytest.raises(hubbub.StoreError, match="it was closed; make another SqliteStore"):
+        hubbub.Server(idle, store=store)
+
+
+async def test_a_server_that_never_started_gives_its_store_back(bench: SqliteBench) -> None:
+    await hubbub.Server(idle, store=bench.store()).close()
+    await bench.store().close()
+
+
+def test_a_path_is_no_store() -> None:
+    store: Any = "log.db"
+    with pytest.raises(TypeError, match=r"the store is 'log.db'; make it as in hubbub.SqliteStore\('log.db'\)"):
+        hubbub.Server(idle, store=store)

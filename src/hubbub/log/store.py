@@ -150,7 +150,7 @@ class Store(Protocol):
             settings: of which those count that concern stores.
 
         Raises:
-            StoreError: it was stored with another framing.
+            StoreError: it was stored with another framing, or is open; or the store was closed.
             ValueError: the store cannot keep a room of that name.
         """
 

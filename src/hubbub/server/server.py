@@ -119,6 +119,8 @@ class Server(Hub[M]):
         check_settings(settings)
         if not all(isinstance(each, Listener) for each in listeners or ()):
             raise TypeError(f"the listeners are {listeners!r}; give a list of hubbub.Listener")
+        if store is not None and not hasattr(store, "open_log"):
+            raise TypeError(f"the store is {store!r}; make it as in hubbub.SqliteStore('log.db')")
         self.listeners: tuple[Listener[M], ...] = (
             (Listener(endpoint=Address(host, port)),) if listeners is None else tuple(listeners)
         )

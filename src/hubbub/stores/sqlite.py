@@ -74,6 +74,8 @@ class SqliteStore:
         except UnicodeEncodeError:
             # Surrogates, which stand for bytes that are no text.
             raise ValueError(f"{room!r} cannot be the name of a room that is stored: it is not text") from None
+        if self._shared.closed:
+            raise StoreError(str(self.path), "it was closed", "make another SqliteStore")
         kept = _text_of(framing)
         log = self._logs.get(room)
         if log is None:
@@ -90,6 +92,8 @@ class SqliteStore:
                 f"room {room} was stored as {log.framing}, and is {kept} now",
                 "use that framing again, or another file",
             )
+        elif log.opened:
+            raise StoreError(str(self.path), f"room {room} is open already", "give each server a store of its own")
         self._silent.pop(room, None)
         self._limits[log.id] = settings
         if self._retention is not None:
