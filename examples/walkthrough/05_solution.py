@@ -55,4 +55,4 @@ async def chat(client: hubbub.Client) -> None:
         await room.broadcast(f"{name} has gone.", exclude=client)
 
 
-hubbub.run(chat, port=PORT)
+hubbub.run(chat, port=PORT, store=hubbub.SqliteStore("chat.db"))

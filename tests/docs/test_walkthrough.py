@@ -127,10 +127,10 @@ def test_each_program_can_be_executed(example: Path) -> None:
 
 
 @pytest.mark.parametrize("example", SERVERS, ids=lambda example: str(example.stem))
-def test_each_server_listens_on_hubbub_port_and_a_port_in_use_is_one_line(example: Path) -> None:
+def test_each_server_listens_on_hubbub_port_and_a_port_in_use_is_one_line(example: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        finished = finish(sys.executable, str(example), env={"HUBBUB_PORT": str(port)})
+        finished = finish(sys.executable, str(example), cwd=tmp_path, env={"HUBBUB_PORT": str(port)})
     advice = "stop the program that listens there, or choose another port"
     errors = f"cannot listen on 127.0.0.1:{port}: Address already in use; {advice}\n"
     assert finished == Finished(status=1, output="", errors=errors)
