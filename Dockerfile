@@ -13,7 +13,7 @@ WORKDIR /app
 # A number, so that Kubernetes can see that it is not root.
 USER 10001:10001
 EXPOSE 5000
-# It drains for up to 10 s and its handlers may take 5 s twice: docker stop --timeout 25.
+# It drains for up to 10 s, its handlers may take 5 s twice, and a store may take 10 s: docker stop --timeout 35.
 STOPSIGNAL SIGTERM
 # No HEALTHCHECK: hubbub ends when it cannot serve. One that only connects would leave nothing but a count.
 ENTRYPOINT ["hubbub"]

@@ -75,7 +75,7 @@ def test_what_is_commented_out_in_the_example_is_good_too(etc: Path) -> None:
 
 def test_what_is_commented_out_as_a_default_is_the_default(etc: Path) -> None:
     serve = main.commands["serve"]
-    examples = {"tls-client-ca", "allow", "deny", "proxy-from", "quiet"}
+    examples = {"tls-client-ca", "allow", "deny", "proxy-from", "quiet", "store", "replay", "store-age"}
     for key, value in re.findall(r"^# ([a-z-]+) = (\S+)", (DEPLOY / "hubbub.toml").read_text(), re.MULTILINE):
         if key not in examples:
             (parameter,) = (one for one in serve.params if f"--{key}" in one.opts)
@@ -103,7 +103,7 @@ def test_the_service_starts_a_command_that_hubbub_accepts() -> None:
 
 def test_the_service_has_time_to_drain_and_descriptors_for_its_clients() -> None:
     service, defaults = read_unit("hubbub.service")["Service"], Settings()
-    assert int(service["TimeoutStopSec"]) > defaults.drain_time + defaults.cancel_time
+    assert int(service["TimeoutStopSec"]) > defaults.drain_time + 2 * defaults.cancel_time + defaults.store_patience
     assert defaults.clients_limit is not None
     assert int(service["LimitNOFILE"]) > defaults.clients_limit
 
