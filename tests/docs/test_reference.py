@@ -194,6 +194,16 @@ def test_the_events_of_a_server_have_the_fields_of_the_tables() -> None:
     assert {name: [field for field in event if field != "time"] for name, event in seen.items()} == documented_events()
 
 
+def test_a_store_logs_the_messages_that_are_there_with_their_levels() -> None:
+    told = re.findall(r"^- (\w+): `([^`]+)`", read("events"), re.MULTILINE)
+    code = "".join(path.read_text() for path in (ROOT / "src" / "hubbub" / "stores").glob("*.py"))
+    logged = re.findall(r'logger\.(info|warning|error)\(\s*"([^"]+)"', code)
+    assert len(told) == len(logged)
+    for level, message in told:
+        pattern = re.escape(message.replace("PATH", "%s")).replace("…", ".*")
+        assert any(level == one and re.fullmatch(pattern, text) for one, text in logged), message
+
+
 # Places.
 
 
