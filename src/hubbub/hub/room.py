@@ -173,7 +173,14 @@ class Room(Generic[M]):
 
         It raises what `broadcast` raises.
         """
-        position = await self._append_many(messages, exclude, sender)
+        wire = self.framing.encode(messages)
+        if len(messages) > 1 and (len(wire) > self._chunk_size or not self.framing.self_delimiting):
+            half = len(messages) // 2
+            await self.broadcast_many(messages[:half], exclude=exclude, sender=sender)
+            return await self.broadcast_many(messages[half:], exclude=exclude, sender=sender)
+        if self._closed or self._hold.must_wait(len(wire)):
+            await self._wait_for_turn(len(wire))
+        position = self._append(wire, len(messages), exclude, sender)
         if self._acknowledging is not None:
             await self._acknowledging.wait_committed(position.seq)
         return position
@@ -203,18 +210,6 @@ class Room(Generic[M]):
         """End the room, if nobody is in it and it is not to be kept."""
         if not (self.keep or self.fan_out.members or self._closed):
             self.close()
-
-    async def _append_many(
-        self, messages: Sequence[M], exclude: Sender | None, sender: Sender | str | None
-    ) -> Position:
-        wire = self.framing.encode(messages)
-        if len(messages) > 1 and (len(wire) > self._chunk_size or not self.framing.self_delimiting):
-            half = len(messages) // 2
-            await self._append_many(messages[:half], exclude, sender)
-            return await self._append_many(messages[half:], exclude, sender)
-        if self._closed or self._hold.must_wait(len(wire)):
-            await self._wait_for_turn(len(wire))
-        return self._append(wire, len(messages), exclude, sender)
 
     def _append(self, wire: bytes, count: int, exclude: Sender | None, sender: Sender | str | None) -> Position:
         log = self._log

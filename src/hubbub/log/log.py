@@ -153,7 +153,7 @@ class Log(Generic[M]):
         self.pending_size = 0
         self.pending_appends = 0
         self._chunks.append(chunk)
-        if not self.ended:
+        if self.older is not None and not self.ended:
             self._store(chunk)
         return chunk
 
