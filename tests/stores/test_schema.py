@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import re
 import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -113,7 +115,14 @@ def test_a_truncated_file_is_refused(kept: int, path: Path) -> None:
     missing = path.stat().st_size - kept
     os.truncate(path, kept)
     text = refusal(path)
-    assert text == f"it is truncated: {missing} bytes are missing; take a copy of it, or {MOVE}" or "damaged" in text
+    assert text == f"it is truncated: {missing} bytes are missing; restore a copy of it, or {MOVE}"
+
+
+def test_a_truncated_file_with_a_wal_is_refused(path: Path) -> None:
+    make_store(path)
+    os.truncate(path, 100_000)
+    path.with_name("log.db-wal").write_bytes(b"garbage")
+    assert refusal(path) == f"database disk image is malformed (SQLITE_CORRUPT); it is damaged: {MOVE}"
 
 
 @contextmanager
@@ -132,8 +141,6 @@ def as_nobody() -> Iterator[None]:
 @pytest.fixture
 def shared_path() -> Iterator[Path]:
     """A path in a folder that every user can see."""
-    import tempfile  # noqa: PLC0415
-
     folder = Path(tempfile.mkdtemp(dir="/tmp"))
     yield folder / "log.db"
     folder.chmod(0o755)
@@ -192,6 +199,29 @@ def test_a_store_in_use_by_another_process_is_refused_until_that_is_killed(path:
     assert path.with_name("log.db-lock").exists()
     asyncio.run(SqliteStore(path).close())
     assert [one.name for one in path.parent.iterdir()] == ["log.db"]
+
+
+def test_a_lock_that_is_removed_while_another_waits_for_it_is_taken_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever closes a store removes its lock before it lets go. The next one may have opened that file already."""
+    lock = path.with_name("log.db-lock")
+    flock = fcntl.flock
+    removals = iter((True, False))
+
+    def remove_first(descriptor: int, operation: int) -> None:
+        made_again = next(removals, None)
+        if made_again is not None:
+            lock.unlink()
+        if made_again:
+            lock.touch()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", remove_first)
+    store = SqliteStore(path)
+    with pytest.raises(StoreError, match="in use"):
+        SqliteStore(path)
+    asyncio.run(store.close())
 
 
 def test_a_lock_without_a_number_is_respected(path: Path) -> None:

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing, suppress
 from pathlib import Path
 from random import Random
@@ -170,10 +171,8 @@ async def test_a_store_with_a_lower_limit_than_before_forgets_down_to_it(path: P
     before = size_on_disk(path)
     store = started(path, store_size=4 * MIB)
     log = store.open_log("room", LINES, Settings())
-    retention = store._retention
-    assert retention is not None
-    await until(lambda: log.start > 170 and not retention.backlog)
-    assert (await read_all(log))[-1].end == log.head
+    await until(lambda: log.start > 170)
+    assert (await read_all(log, 190))[-1].end == log.head
     await store.close()
     # Freed pages are used again, and the file stays as long as it was.
     assert size_on_disk(path) == before
@@ -440,6 +439,178 @@ async def test_a_byte_that_was_changed_is_noticed(path: Path) -> None:
     (error,) = [result for result in results if isinstance(result, BaseException)]
     assert isinstance(error, OSError)
     assert "is damaged: the messages from " in str(error)
+    await store.close()
+
+
+async def test_rows_that_were_deleted_are_no_longer_held(path: Path) -> None:
+    store = started(path)
+    speaker = begin(store)
+    speaker.fill(5, 100 * KIB)
+    await store.close()
+    store = started(path)
+    log = store.open_log("room", LINES, Settings())
+    # As retention does just before the loop hears of it.
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("DELETE FROM chunks WHERE seq < 3")
+    with pytest.raises(LookupError):
+        await log.chunk_at(1)
+    assert await log.first("seq", 0) == speaker.said[3].start
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("DELETE FROM chunks")
+    assert await log.first("seq", 0) == log.head
+    await store.close()
+
+
+async def test_a_row_in_the_middle_that_is_missing_ends_what_is_read_together(path: Path) -> None:
+    store = started(path)
+    speaker = begin(store)
+    speaker.fill(3, 100 * KIB)
+    await store.close()
+    store = started(path)
+    log = store.open_log("room", LINES, Settings())
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("DELETE FROM chunks WHERE seq = 1")
+    assert (await log.chunk_at(0)).end.seq == 1
+    with pytest.raises(LookupError):
+        await log.chunk_at(1)
+    assert (await log.chunk_at(2)).end.seq == 3
+    await store.close()
+
+
+async def test_a_file_that_is_gone_is_an_error_of_its_readers(path: Path) -> None:
+    store = started(path)
+    speaker = begin(store)
+    speaker.fill(3, 100 * KIB)
+    await speaker.committed()
+    shutil.move(path, path.with_name("elsewhere.db"))
+    with pytest.raises(OSError, match="cannot be read: unable to open database file"):
+        await speaker.log.chunk_at(0)
+    shutil.move(path.with_name("elsewhere.db"), path)
+    assert (await speaker.log.chunk_at(0)).end.seq == 1
+    await store.close()
+
+
+async def test_whoever_reads_while_the_store_is_closed_is_told(path: Path) -> None:
+    store = started(path)
+    speaker = begin(store)
+    speaker.fill(50, 100 * KIB)
+    await speaker.committed()
+    reads = [asyncio.create_task(speaker.log.chunk_at(seq)) for seq in range(0, 50, 2)]
+    unwanted = asyncio.create_task(speaker.log.chunk_at(49))
+    await asyncio.sleep(0)
+    unwanted.cancel()
+    await store.close()
+    for result in await asyncio.gather(*reads, return_exceptions=True):
+        assert isinstance(result, Chunk) or str(result) == "[Errno 9] the store was closed"
+    with pytest.raises(OSError, match="the store was closed"):
+        await reads[-1]
+
+
+async def test_a_room_is_trimmed_slice_by_slice(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hubbub.stores.retention.SLICE", 7)
+    store = started(path)
+    speaker = begin(store)
+    for _ in range(40):
+        speaker.fill(1)
+        await speaker.committed()
+    await store.close()
+    store = started(path, store_count=5)
+    log = store.open_log("room", LINES, Settings(store_count=5))
+    await until(lambda: log.start == 35)
+    await store.close()
+
+
+async def test_a_closed_room_whose_messages_were_all_too_old_is_forgotten(path: Path) -> None:
+    store = started(path, store_age=0.5)
+    speaker, other = begin(store, store_age=0.5), begin(store, "other", store_age=0.5)
+    other.say(b"old\n", time=1.0)
+    speaker.say(b"old soon\n", time=time.time())
+    await speaker.committed()
+    speaker.log.release()
+    speaker.log.release()
+    await until(lambda: set(store.statistics().committed) == {"other"})
+    # The other one is open, so it is known where it ended.
+    await until(lambda: other.log.start == 1)
+    looked = store._retention._looked if store._retention else 0.0
+    await until(lambda: store._retention is not None and store._retention._looked > looked)
+    other.say(b"new\n", time=time.time() + 100)
+    await other.committed()
+    assert await bytes_from(other.log) == b"new\n"
+    await store.close()
+
+
+async def test_a_room_may_be_forgotten_before_it_is_stored(tmp_path: Path) -> None:
+    bench = SqliteBench(tmp_path)
+    store = bench.store()
+    limits: Any = {"rooms_limit": 1}
+    store.start(Settings())
+    speaker = begin(store, **limits)
+    bench.stall()
+    speaker.fill(5)
+    speaker.log.release()
+    other = begin(store, "other", **limits)
+    other.fill(1)
+    bench.heal()
+    await other.committed()
+    await until(lambda: store.statistics().pending == 0)
+    await store.close()
+
+
+async def test_a_term_in_which_nothing_was_said_before_the_disk_failed_is_replaced(tmp_path: Path) -> None:
+    bench = SqliteBench(tmp_path)
+    store = bench.store()
+    store.start(Settings(store_patience=0.2))
+    silent, speaker = begin(store, "silent"), begin(store)
+    bench.fill()
+    speaker.fill(1)
+    waiting = asyncio.create_task(speaker.committed())
+    cancelled = asyncio.create_task(speaker.committed())
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    with pytest.raises(NotStored):
+        await waiting
+    bench.heal()
+    await until(lambda: silent.log.ready)
+    silent.log.begin("b" * 16, silent.at)
+    silent.fill(1)
+    await silent.committed()
+    await store.close()
+    again = SqliteStore(bench.path)
+    assert tuple(again.open_log("silent", LINES, Settings()).terms) == (("b" * 16, 0, 1),)
+    await again.close()
+
+
+async def test_a_disk_that_fails_at_the_start_is_noticed_although_nothing_waits(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = SqliteBench(tmp_path)
+    store = bench.store()
+    bench.fill()
+    store.start(Settings())
+    await until(lambda: "cannot be written: database or disk is full" in caplog.text)
+    bench.heal()
+    speaker = begin(store)
+    speaker.fill(1)
+    await speaker.committed()
+    assert speaker.log.taking
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"), [(-1, "error('int too large to convert')"), ("x", "required argument is not an integer")]
+)
+async def test_what_cannot_be_written_at_all_is_given_up_in_time(
+    token: Any, reason: str, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = started(path, store_patience=0.2)
+    speaker = begin(store)
+    speaker.say(b"a\n", token=token)
+    with pytest.raises(NotStored):
+        await speaker.committed()
+    await until(lambda: speaker.log.ready)
+    speaker.log.begin("b" * 16, speaker.at)
+    speaker.fill(1)
+    await speaker.committed()
     await store.close()
 
 

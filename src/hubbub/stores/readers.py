@@ -139,14 +139,12 @@ class Readers:
                 error = lookup
             except sqlite3.Error as failure:
                 error = OSError(errno.EIO, f"{self._path} cannot be read: {reason_of(failure)}")
-                if connection is not None:
-                    connection.close()
+                _close(connection)
                 connection = None
             except Exception as failure:
                 error = OSError(errno.EIO, f"{self._path} is damaged: {failure}")
             self._call(self._deliver, read, result, error)
-        if connection is not None:
-            connection.close()
+        _close(connection)
         self._call(self._end)
 
     def _call(self, function: Callable[..., None], *arguments: Any) -> None:
@@ -158,12 +156,11 @@ class Readers:
         """Forget a read that nobody waited for, unless somebody does now."""
         if read.wanted:
             self._queue.put(read)
-        elif self._reads.get(read.key) is read:
-            del self._reads[read.key]
+        else:
+            self._reads.pop(read.key, None)
 
     def _deliver(self, read: _Read, result: Any, error: Exception | None) -> None:
-        if self._reads.get(read.key) is read:
-            del self._reads[read.key]
+        self._reads.pop(read.key, None)
         for waiter in read.waiters:
             if waiter.done():
                 continue
@@ -181,6 +178,12 @@ class Readers:
 def closed() -> OSError:
     """The error of reading a store that was closed."""
     return OSError(errno.EBADF, "the store was closed")
+
+
+def _close(connection: sqlite3.Connection | None) -> None:
+    """Close a connection, if there is one."""
+    if connection is not None:
+        connection.close()
 
 
 def _size(chunk: StoredChunk) -> int:

@@ -41,7 +41,6 @@ class Recorder:
     Args:
         path: of the database, for messages.
         settle: is called for each room of a report with its number, where it is stored up to, and where it starts now.
-            It returns how many counted bytes wait no more.
         give_up: is called when the store is out, with the reason: what waits is not stored any more.
 
     Attributes:
@@ -56,7 +55,7 @@ class Recorder:
     """
 
     def __init__(
-        self, path: Path, settle: Callable[[int, Mark | None, Mark | None], int], give_up: Callable[[str], None]
+        self, path: Path, settle: Callable[[int, Mark | None, Mark | None], None], give_up: Callable[[str], None]
     ) -> None:
         self.epoch = 0
         self.out = False
@@ -119,8 +118,10 @@ class Recorder:
             logger.warning("the store %s can be written again", self._path)
         self._failing = False
         was_full = self.full
+        if report.epoch == self.epoch:
+            self.pending -= report.written
         for room in report.ends.keys() | report.starts.keys():
-            self.pending -= self._settle(room, report.ends.get(room), report.starts.get(room))
+            self._settle(room, report.ends.get(room), report.starts.get(room))
         if was_full and not self.full:
             self.not_full.fire()
         if self.out and report.jobs and report.epoch == self.epoch:
@@ -182,8 +183,8 @@ class Recorder:
         self.out = True
         self.epoch += 1
         self.pending = 0
-        if self._writer is not None:
-            self._writer.give_up()
+        assert self._writer is not None
+        self._writer.give_up()
         self._give_up(reason)
         self.not_full.fire()
 

@@ -129,10 +129,7 @@ class Retention:
 
     def wal_size(self) -> int:
         """Bytes of the WAL."""
-        try:
-            return self._wal.stat().st_size
-        except FileNotFoundError:
-            return 0
+        return self._wal.stat().st_size
 
     def _delete_for_size(self, size: int) -> None:
         """Delete the oldest rows of all rooms until there is room for `size` bytes on the disk."""

@@ -152,9 +152,7 @@ class StoreFile:
             connection.executescript(
                 f"BEGIN; {_TABLES} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"
             )
-        # What is in the WAL moves to the database, whose length then tells whether something is missing.
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        check_length(connection, self.path)
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
@@ -185,8 +183,7 @@ def rooms_of(connection: sqlite3.Connection) -> list[StoredRoom]:
         if number in rooms:
             rooms[number].terms.append(Term(*term))
     for room in rooms.values():
-        if room.terms:
-            room.terms[-1] = room.terms[-1]._replace(last=room.end.seq)
+        room.terms[-1:] = [term._replace(last=room.end.seq) for term in room.terms[-1:]]
     return list(rooms.values())
 
 
@@ -207,9 +204,22 @@ def check_file(path: Path, *, writable: bool = False) -> None:
     except FileNotFoundError:
         return
     with os.fdopen(descriptor, "rb") as file:
-        beginning = file.read(16)
-    if beginning and beginning != b"SQLite format 3\0":
+        header = file.read(100)
+        size = file.seek(0, os.SEEK_END)
+    if header and not header.startswith(b"SQLite format 3\0"):
         raise StoreError(str(path), "it is not a store of hubbub", MOVE)
+    missing = _size_of(header) - size
+    wal = path.with_name(path.name + "-wal")
+    # What is missing may still be in the WAL. SQLite itself finds out, and says that the file is damaged.
+    if missing > 0 and not (wal.exists() and wal.stat().st_size):
+        raise StoreError(str(path), f"it is truncated: {missing} bytes are missing", f"restore a copy of it, or {MOVE}")
+
+
+def _size_of(header: bytes) -> int:
+    """Bytes that a database has by its header (https://www.sqlite.org/fileformat.html); 0 where that does not say."""
+    fields = header.ljust(100, b"\0")
+    page, pages = (int.from_bytes(fields[start:stop], "big") for start, stop in ((16, 18), (28, 32)))
+    return page * pages if fields[24:28] == fields[92:96] else 0
 
 
 def check_database(connection: sqlite3.Connection, path: Path) -> bool:
@@ -233,20 +243,6 @@ def check_database(connection: sqlite3.Connection, path: Path) -> bool:
             "update hubbub, or choose another path",
         )
     return True
-
-
-def check_length(connection: sqlite3.Connection, path: Path) -> None:
-    """Check that the file is as long as it says.
-
-    Raises:
-        StoreError: its end is missing.
-        sqlite3.Error: it cannot be read.
-    """
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    (size,) = connection.execute("PRAGMA page_size").fetchone()
-    missing = pages * size - path.stat().st_size
-    if missing > 0:
-        raise StoreError(str(path), f"it is truncated: {missing} bytes are missing", "take a copy of it, or " + MOVE)
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

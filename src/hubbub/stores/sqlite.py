@@ -162,14 +162,13 @@ class SqliteStore:
             out=recorder.out,
         )
 
-    def _settle(self, room: int, end: Mark | None, start: Mark | None) -> int:
+    def _settle(self, room: int, end: Mark | None, start: Mark | None) -> None:
         log = self._by_id.get(room)
-        if log is None:
-            return 0
-        freed = log.settle(end, start)
-        if start is not None and log.empty and not log.opened:
-            self._forget(log)
-        return freed
+        # It may have been forgotten meanwhile.
+        if log is not None:
+            log.settle(end, start)
+            if start is not None and log.empty and not log.opened:
+                self._forget(log)
 
     def _give_up(self, reason: str) -> None:
         for log in self._logs.values():

@@ -138,9 +138,8 @@ class SqliteLog:
         """Whether nothing of it is left."""
         return self._start.seq >= self._end.seq
 
-    def settle(self, end: Mark | None, start: Mark | None) -> int:
-        """Note up to where it is committed, and where it starts; how many counted bytes wait no more."""
-        freed = 0
+    def settle(self, end: Mark | None, start: Mark | None) -> None:
+        """Note up to where it is committed, and where it starts."""
         if start is not None:
             self._start = max(self._start, start)
         if end is not None and end > self._committed:
@@ -148,13 +147,11 @@ class SqliteLog:
             # What was given up may have been committed after all.
             self._end = max(self._end, end)
             while self._waiting and self._waiting[0].end <= end:
-                chunk = self._waiting.popleft()
-                freed += chunk.end.offset - chunk.start.offset
+                self._waiting.popleft()
             while self._waiters and self._waiters[0][0] <= end.seq:
                 waiter = self._waiters.popleft()[2]
                 if not waiter.done():
                     waiter.set_result(None)
-        return freed
 
     def give_up(self, reason: str) -> None:
         """What waits is not stored any more."""

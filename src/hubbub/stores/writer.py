@@ -183,6 +183,7 @@ class Report:
         jobs: how many they were; none where it only deleted.
         ends: up to where rooms are stored now.
         starts: where rooms of which messages were deleted start now.
+        written: counted bytes of the messages in its jobs.
         seconds: how long it took.
         size: bytes of the file and its WAL.
         short: whether the disk has less room than the settings allow.
@@ -192,6 +193,7 @@ class Report:
     jobs: int
     ends: dict[int, Mark]
     starts: dict[int, Mark]
+    written: int
     seconds: float
     size: int
     short: bool
@@ -293,14 +295,14 @@ class Writer:
         """One transaction."""
         start = time.perf_counter()
         transaction = Transaction(self.connection, self.retention)
-        rooms = {job.room for job in jobs if isinstance(job, Add)}
+        added = [job for job in jobs if isinstance(job, Add)]
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             self.retention.make_room(sum(job.size for job in jobs))
             for job in jobs:
                 job.write(transaction)
             transaction.flush()
-            self.retention.trim(rooms)
+            self.retention.trim({job.room for job in added})
             self.connection.execute("COMMIT")
         except BaseException:
             # After some errors SQLite has done that by itself.
@@ -312,6 +314,7 @@ class Writer:
             jobs=len(jobs),
             ends=transaction.ends,
             starts=self.retention.moved,
+            written=sum(job.size for job in added),
             seconds=time.perf_counter() - start,
             size=self.retention.size_on_disk(),
             short=self.retention.short,
