@@ -68,8 +68,9 @@ class Listener(Generic[M]):
         max_lag: how far its clients may lag in a room before `when_slow` says what becomes of them: counted bytes, or
             for how long a message may wait; None: as much as the room retains. The system holds more for each:
             see `sndbuf`.
-        replay: what its clients hear first of what was said before: so many messages, a `timedelta` back, or as text
-            "all" or a size ("64K"); None, "none" or 0: nothing. In text, messages and times are possible too ("10m").
+        replay: the earlier messages that its clients hear first when they connect: so many, those of a `timedelta`, or
+            as text all of them ("all") or a size ("64K"); None, "none" or 0: none. Numbers and times may be text too
+            ("100", "10m").
         patience: as in the settings; None: the same as there.
         sndbuf: bytes that the system may hold for each client (SO_SNDBUF, socket(7)); None: as many as it likes.
         mode: the permissions of a Unix socket.

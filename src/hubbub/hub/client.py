@@ -263,8 +263,8 @@ class Client(Generic[M]):
             room: the room, of the same server; or its name. A room that does not exist is made, and goes when its last
                 client leaves.
             since: where to begin in what its log holds, if not now: after a position, so many messages back, so long
-                ago (a `timedelta`), or at a time (a `datetime` with its time zone). As text also "all", a size ("64K"),
-                or one of these ("100", "10m", "2026-11-28T08:00:00Z", or a position as `str` gives it). The messages
+                ago (a `timedelta`), or at a time (a `datetime` with its time zone). As text also `all`, a size (`64K`),
+                or one of these: `100`, `10m`, `2026-11-28T08:00:00Z`, or a position as `str` gives it. The messages
                 from there on follow, each of them once.
 
         Raises:
@@ -272,9 +272,9 @@ class Client(Generic[M]):
             TimeoutError: to look for it took longer than `Settings.fetch_time`.
             RoomLimitReached: it would be one room too many.
             TypeError: `since` is something else.
-            ValueError: `since` is negative, or a text that is no place in a log; or the client is in the room already,
-                as every client is in the room of its listener, and so cannot begin earlier; or the room is another
-                server's, or was closed; or the client only writes.
+            ValueError: the room is another server's, or was closed; or the client only writes. Or `since` is negative,
+                or a text that does not say a place. Or `since` is given, and the client is in the room already, as
+                every client is in the room of its listener.
             ConnectionClosed: the client is gone.
         """
         place = None if since is None else Since.of(since)

@@ -120,7 +120,7 @@ class Room(Generic[M]):
         Raises:
             PositionLost: the log does not hold `since`.
             TypeError: `since` is none of what it may be.
-            ValueError: both are given, or one of them is negative, or a text that is no place in a log.
+            ValueError: both are given, or one of them is negative, or `since` is a text that does not say a place.
 
         Reading it raises `PositionLost` if the older end of the log has lost the next message meanwhile, and
         `TimeoutError` if a piece of that end takes longer than `Settings.fetch_time`.
@@ -135,7 +135,7 @@ class Room(Generic[M]):
     ) -> Position:
         """Send `message` to every client in the room but `exclude`; the position after it.
 
-        Returns once the log has taken it, which is before it is delivered; or, where `Settings.durable` is "ack", once
+        Returns once the log has taken it, which is before it is delivered; or, where `Settings.durable` is `ack`, once
         the store has committed it. It waits while the room's senders are held to its pace for a lagging reader
         (`Settings.pace`), for a flush when the log's next chunk is full, and while the store has too much to commit
         (`Settings.store_pending`). If it is cancelled while it waits, nothing is sent; while it waits for the commit,
@@ -149,7 +149,7 @@ class Room(Generic[M]):
 
         Raises:
             RoomClosed: the room was closed.
-            NotStored: the message was delivered, and the store does not take it; only where `durable` is "ack".
+            NotStored: the message was delivered, and the store does not take it; only where `durable` is `ack`.
             ValueError: the framing cannot carry the message.
             TypeError: the message is not of the framing's type.
             RuntimeError: another event loop is running than the server's; see `asyncio.run_coroutine_threadsafe`.
@@ -186,10 +186,10 @@ class Room(Generic[M]):
         return position
 
     def close(self) -> None:
-        """End the room: its clients leave it, and the server forgets it with its log.
+        """End the room: its clients leave it, and the server forgets it with its log in memory.
 
-        What was broadcast before still reaches them. A room of the same name made later is another room. To close a
-        room twice does nothing.
+        What was broadcast before still reaches them. A room of the same name made later is another room. With a store,
+        it goes on where the log of this one ended. To close a room twice does nothing.
 
         Raises:
             ValueError: it is the room of a listener, such as the root room, which lasts as long as the server.
