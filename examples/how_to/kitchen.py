@@ -36,7 +36,7 @@ async def read(connection: hubbub.Connection[str]) -> None:
 async def main() -> None:
     while True:
         try:
-            async with hubbub.connect(port=5330) as connection:
+            async with hubbub.connect(port=5380) as connection:
                 await read(connection)
         except (OSError, hubbub.ConnectionClosed):
             pass

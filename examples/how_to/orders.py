@@ -43,4 +43,4 @@ async def serve(client: hubbub.Client) -> None:
                 await client.send("! say: from PLACE, where, or order TEXT")
 
 
-hubbub.run(serve, port=5330, settings=SETTINGS, store=hubbub.SqliteStore("orders.db"))
+hubbub.run(serve, port=5380, settings=SETTINGS, store=hubbub.SqliteStore("orders.db"))
