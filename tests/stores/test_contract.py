@@ -307,6 +307,7 @@ async def test_a_lost_tail_leaves_the_terms_as_they_are_stored(bench: Bench) -> 
             log = other.open_log(ROOM, LINES, Settings())
             assert log.head.seq == 1
             assert tuple(log.terms) == (("a" * 16, 0, 1),)
+            log.release()
             again = begin(other, term="b")
             again.say(b"c\n")
             assert await bytes_from(again.log) == b"a\nc\n"
