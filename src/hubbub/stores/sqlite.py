@@ -134,15 +134,17 @@ class SqliteStore:
             return
         self._recorder.stop()
         self._shared.readers.stop()
-        self._writer.stop()
         try:
             async with within(self._settings.store_patience):
+                # The connection that writes is closed last: then nothing is left of the WAL.
                 await self._readers_ended.wait()
+                self._writer.stop()
                 await self._writer_ended.wait()
         except TimeoutError:
             reason = self._recorder.reason or "its disk does not answer"
             logger.error("the store %s is closed late: %s; what was not committed yet may be lost", self.path, reason)
         finally:
+            self._writer.stop()
             self._recorder.abandon("the store was closed")
         if self._writer_ended.is_set():
             self._let_go()

@@ -149,18 +149,16 @@ class Transaction:
     def add(self, room: int, chunk: Chunk) -> None:
         """Write a chunk, soon."""
         self.ends[room] = chunk.end
-        before = self._small.pop(room, None)
-        if before is not None:
-            if before.end == chunk.start and chunk.end.offset - before.start.offset <= ROW_SIZE:
-                # The chunks themselves are read meanwhile.
-                joined = Chunk()
-                joined.extend(before)
-                joined.extend(chunk)
-                chunk = joined
-            else:
-                self._insert(room, before)
-        if chunk.end.offset - chunk.start.offset < ROW_SIZE:
-            self._small[room] = chunk
+        small = self._small.get(room)
+        if small is not None and (small.end != chunk.start or chunk.end.offset - small.start.offset > ROW_SIZE):
+            self._insert(room, self._small.pop(room))
+            small = None
+        if small is not None:
+            small.extend(chunk)
+        elif chunk.end.offset - chunk.start.offset < ROW_SIZE:
+            # A copy, as chunks are read while they wait.
+            copy = self._small[room] = Chunk()
+            copy.extend(chunk)
         else:
             self._insert(room, chunk)
 
@@ -250,6 +248,8 @@ class Writer:
                 going, jobs = self._take()
                 self._write_until_done(jobs)
         finally:
+            # This may checkpoint, which takes time.
+            self.connection.close()
             self.ended()
 
     def _take(self) -> tuple[bool, list[tuple[int, Job]]]:
