@@ -456,7 +456,7 @@ async def test_a_short_fault_of_the_disk_loses_nothing(
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_after_a_long_fault_it_comes_back_with_a_new_term(fault: str, bench: Bench) -> None:
-    async with opened(bench, store_patience=0.2, store_pending=64 * KIB) as store:
+    async with opened(bench, store_patience=1.5, store_pending=64 * KIB) as store:
         speaker = begin(store)
         speaker.fill(10)
         await speaker.committed()
@@ -505,7 +505,7 @@ async def test_after_a_long_fault_it_comes_back_with_a_new_term(fault: str, benc
 
 
 async def test_it_goes_on_without_a_hole_if_nothing_was_said_meanwhile(bench: Bench) -> None:
-    async with opened(bench, store_patience=0.2) as store:
+    async with opened(bench, store_patience=1.5) as store:
         speaker = begin(store)
         speaker.fill(10)
         await speaker.committed()
@@ -525,12 +525,12 @@ async def test_it_goes_on_without_a_hole_if_nothing_was_said_meanwhile(bench: Be
 
 
 async def test_a_disk_that_fails_while_nothing_waits_is_not_noticed(bench: Bench) -> None:
-    async with opened(bench, store_patience=0.1) as store:
+    async with opened(bench, store_patience=1.5) as store:
         speaker = begin(store)
         speaker.fill(1)
         await speaker.committed()
         bench.fill()
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1.7)
         assert speaker.log.taking
         bench.heal()
         speaker.fill(1)

@@ -249,7 +249,7 @@ async def test_on_a_full_disk_it_says_so_once_and_comes_back(
     small_disk: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = small_disk / "log.db"
-    store = started(path, store_patience=0.4)
+    store = started(path, store_patience=1.5)
     speaker = begin(store)
     await speaker.committed()
     assert not fill_disk(small_disk)
@@ -287,14 +287,14 @@ def test_a_read_only_disk_is_refused(small_disk: Path) -> None:
 async def test_a_stalled_disk_holds_neither_the_loop_nor_readers(tmp_path: Path) -> None:
     bench = SqliteBench(tmp_path)
     store = bench.store()
-    store.start(Settings(store_patience=0.2))
+    store.start(Settings(store_patience=1.5))
     speaker = begin(store)
     speaker.fill(10)
     await speaker.committed()
     bench.stall()
     speaker.fill(10)
     assert len(await read_all(speaker.log)) == 20
-    with pytest.raises(NotStored, match=r"its disk has not answered for 0\.2 s"):
+    with pytest.raises(NotStored, match=r"its disk has not answered for 1\.5 s"):
         await speaker.committed()
     assert speaker.log.end == 10
     assert len(await read_all(speaker.log)) == 10
@@ -318,7 +318,7 @@ async def test_a_store_is_closed_late_where_its_disk_does_not_answer(
 ) -> None:
     bench = SqliteBench(tmp_path)
     store = bench.store()
-    store.start(Settings(store_patience=0.1))
+    store.start(Settings(store_patience=1.5))
     speaker = begin(store)
     await speaker.committed()
     bench.stall()
@@ -559,7 +559,7 @@ async def test_a_room_may_be_forgotten_before_it_is_stored(tmp_path: Path) -> No
 async def test_a_term_in_which_nothing_was_said_before_the_disk_failed_is_replaced(tmp_path: Path) -> None:
     bench = SqliteBench(tmp_path)
     store = bench.store()
-    store.start(Settings(store_patience=0.2))
+    store.start(Settings(store_patience=1.5))
     silent, speaker = begin(store, "silent"), begin(store)
     bench.fill()
     speaker.fill(1)
@@ -602,7 +602,7 @@ async def test_a_disk_that_fails_at_the_start_is_noticed_although_nothing_waits(
 async def test_what_cannot_be_written_at_all_is_given_up_in_time(
     token: Any, reason: str, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = started(path, store_patience=0.2)
+    store = started(path, store_patience=1.5)
     speaker = begin(store)
     speaker.say(b"a\n", token=token)
     with pytest.raises(NotStored):
@@ -702,7 +702,7 @@ async def test_a_large_room_is_forgotten_slice_by_slice(path: Path, monkeypatch:
 async def test_a_room_of_that_name_that_was_not_forgotten_in_time_makes_way(tmp_path: Path) -> None:
     bench = SqliteBench(tmp_path)
     store = bench.store()
-    store.start(Settings(store_patience=0.2))
+    store.start(Settings(store_patience=1.5))
     speaker, waiting = begin(store), begin(store, "waiting")
     await waiting.committed()
     bench.fill()
@@ -724,7 +724,7 @@ async def test_a_room_of_that_name_that_was_not_forgotten_in_time_makes_way(tmp_
 async def test_a_term_that_was_given_up_whole_is_known_all_the_same(tmp_path: Path) -> None:
     bench = SqliteBench(tmp_path)
     store = bench.store()
-    store.start(Settings(store_patience=0.2))
+    store.start(Settings(store_patience=1.5))
     bench.fill()
     speaker = begin(store)
     speaker.fill(5)
@@ -857,7 +857,7 @@ async def test_what_cannot_be_written_for_whatever_reason_does_not_end_the_write
     def write(*_: object) -> None:
         raise Broken("no such luck")
 
-    store = started(path, store_patience=0.2)
+    store = started(path, store_patience=1.5)
     speaker = begin(store)
     with monkeypatch.context() as broken:
         broken.setattr("hubbub.stores.writer.Transaction.add", write)
