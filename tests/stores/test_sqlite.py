@@ -56,7 +56,7 @@ def size_on_disk(path: Path) -> int:
     )
 
 
-@pytest.mark.parametrize("kills", [20, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [5, pytest.param(100, marks=pytest.mark.long)])
 @pytest.mark.timeout(600)
 def test_nothing_acknowledged_is_lost_when_the_process_is_killed(kills: int, path: Path) -> None:
     random = Random(kills)
