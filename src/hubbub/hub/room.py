@@ -122,8 +122,8 @@ class Room(Generic[M]):
             TypeError: `since` is none of what it may be.
             ValueError: both are given, or one of them is negative, or `since` is a text that does not say a place.
 
-        Reading it raises `PositionLost` if the older end of the log has lost the next message meanwhile, and
-        `TimeoutError` if a piece of that end takes longer than `Settings.fetch_time`.
+        Reading it raises `PositionLost` if the older end of the log has lost the next message meanwhile, `OSError` if
+        the store cannot be read, and `TimeoutError` if a piece of it takes longer than `Settings.fetch_time`.
         """
         if since is not None and last is not None:
             raise ValueError("give since or last, not both")
