@@ -292,7 +292,8 @@ async def test_a_stalled_disk_holds_neither_the_loop_nor_readers(tmp_path: Path)
     speaker.fill(10)
     await speaker.committed()
     bench.stall()
-    speaker.fill(10)
+    # In one piece, which the writer takes at once.
+    speaker.say(*[b"x\n"] * 10)
     assert len(await read_all(speaker.log)) == 20
     with pytest.raises(NotStored, match=r"its disk has not answered for 1\.5 s"):
         await speaker.committed()

@@ -190,6 +190,8 @@ class MemoryStore:
         if kept is not None and kept.framing != framing:
             raise StoreError("memory", f"room {room} was stored as {kept.framing}", "use that framing")
         before = self.logs.get(room)
+        if self.closed or (before is not None and before.opened):
+            raise StoreError("memory", "closed, or the room is open", "make another one")
         log = MemoryLog(self, room, kept or Kept(framing), settings, before.jobs if before else [])
         if before is not None:
             log.kept, log._life = before.kept, before._life

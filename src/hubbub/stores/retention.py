@@ -191,7 +191,9 @@ class Retention:
                 if seq > seq_limit and begin >= offset_limit and stored >= time_limit:
                     break
                 if count == SLICE:
+                    # The next transaction looks around at once, and goes on.
                     self.backlog = True
+                    self._looked = 0.0
                     break
                 last = seq, offset, stored
         if last is not None:
