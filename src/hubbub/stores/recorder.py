@@ -114,9 +114,9 @@ class Recorder:
         if report.jobs:
             self.commits += 1
             self.times.append(report.seconds)
-        if self._failing and not self.out:
-            logger.warning("the store %s can be written again", self._path)
-        self._failing = False
+            if self._failing and not self.out:
+                logger.warning("the store %s can be written again", self._path)
+            self._failing = False
         was_full = self.full
         if report.epoch == self.epoch:
             self.pending -= report.written

@@ -26,6 +26,9 @@ KIB: Final = 1024
 SLICE: Final = 500
 """Rows that one transaction deletes for one reason."""
 
+DELETED_ROOMS: Final = 10
+"""Rooms of which one transaction deletes what is left."""
+
 ROOMS_SLICE: Final = 250
 """Rooms that are looked at every `PERIOD`, of which nothing new was stored."""
 
@@ -92,7 +95,7 @@ class Retention:
         self._some_limits = self._some_limits or _limited(settings)
 
     def unlimit(self, room: int) -> None:
-        """Forget the settings of a room of which nothing was ever written. It may be called in any thread."""
+        """Forget the settings of a room. It may be called in any thread."""
         self._limits.pop(room, None)
 
     @property
@@ -110,7 +113,7 @@ class Retention:
 
     def trim(self, rooms: Iterable[int]) -> None:
         """End a transaction that has written messages of these rooms: delete what is overdue."""
-        self._delete_room()
+        self._delete_rooms()
         for room in rooms:
             settings = self._limits.get(room, self._settings)
             if settings.store_count is not None or settings.store_size < self._settings.store_size:
@@ -200,20 +203,28 @@ class Retention:
             self._connection.execute("DELETE FROM chunks WHERE room = ? AND seq < ?", (room, last[0]))
             self._move({room: last})
 
-    def _delete_room(self) -> None:
-        """Delete a slice of a room that has no name any more."""
-        found = self._connection.execute("SELECT id FROM rooms WHERE name IS NULL LIMIT 1").fetchone()
-        if found is None:
-            return
-        self.backlog = True
+    def delete_room(self, room: int, rows: int) -> int:
+        """Delete a room that has no name any more, if it has fewer rows than so many; else only these. How many."""
         query = "SELECT max(seq) FROM (SELECT seq FROM chunks WHERE room = ? ORDER BY seq LIMIT ?)"
-        (last,) = self._connection.execute(query, (*found, SLICE)).fetchone()
-        if last is not None:
-            self._connection.execute("DELETE FROM chunks WHERE room = ? AND seq <= ?", (*found, last))
+        (last,) = self._connection.execute(query, (room, rows)).fetchone()
+        deleted = self._connection.execute("DELETE FROM chunks WHERE room = ? AND seq <= ?", (room, last)).rowcount
+        if deleted < rows:
+            self._connection.execute("DELETE FROM terms WHERE room = ?", (room,))
+            self._connection.execute("DELETE FROM rooms WHERE id = ?", (room,))
+            self.unlimit(room)
         else:
-            self._connection.execute("DELETE FROM terms WHERE room = ?", found)
-            self._connection.execute("DELETE FROM rooms WHERE id = ?", found)
-            self._limits.pop(found[0], None)
+            self.backlog = True
+        return deleted
+
+    def _delete_rooms(self) -> None:
+        """Delete a slice of what is left of some rooms that have no name any more."""
+        left = SLICE
+        found = self._connection.execute("SELECT id FROM rooms WHERE name IS NULL LIMIT ?", (DELETED_ROOMS,)).fetchall()
+        for (room,) in found:
+            left -= self.delete_room(room, left)
+            if not left:
+                return
+        self.backlog = self.backlog or len(found) == DELETED_ROOMS
 
     def _move(self, starts: dict[int, tuple[int, int, float]]) -> None:
         """Note where rooms start after their first rows were deleted."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..log.chunk import Mark
 from ..log.store import StoreStatistics
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from ..framing import Framing
 
 logger = logging.getLogger("hubbub")
+
+GIVE_UP_TIME: Final = 1.0
+"""Seconds that closing waits for the writer, once that is to write nothing of what waits."""
 
 
 class SqliteStore:
@@ -143,6 +146,12 @@ class SqliteStore:
         except TimeoutError:
             reason = self._recorder.reason or "its disk does not answer"
             logger.error("the store %s is closed late: %s; what was not committed yet may be lost", self.path, reason)
+            # One that could not write gives up now, and lets go of the file. One that waits for its disk cannot.
+            self._recorder.abandon(reason)
+            self._writer.stop()
+            with suppress(TimeoutError):
+                async with within(GIVE_UP_TIME):
+                    await self._writer_ended.wait()
         finally:
             self._writer.stop()
             self._recorder.abandon("the store was closed")
@@ -166,15 +175,19 @@ class SqliteStore:
 
     def _settle(self, room: int, end: Mark | None, start: Mark | None) -> None:
         log = self._by_id.get(room)
-        # It may have been forgotten meanwhile.
-        if log is not None:
-            log.settle(end, start)
-            if start is not None and log.empty and not log.opened:
-                self._forget(log)
+        if log is None:
+            return
+        log.settle(end, start)
+        if self._logs.get(log.name) is not log:
+            self._let_go_of_log(log)
+        elif start is not None and log.empty and not log.opened:
+            self._forget(log)
 
     def _give_up(self, reason: str) -> None:
-        for log in self._logs.values():
+        for log in list(self._by_id.values()):
             log.give_up(reason)
+            if self._logs.get(log.name) is not log:
+                self._let_go_of_log(log)
 
     def _released_log(self, log: SqliteLog) -> None:
         self._silent[log.name] = log
@@ -183,12 +196,18 @@ class SqliteStore:
 
     def _forget(self, log: SqliteLog) -> None:
         """Delete a room that is not open, and what is stored of it."""
-        del self._logs[log.name], self._by_id[log.id], self._silent[log.name]
+        del self._logs[log.name], self._silent[log.name]
         self._limits.pop(log.id, None)
         if log.written:
             self._recorder.put(Forget(log.id))
         elif self._retention is not None:
             self._retention.unlimit(log.id)
+        self._let_go_of_log(log)
+
+    def _let_go_of_log(self, log: SqliteLog) -> None:
+        """Let go of a log that was deleted, once nothing of it waits for a commit: that is counted, and awaited."""
+        if not log.waits:
+            del self._by_id[log.id]
 
     def _let_go(self) -> None:
         if not self._let_go_of:

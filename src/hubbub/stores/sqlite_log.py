@@ -138,6 +138,11 @@ class SqliteLog:
         """Whether nothing of it is left."""
         return self._start.seq >= self._end.seq
 
+    @property
+    def waits(self) -> bool:
+        """Whether something of it waits for its commit."""
+        return bool(self._waiting)
+
     def settle(self, end: Mark | None, start: Mark | None) -> None:
         """Note up to where it is committed, and where it starts."""
         if start is not None:

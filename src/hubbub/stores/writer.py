@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 RETRY_TIME: Final = 1.0
 """Seconds after which a transaction that failed is tried again."""
 
+SMALL_ROOM: Final = 10
+"""A room that has less rows is deleted at once when it is forgotten."""
+
 TERMS_LIMIT: Final = 1000
 """Terms of a room that are kept, the newest ones."""
 
@@ -117,7 +120,8 @@ class Forget:
     def write(self, transaction: Transaction) -> None:
         transaction.flush()
         transaction.connection.execute("UPDATE rooms SET name = NULL WHERE id = ?", (self.room,))
-        transaction.retention.backlog = True
+        # A small one at once: rooms that come and go must not pile up.
+        transaction.retention.delete_room(self.room, SMALL_ROOM)
 
 
 @dataclass(slots=True, frozen=True)
@@ -246,7 +250,8 @@ class Writer:
             going = True
             while going:
                 going, jobs = self._take()
-                self._write_until_done(jobs)
+                if going or jobs:
+                    self._write_until_done(jobs)
         finally:
             # This may checkpoint, which takes time.
             self.connection.close()
@@ -273,10 +278,11 @@ class Writer:
         while True:
             epoch = self.epoch
             wanted = [job for one, job in jobs if one == epoch]
+            size = sum(job.size for job in wanted)
             if jobs and not wanted:
                 return
             try:
-                report = self._write(epoch, wanted)
+                report = self._write(epoch, wanted, size)
             except Exception as error:
                 # Whatever it was, the thread must go on: without it nothing is stored any more.
                 self.failed(error)
@@ -286,19 +292,25 @@ class Writer:
                 self._checkpoint("RESTART")
                 if not jobs:
                     return
+                self._make_room(epoch, size)
             else:
                 self.done(report)
                 self._shorten_wal()
                 return
 
-    def _write(self, epoch: int, jobs: list[Job]) -> Report:
-        """One transaction."""
+    def _make_room(self, epoch: int, size: int) -> None:
+        """Only delete what is overdue: a transaction that fails has deleted nothing either."""
+        with suppress(Exception):
+            self.done(self._write(epoch, [], size))
+
+    def _write(self, epoch: int, jobs: list[Job], size: int) -> Report:
+        """One transaction, with room for so many bytes."""
         start = time.perf_counter()
         transaction = Transaction(self.connection, self.retention)
         added = [job for job in jobs if isinstance(job, Add)]
         self.connection.execute("BEGIN IMMEDIATE")
         try:
-            self.retention.make_room(sum(job.size for job in jobs))
+            self.retention.make_room(size)
             for job in jobs:
                 job.write(transaction)
             transaction.flush()
