@@ -234,6 +234,28 @@ async def test_without_its_store_a_server_goes_on_in_memory_and_stores_again_whe
             assert (lost.value.first.seq, lost.value.missed) == (2, missed)
 
 
+async def test_who_begins_with_the_oldest_message_just_as_that_is_deleted_begins_with_the_next(
+    bench: SqliteBench,
+) -> None:
+    async with storing(bench, retention=4 * KIB, store_count=10) as (server, _):
+        assert isinstance(server._store, hubbub.SqliteStore)
+        writer = server._store._writer
+        assert writer is not None
+        reports: list[Any] = []
+        await speak(server, 80)
+        await eventually(lambda: server.statistics().store.pending == 0)  # type: ignore[union-attr]
+        # The server hears only later what is deleted from now on.
+        done, writer.done = writer.done, reports.append
+        await speak(server, 80)
+        await eventually(lambda: any(report.starts for report in reports))
+        oldest = server.root.oldest
+        entries = [entry async for entry in server.root.history()]
+        assert entries[0].position.seq > oldest.seq + 1
+        for report in reports:
+            done(report)
+        writer.done = done
+
+
 # Readers that are slow.
 
 

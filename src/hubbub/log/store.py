@@ -123,7 +123,7 @@ class StoredLog(Protocol):
         Ticks of batches that an earlier process has stored are 0.
 
         Raises:
-            LookupError: it does not hold that message, or not any more.
+            LookupError: it does not hold that message, or not any more; `start` tells it by then.
             OSError: it cannot be read.
         """
 

@@ -48,6 +48,7 @@ _FROM: Final = (
 _BEFORE: Final = (
     "SELECT seq, end_seq, end_offset, time FROM chunks WHERE room = ? AND seq <= ? ORDER BY seq DESC LIMIT 1"
 )
+_AFTER: Final = "SELECT seq, offset FROM chunks WHERE room = ? AND seq > ? ORDER BY seq LIMIT 1"
 _BATCHES: Final = "SELECT offset, batches FROM chunks WHERE room = ? AND seq = ?"
 
 
@@ -140,6 +141,12 @@ def read_chunks(connection: sqlite3.Connection, room: int, seq: int, life: int, 
     if not chunks:
         raise LookupError(f"no row holds the message after the first {seq}")
     return chunks
+
+
+def row_after(connection: sqlite3.Connection, room: int, seq: int) -> Mark | None:
+    """The start of the first row of a room that begins with a later message; None: there is none."""
+    row = connection.execute(_AFTER, (room, seq)).fetchone()
+    return None if row is None else Mark(*row)
 
 
 def _joined(rows: Iterable[tuple[Any, ...]], seq: int, life: int) -> Iterator[StoredChunk]:

@@ -11,7 +11,7 @@ from ..log.chunk import Chunk
 from ..log.terms import Term
 from ..values.errors import NotStored
 from .readers import Cache
-from .rows import AHEAD, KEYS, NO_LIFE, find_first, first_of, read_chunks
+from .rows import AHEAD, KEYS, NO_LIFE, find_first, first_of, read_chunks, row_after
 from .writer import TERMS_LIMIT, Begin
 
 if TYPE_CHECKING:
@@ -265,10 +265,16 @@ class SqliteLog:
         chunk = self._shared.cache.get(self.id, seq)
         if chunk is None:
             room, life = self.id, self._life
-            chunks = await self._readers().read(
-                (room, seq),
-                lambda connection, alone: read_chunks(connection, room, seq, life, AHEAD if alone else 1),
-            )
+            try:
+                chunks = await self._readers().read(
+                    (room, seq),
+                    lambda connection, alone: read_chunks(connection, room, seq, life, AHEAD if alone else 1),
+                )
+            except LookupError:
+                # Retention has passed it, and the report of that is still under way.
+                after = await self._readers().read(object(), lambda connection, _: row_after(connection, room, seq))
+                self._start = max(self._start, after or self._committed)
+                raise
             for read in reversed(chunks):
                 chunk = self._shared.cache.add(room, read)
         assert chunk is not None
