@@ -269,8 +269,7 @@ class Client(Generic[M]):
 
         Raises:
             PositionLost: the room's log does not hold that position.
-            TimeoutError: to look for it took longer than `Settings.fetch_time`.
-            OSError: the store cannot be read.
+            OSError: the store cannot be read; a TimeoutError, if it takes longer than `Settings.fetch_time`.
             RoomLimitReached: it would be one room too many.
             TypeError: `since` is something else.
             ValueError: the room is another server's, or was closed; or the client only writes. Or `since` is negative,
