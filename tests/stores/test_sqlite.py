@@ -744,7 +744,7 @@ async def test_a_term_that_was_given_up_whole_is_known_all_the_same(tmp_path: Pa
 
 
 async def test_as_many_terms_are_kept_as_there_may_be(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("writer", "sqlite_log"):
+    for module in ("jobs", "sqlite_log"):
         monkeypatch.setattr(f"hubbub.stores.{module}.TERMS_LIMIT", 3)
     for number in range(5):
         store = started(path)
@@ -861,7 +861,7 @@ async def test_what_cannot_be_written_for_whatever_reason_does_not_end_the_write
     store = started(path, store_patience=1.5)
     speaker = begin(store)
     with monkeypatch.context() as broken:
-        broken.setattr("hubbub.stores.writer.Transaction.add", write)
+        broken.setattr("hubbub.stores.jobs.Transaction.add", write)
         speaker.say(b"a\n")
         with pytest.raises(NotStored, match="no such luck"):
             await speaker.committed()

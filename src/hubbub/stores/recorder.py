@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final
 from ..values.settings import Settings
 from ..wire.countdown import Countdown
 from ..wire.pulse import Pulse
+from .jobs import Add, Probe
 from .schema import advice_for
-from .writer import Add, Probe, describe
+from .writer import describe
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..log.chunk import Chunk, Mark
-    from .writer import Job, Report, Writer
+    from .jobs import Job
+    from .writer import Report, Writer
 
 logger = logging.getLogger("hubbub")
 

@@ -13,12 +13,13 @@ from ..log.store import StoreStatistics
 from ..values.errors import StoreError
 from ..values.settings import Settings
 from ..wire.countdown import within
+from .jobs import Forget
 from .readers import Readers
 from .recorder import Recorder
 from .retention import Retention
 from .schema import StoredRoom, StoreFile
 from .sqlite_log import Shared, SqliteLog
-from .writer import Forget, Writer
+from .writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

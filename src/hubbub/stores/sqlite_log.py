@@ -8,11 +8,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from ..log.chunk import Chunk
-from ..log.terms import Term
+from ..log.terms import TERMS_LIMIT, Term
 from ..values.errors import NotStored
+from .jobs import Begin
 from .readers import Cache
 from .rows import AHEAD, KEYS, NO_LIFE, find_first, first_of, read_chunks, row_after
-from .writer import TERMS_LIMIT, Begin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
