@@ -143,7 +143,7 @@ async def _open_with_wal(image: Path, wal: bytes, folder: Path) -> int:
         await store.close()
 
 
-@pytest.mark.parametrize("limit", [1 * MIB, 5 * MIB, 20 * MIB])
+@pytest.mark.parametrize("limit", [1 * MIB, *(pytest.param(size * MIB, marks=pytest.mark.long) for size in (5, 20))])
 async def test_the_file_stays_below_its_limit(limit: int, path: Path) -> None:
     store = started(path, store_size=limit)
     speaker, other = begin(store), begin(store, "other")
