@@ -35,6 +35,7 @@ from .hub.hub import Hub
 from .hub.room import Room
 from .log.cursor import Lag
 from .log.history import Entry
+from .log.store import StoreStatistics
 from .server.observation import Observer, Statistics
 from .server.run import run
 from .server.server import Server
@@ -104,6 +105,7 @@ __all__ = [
     "SqliteStore",
     "Statistics",
     "StoreError",
+    "StoreStatistics",
     "TextFraming",
     "Tls",
     "WrongProtocol",

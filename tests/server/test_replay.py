@@ -164,3 +164,24 @@ def test_a_replay_that_says_nothing_is_an_error(replay: Any) -> None:
         return
     with pytest.raises(ValueError, match=r"^replay is .*; it must be none, all, a number of messages, a size such as"):
         hubbub.Listener(endpoint=hubbub.Address("127.0.0.1", 0), replay=replay)
+
+
+@pytest.mark.parametrize("max_lag", [timedelta(milliseconds=1), 300])
+async def test_what_is_replayed_is_no_lag(max_lag: Any) -> None:
+    record = Record()
+    listener: hubbub.Listener[Any] = hubbub.Listener(
+        endpoint=hubbub.Address("127.0.0.1", 0), replay="all", max_lag=max_lag
+    )
+    settings = hubbub.Settings(pace=None)
+    async with hubbub.Server(
+        idle, listeners=[listener], framing=hubbub.ByteLines(), settings=settings, observer=record
+    ) as server:
+        lines = [b"%04d %s" % (number, b"x" * 1000) for number in range(8000)]
+        for line in lines:
+            await server.broadcast(line)
+        async with Peer.of(server, receive_buffer=4 * KIB) as peer:
+            (client,) = await record.wait_for_clients(1)
+            for line in lines:
+                client._reader.check_lag(skip=True)
+                assert await peer.line() == line + b"\n"
+            assert client.ending is None

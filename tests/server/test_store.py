@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 import hubbub
+from hubbub.apps.chat import chat
+from hubbub.apps.relay import relay
 
 from support.helpers import Peer, Record, eventually, idle
 from support.stores import SqliteBench
@@ -327,3 +329,40 @@ def test_a_path_is_no_store() -> None:
     store: Any = "log.db"
     with pytest.raises(TypeError, match=r"the store is 'log.db'; make it as in hubbub.SqliteStore\('log.db'\)"):
         hubbub.Server(idle, store=store)
+
+
+@pytest.mark.parametrize("app", [chat, relay])
+async def test_the_apps_go_on_where_the_store_takes_nothing(app: Any, bench: SqliteBench) -> None:
+    record = Record()
+    framing: Any = hubbub.Lines() if app is chat else hubbub.ByteLines()
+    settings = hubbub.Settings(durable="ack", store_patience=0.5, probe_time=0)
+    async with (
+        hubbub.Server(app, port=0, framing=framing, settings=settings, observer=record, store=bench.store()) as server,
+        Peer.of(server) as speaker,
+        Peer.of(server) as listener,
+    ):
+        clients = await record.wait_for_clients(2)
+        bench.fill()
+        for number in range(3):
+            await speaker.send(b"line %d\n" % number)
+            while not (await listener.line()).endswith(b"line %d\n" % number):
+                pass
+        assert all(client.ending is None for client in clients)
+        bench.heal()
+
+
+async def test_nobody_else_may_read_a_store_that_is_made(bench: SqliteBench) -> None:
+    async with storing(bench) as (server, _):
+        await server.broadcast(b"secret")
+        files = [path for path in bench.path.parent.iterdir() if path.is_file()]
+        assert len(files) == 4
+        assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+
+
+async def test_a_store_that_is_in_use_is_in_use_by_every_name(bench: SqliteBench, tmp_path: Path) -> None:
+    async with storing(bench):
+        other = tmp_path / "other"
+        other.mkdir()
+        (other / "link.db").symlink_to(bench.path)
+        with pytest.raises(hubbub.StoreError, match="in use by process"):
+            hubbub.SqliteStore(other / "link.db")

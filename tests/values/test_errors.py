@@ -39,7 +39,7 @@ MESSAGES: list[tuple[HubbubError, str]] = [
     (ConnectionClosed("127.0.0.1:4711", None), "the connection to 127.0.0.1:4711 has ended (it sends no more)"),
     (
         PositionLost(Position("0badcafe", 7), first=OLDEST, head=HEAD, missed=3),
-        "the log holds 0badcafe:10 to 0badcafe:20, not 0badcafe:7; 3 messages after that are gone",
+        "the log holds 0badcafe:10 to 0badcafe:20, not 0badcafe:7; messages after that which are gone: 3",
     ),
     (
         PositionLost(Position("0badcafe", 9), first=OLDEST, head=HEAD),

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..hub.client import Client
+from ..values.errors import NotStored
 from ..values.text import printable
 from ..wire.countdown import within
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 async def chat(client: Client) -> None:
     """Serve one client; text from others is shown with control characters escaped."""
-    everybody = client.room
     first: Sequence[str] = ()
     with suppress(TimeoutError):
         async with within(client.server.settings.probe_time):
@@ -23,8 +23,14 @@ async def chat(client: Client) -> None:
             if not first:
                 # It left without a word, as probes do.
                 return
-    await everybody.broadcast(f"{client} connected.", exclude=client)
+    await _tell(client, "connected.")
     while messages := first or await client.receive_many():
-        await everybody.broadcast_many([f"{client} says: {printable(text)}" for text in messages], exclude=client)
+        await _tell(client, *(f"says: {printable(text)}" for text in messages))
         first = ()
-    await everybody.broadcast(f"{client} disconnected.", exclude=client)
+    await _tell(client, "disconnected.")
+
+
+async def _tell(client: Client, *words: str) -> None:
+    # The others have heard it; the log of the server says what the store could not keep.
+    with suppress(NotStored):
+        await client.room.broadcast_many([f"{client} {each}" for each in words], exclude=client)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from ..framing import M
 from ..hub.client import Client
+from ..values.errors import NotStored
 
 
 async def relay(client: Client[M]) -> None:
     """Serve one client."""
     while messages := await client.receive_many():
-        await client.room.broadcast_many(messages, exclude=client)
+        # Readers have heard it; the log of the server says what the store could not keep.
+        with suppress(NotStored):
+            await client.room.broadcast_many(messages, exclude=client)

@@ -22,7 +22,7 @@ from .options import TLS, Command, option, settings_options
 from .places import ListenUrlType
 from .report import LogFormat, reporting
 from .setup import Setup, failure_of, make_setup, open_store
-from .values import FRAMINGS, NetworkEntry, Whole, list_framings
+from .values import FRAMINGS, NetworkEntry, Replay, Whole, list_framings
 
 logger = logging.getLogger("hubbub")
 
@@ -87,6 +87,7 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, readable=True)
 @option(
     "--replay",
     group=MESSAGES,
+    type=Replay(),
     metavar="none|all|N|SIZE|TIME",
     default="none",
     help="Earlier messages that a client hears first when it connects: the last N of them, the last bytes (a SIZE), or "

@@ -8,6 +8,7 @@ import click
 
 from ..door.networks import Networks
 from ..framing.names import find_names
+from ..values.since import check_replay
 from ..values.units import parse_size, parse_time
 
 if TYPE_CHECKING:
@@ -58,6 +59,19 @@ class Time(click.ParamType[float]):
             return parse_time(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Replay(click.ParamType[str]):
+    """What is replayed to those who connect, as `Listener.replay` has it."""
+
+    name = "replay"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            check_replay(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
 
 
 class NetworkEntry(click.ParamType[str]):

@@ -14,7 +14,7 @@ from ..log.max_lag import MaxLag
 from ..values.address import Address  # noqa: TC001 - a dataclass is asked for the types of its fields
 from ..values.role import Role
 from ..values.settings import Settings
-from ..values.since import Since
+from ..values.since import Since, check_replay
 from ..wire.tcp import INT_MAX
 from ..wire.tls import Tls
 from . import kinds
@@ -110,7 +110,7 @@ class Listener(Generic[M]):
             raise ValueError(f"tail is {self.tail!r}; it must be keep or drop")
         if self.max_lag is not None:
             MaxLag(self.max_lag)
-        self._check_replay()
+        check_replay(self.replay or 0)
         if self.sndbuf is not None and not 1 <= self.sndbuf <= INT_MAX:
             raise ValueError(f"sndbuf is {self.sndbuf}; it must be 1 to {INT_MAX}")
         self.settings_in(Settings())
@@ -120,15 +120,6 @@ class Listener(Generic[M]):
         """Where its clients begin to read; None: with what is said from then on."""
         since = Since.of(self.replay or 0)
         return since if since.amount and Role.parse(self.role).hears else None
-
-    def _check_replay(self) -> None:
-        forms = "it must be none, all, a number of messages, a size such as 64K or a time such as 10m"
-        try:
-            since = Since.of(self.replay or 0)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"replay is {self.replay!r}; {forms}") from None
-        if since.kind in ("position", "date"):
-            raise ValueError(f"replay is {self.replay!r}; {forms}")
 
     def settings_in(self, settings: Settings) -> Settings:
         """The settings of a server as they are here."""

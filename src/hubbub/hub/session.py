@@ -68,8 +68,8 @@ class Session(Reader[M]):
             return
         for cursor in self.outbox.cursors:
             start = self.max_lag.start(cursor.log, time.monotonic())
-            # One that is catching up is to read all that the older end holds.
-            if cursor.at.seq < start.seq and not (cursor.catching_up or self.dropped):
+            # One that is catching up, or is replayed what was said before it came, is to read all of that.
+            if cursor.at.seq < start.seq and not (cursor.catching_up or cursor.replaying or self.dropped):
                 cursor.owner.overrun(cursor)
                 if skip:
                     cursor.skip_to(start)

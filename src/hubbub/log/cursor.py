@@ -122,6 +122,11 @@ class Cursor(Generic[Owner, Reader]):
         return self.at.seq < self.stop
 
     @property
+    def replaying(self) -> bool:
+        """Whether memory holds what it reads next, and that was said before it joined."""
+        return self.at.seq >= self.log.oldest.seq and self.waiting and self.log.batch_at(self.at).tick < self.joined
+
+    @property
     def finished(self) -> bool:
         """Whether it is leaving and has read all that it was to read."""
         return self.end is not None and self.at.seq >= self.end

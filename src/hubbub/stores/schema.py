@@ -97,7 +97,9 @@ class StoreFile:
         self.path = path
         try:
             check_file(path)
-            self._lock = Lock(path.with_name(path.name + "-lock"))
+            # By whatever name the file goes, its lock is one.
+            real = path.resolve()
+            self._lock = Lock(real.with_name(real.name + "-lock"))
         except InUse as error:
             who = f"process {error.process}" if error.process else "another process"
             raise StoreError(str(path), f"in use by {who}", "close that hubbub, or choose another path") from error
@@ -105,7 +107,9 @@ class StoreFile:
             raise _refusal(path, error) from error
         try:
             check_file(path, writable=True)
-            self.connection = _connect(path, "rwc")
+            # Nobody else may read what is said. SQLite makes the files beside it as this one is.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            self.connection = _connect(path, "rw")
             try:
                 self._prepare()
             except BaseException:

@@ -94,7 +94,7 @@ class SqliteStore:
             raise StoreError(
                 str(self.path),
                 f"room {room} was stored as {log.framing}, and is {kept} now",
-                "use that framing again, or another file",
+                "run the same app with the same framing as before, or choose another file",
             )
         elif log.opened:
             raise StoreError(str(self.path), f"room {room} is open already", "give each server a store of its own")
@@ -125,7 +125,7 @@ class SqliteStore:
         for log in [log for log in self._silent.values() if log.empty]:
             self._forget(log)
         size = self.path.stat().st_size
-        logger.info("the store %s is open: %d rooms, %d bytes", self.path, len(self._logs), size)
+        logger.debug("the store %s is open; rooms: %d, bytes: %d", self.path, len(self._logs), size)
 
     async def close(self) -> None:
         """Commit what waits, for at most `Settings.store_patience`, and close the file; its server does it, too.

@@ -105,7 +105,7 @@ class PositionLost(HubbubError):
         self.missed = missed
 
     def __str__(self) -> str:
-        gone = "" if self.missed is None else f"; {self.missed} messages after that are gone"
+        gone = "" if self.missed is None else f"; messages after that which are gone: {self.missed}"
         return f"the log holds {self.first} to {self.head}, not {self.position}{gone}"
 
 

@@ -68,7 +68,7 @@ class Settings:
         8 * MIB,
         SIZE,
         "Bytes per second below which senders are never held back for a lagging reader. "
-        "0: senders wait for it as long as it takes.",
+        "0: senders wait for it as long as it takes. With a store, they wait only for readers that skip messages.",
         none="senders never wait",
         minimum=0,
     )

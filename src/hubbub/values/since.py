@@ -81,6 +81,23 @@ class Since:
             raise ValueError(f"{text!r} is no place in a log; write {FORMS}") from None
 
 
+def check_replay(value: SinceLike) -> Since:
+    """What a listener replays to all who connect, as a place in the log.
+
+    Raises:
+        TypeError: it is none of what it may be.
+        ValueError: likewise, or it is one place for ever, as a position or a date.
+    """
+    forms = "it must be none, all, a number of messages, a size such as 64K or a time such as 10m"
+    try:
+        since = Since.of(value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"replay is {value!r}; {forms}") from None
+    if since.kind in ("position", "date"):
+        raise ValueError(f"replay is {value!r}; {forms}")
+    return since
+
+
 def _date_of(text: str) -> Since:
     # What has no offset is not guessed: RFC 3339 wants one, and a client may be in another time zone than its server.
     return Since.of(datetime.fromisoformat(text))
