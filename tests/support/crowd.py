@@ -273,14 +273,18 @@ def sit(endpoint: Endpoint) -> None:
         wait_for_word()
 
 
-def talk(endpoint: Endpoint, *, interval: float) -> None:
-    """A client that says when it says it, on the monotonic clock in ns, again and again until the input ends."""
+def talk(endpoint: Endpoint, *, interval: float, size: int = 0) -> None:
+    """A client that says when it says it, on the monotonic clock in ns, again and again until the input ends.
+
+    Lines have at least so many bytes.
+    """
     words = watch(sys.stdin)
     with connect(endpoint) as connection:
+        connection.setblocking(True)
         tell(name="{}:{}".format(*connection.getsockname()))
         due = time.monotonic()
         while not words.poll(max(0.0, due - time.monotonic())):
-            connection.send(b"%d\n" % time.monotonic_ns())
+            connection.sendall(b"%*d\n" % (size - 1, time.monotonic_ns()))
             due += interval
 
 

@@ -47,7 +47,10 @@ def main() -> None:
 
     def stall_for_a_while(*_: object) -> None:
         bench.stall()
-        threading.Timer(stall, bench.heal).start()
+        timer = threading.Timer(stall, bench.heal)
+        # The program may end before.
+        timer.daemon = True
+        timer.start()
 
     signal.signal(signal.SIGUSR2, stall_for_a_while)
     here = hubbub.Address("127.0.0.1", 0)
