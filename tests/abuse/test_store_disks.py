@@ -8,12 +8,13 @@ import re
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from support.abuse_stores import TESTS, StoringServer, own_disk, seen_by, size_on_disk, stored, storing_server
-from support.abuse_tools import KIB, MIB, SUPPORT, Meanwhile, Watch, mib
+from support.abuse_tools import KIB, MIB, SUPPORT, UNLIMITED, Meanwhile, Watch, mib
 from support.figures import note, scaled
 from support.programs import Peer, ServerProgram, wait_until
 
@@ -106,13 +107,13 @@ def test_31_a_feed_over_a_disk_that_is_full_for_a_while(tmp_path: Path) -> None:
             before, feed.slowest = feed.slowest, 0.0
             server.fill(disk)
             said = feed.count
-            time.sleep(scaled(20, 3))
+            time.sleep(scaled(20, 2))
             during, feed.slowest = feed.slowest, 0.0
             meanwhile = feed.count - said
             (seen_by(server, disk) / "filler").unlink()
             back = feed.count
             wait_until(lambda: feed.count > back + 2000, "feed")
-            time.sleep(2.5)
+            time.sleep(1.5)
         errors = server.errors.unread.decode()
         with Peer(server.replaying) as late:
             lines: list[int] = []
@@ -129,7 +130,7 @@ def test_31_a_feed_over_a_disk_that_is_full_for_a_while(tmp_path: Path) -> None:
     )
     assert "Traceback" not in errors, errors
     # Nobody waits for the disk, and no line is said for each failure.
-    assert during < max(5 * before, 0.5)
+    assert during < max(5 * before, 2)
     assert len(errors.splitlines()) <= 10, errors
     # What memory or the store has is replayed without a gap.
     assert lines == list(range(lines[0], feed.count))
@@ -140,29 +141,30 @@ def test_32_a_flood_keeps_the_file_within_its_size(tmp_path: Path, size: int) ->
     """Even while readers begin from the first message again and again, which keeps the WAL from starting again."""
     path = tmp_path / "log.db"
     rounds = scaled(40, 8)
-    with storing_server(
-        tmp_path, store_size=size * MIB, retention=MIB, clients_per_address=None, connect_rate=None
-    ) as server:
-        with Watch(lambda: size_on_disk(path)) as watch, Peer(server.plain) as speaker, Peer(server.replaying) as listener:
-            stop = threading.Event()
-            thread = threading.Thread(target=come_and_go, args=(server, stop))
-            thread.start()
-            watching = threading.Thread(target=look_often, args=(watch, path, stop))
-            watching.start()
-            try:
-                with Feed(speaker, listener, piece=100, pause=0) as feed:
-                    wait_until(lambda: feed.count * LINE > rounds * size * MIB, "flood")
-            finally:
-                stop.set()
-                thread.join()
-                watching.join()
-        with Peer(server.replaying) as late:
-            first = int(late.line()); print("FIRST", first, feed.count)
-    note(32, f"store_size {size} MiB, {rounds} times as much said: largest", mib(watch.peak), f"<= {size} MiB")
-    note(32, "what it keeps then", mib((feed.count - first) * LINE), "")
+    settings = {"store_size": size * MIB, "retention": MIB, **UNLIMITED}
+    with (
+        storing_server(tmp_path, **settings) as server,
+        Watch(lambda: size_on_disk(path)) as watch,
+        Peer(server.plain) as speaker,
+        Peer(server.replaying) as listener,
+        ThreadPoolExecutor() as threads,
+    ):
+        stop = threading.Event()
+        threads.submit(look_often, watch, path, stop)
+        newcomers = [threads.submit(come_and_go, server, stop) for _ in range(3)]
+        try:
+            with Feed(speaker, listener, piece=100, pause=0) as feed:
+                wait_until(lambda: feed.count * LINE > rounds * size * MIB, "flood")
+        finally:
+            stop.set()
+        heard = sum(newcomer.result() for newcomer in newcomers)
+        errors = server.errors.unread
+    what = f"store_size {size} MiB, {rounds} times as much said while {heard} came and read: largest"
+    note(32, what, mib(watch.peak), f"<= {size} MiB")
     assert watch.peak <= size * MIB
-    print("KEPT");
+    assert b"cannot be read" not in errors
     kept = [int(entry.message) for entry in asyncio.run(stored(path))]
+    note(32, "what it keeps then", mib(len(kept) * LINE), "")
     assert kept == list(range(kept[0], feed.count))
     assert len(kept) * LINE > size * MIB / 4
 
@@ -172,9 +174,11 @@ def look_often(watch: Watch, path: Path, stop: threading.Event) -> None:
         watch.peak = max(watch.peak, size_on_disk(path))
 
 
-def come_and_go(server: StoringServer, stop: threading.Event) -> None:
-    """Begin to read all that is stored, and leave, again and again."""
+def come_and_go(server: StoringServer, stop: threading.Event) -> int:
+    """Begin to read all that is stored, read a part, and leave, again and again; how often something was heard."""
+    heard = 0
     while not stop.is_set():
-        with Peer(server.replaying, receive_buffer=4 * KIB) as peer:
-            peer.line()
-            stop.wait(0.05)
+        with Peer(server.replaying) as peer:
+            # One that begins with what is deleted just then may be too slow for it.
+            heard += len(peer.exactly(MIB // 2)) > 0
+    return heard

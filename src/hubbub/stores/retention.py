@@ -60,6 +60,7 @@ class Retention:
 
     Attributes:
         wal_limit: bytes of the WAL at which there is a checkpoint.
+        wal_room: bytes that the WAL has at most.
         transaction_limit: bytes after which a transaction takes no more.
         backlog: whether more is overdue than the last transaction deleted.
         moved: where rooms start of which this transaction has deleted messages.
@@ -71,10 +72,12 @@ class Retention:
         self._path = path
         self._wal = path.with_name(path.name + "-wal")
         self._settings = settings
-        self.wal_limit = min(WAL_SIZE, settings.store_size // 8)
+        self.wal_limit = min(WAL_SIZE, settings.store_size // 16)
         self.transaction_limit = min(TRANSACTION_SIZE, self.wal_limit)
-        # The rest of `store_size` is for the WAL, and the transaction that reaches its limit is over it.
-        spare = 2 * self.wal_limit + min(384 * KIB, settings.store_size // 4)
+        # The rest of `store_size` is for the WAL. Readers can keep that from starting again, up to twice its limit, and
+        # the transaction that reaches this is over it.
+        self.wal_room = 3 * self.wal_limit
+        spare = self.wal_room + min(384 * KIB, settings.store_size // 4)
         self._pages_limit = (settings.store_size - spare) // PAGE
         self._limits: dict[int, Settings] = {}
         self._some_limits = _limited(settings)
@@ -137,7 +140,7 @@ class Retention:
     def _delete_for_size(self, size: int) -> None:
         """Delete the oldest rows of all rooms until there is room for `size` bytes on the disk."""
         pages, wal = self._pages("page_count"), self.wal_size()
-        limit = self._pages_limit - max(0, wal - 2 * self.wal_limit) // PAGE
+        limit = self._pages_limit - max(0, wal - self.wal_room) // PAGE
         on_disk = pages + self._free_on_disk(pages, wal) // PAGE
         if on_disk < limit:
             limit = on_disk
@@ -168,7 +171,7 @@ class Retention:
         """Bytes by which the database may grow on its disk: the WAL must have room to grow to its limit, too."""
         disk = os.statvfs(self._path.parent)
         unwritten = max(0, pages * PAGE - self._path.stat().st_size)
-        return disk.f_bavail * disk.f_frsize - max(0, 2 * self.wal_limit - wal) - unwritten
+        return disk.f_bavail * disk.f_frsize - max(0, self.wal_room - wal) - unwritten
 
     def _look_around(self) -> None:
         """Look at some rooms, whether messages of them are overdue; the next time at others."""

@@ -76,7 +76,6 @@ class Writer:
     epoch: int = 0
     _jobs: queue.SimpleQueue[tuple[int, Job] | None] = field(default_factory=queue.SimpleQueue)
     _hurry: threading.Event = field(default_factory=threading.Event)
-    _truncated: float = 0.0
 
     def put(self, job: Job) -> None:
         """Write that too."""
@@ -186,8 +185,8 @@ class Writer:
 
     def _shorten_wal(self) -> None:
         """Where readers have kept the WAL from starting again, wait for them, and do it."""
-        if self.retention.wal_size() > 3 * self.retention.wal_limit and time.monotonic() > self._truncated + 1:
-            self._truncated = time.monotonic()
+        # One transaction more than the limit is usual.
+        if self.retention.wal_size() > 9 * self.retention.wal_limit // 4:
             self._checkpoint("TRUNCATE")
 
     def _checkpoint(self, mode: str) -> None:
