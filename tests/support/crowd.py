@@ -64,17 +64,17 @@ def reset(connection: socket.socket) -> None:
 
 
 class StreamReader:
-    """Compares what arrives with the stream, wherever in it the pieces end."""
+    """Compares what arrives with the stream from a position on, wherever in it the pieces end."""
 
     _expected = b""
     _piece = memoryview(bytearray(PIECE))
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, position: int = 0) -> None:
         if not StreamReader._expected:
             period = stream()
             StreamReader._expected = period + period[:PIECE]
         self.connection = connection
-        self.position = 0
+        self.position = position
         self.wrong = False
         self.ended = False
 
@@ -102,17 +102,18 @@ def watch(*files: Any) -> select.epoll:
     return events
 
 
-def read(endpoint: Endpoint, *, readers: int, idlers: int = 0) -> None:
-    """Readers of the stream, and idlers that never read.
+def read(endpoint: Endpoint, *, readers: int, idlers: int = 0, position: int = 0) -> None:
+    """Readers of the stream from a position on, and idlers that never read.
 
     A word is a size: all readers read so much more, or, if it is `end`, all there is; then it is told how that went.
     Nobody waits for one that has found something wrong.
     """
     idle = [connect(endpoint, receive_buffer=4096) for _ in range(idlers)]
-    crowd = {reader.connection.fileno(): reader for reader in (StreamReader(connect(endpoint)) for _ in range(readers))}
+    found = (StreamReader(connect(endpoint), position) for _ in range(readers))
+    crowd = {reader.connection.fileno(): reader for reader in found}
     events = watch(*crowd)
     tell(connected=readers, idle=[connection.getsockname()[1] for connection in idle])
-    target = 0.0
+    target: float = position
     while word := wait_for_word():
         target = inf if word == "end" else target + int(word)
         waiting = {descriptor for descriptor, reader in crowd.items() if not reader.ended}
