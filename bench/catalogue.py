@@ -13,6 +13,9 @@ from .peer import Peer
 _FOLDER: Final = Path(__file__).parent / "peers"
 
 HUBBUB: Final = "hubbub"
+STORELESS: Final = "hubbub, no store"
+JETSTREAM: Final = "NATS JetStream"
+REDIS_STREAMS: Final = "Redis Streams"
 LIMIT: Final = "the C limit"
 
 _CERTIFICATE: Final = "certificate.pem"
@@ -41,10 +44,12 @@ def build_catalogue(build: Path) -> tuple[Peer, ...]:
                 "answer": (*serve, "echo", *quiet),
                 # Who stops reading stays, for the whole run: it is not to be spared by being cut off.
                 "slow": (*serve, "relay", *quiet, "--when-slow", "skip", "--patience", "3600"),
+                "store": (*serve, "relay", *quiet, "--store", "{folder}/hubbub.db"),
                 "rooms": (*serve, "bench.peers.hubbub_rooms:rooms", *quiet, "--framing", "byte-lines"),
             },
         ),
         Peer("hubbub, plain asyncio", "lines", _own(sys.executable, "hubbub_asyncio.py")),
+        Peer(STORELESS, "lines", {"store": (*serve, "relay", *quiet)}),
         Peer(
             LIMIT,
             "lines",
@@ -74,6 +79,25 @@ def build_catalogue(build: Path) -> tuple[Peer, ...]:
             # It is to keep nothing, and to let in all clients, whose addresses are many.
             config='bind 127.0.0.1\nport {port}\nprotected-mode no\nsave ""\nappendonly no\n'
             "maxclients 19000\ntcp-backlog 4096\n",
+        ),
+        Peer(
+            JETSTREAM,
+            "jetstream",
+            {"store": ("nats-server", "--config", "{config}")},
+            programs=("nats-server",),
+            # By default it forces nothing to the disk for two minutes. Nobody waits for its acknowledgements here, and
+            # with its usual limit it drops what comes faster than it is stored.
+            config="listen: 127.0.0.1:{port}\njetstream {{ store_dir: {folder}, sync_interval: 1s,"
+            " max_buffered_msgs: 1000000, max_buffered_size: 1GB }}\n",
+        ),
+        Peer(
+            REDIS_STREAMS,
+            "redis stream",
+            {"store": ("redis-server", "{config}")},
+            programs=("redis-server",),
+            # Its default: it forces its log to the disk every second.
+            config='bind 127.0.0.1\nport {port}\nprotected-mode no\nsave ""\ndir {folder}\n'
+            "appendonly yes\nappendfsync everysec\n",
         ),
         Peer(
             "Mosquitto",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from .catalogue import HUBBUB, LIMIT
+from .catalogue import HUBBUB, JETSTREAM, LIMIT, REDIS_STREAMS, STORELESS
 from .measure import ratio
 
 if TYPE_CHECKING:
@@ -90,6 +90,13 @@ GOALS: Final[tuple[Ratio | Absolute, ...]] = (
     Ratio("latency", "1,000 readers, 100/s", "p50_us", 1.15, at_most=True, peer=LIMIT),
     Ratio("latency", "1,000 readers, 100/s", "p99_us", 1, at_most=True, peer="Redis"),
     Ratio("latency", "10 readers, 5,000/s", "p50_us", 1.2, at_most=True, peer=LIMIT),
+    Ratio("store", "100 readers", _RATE, 0.9, peer=STORELESS),
+    *(
+        Ratio("store", point, _RATE, 1, peer=peer)
+        for point in ("1 reader", "100 readers")
+        for peer in (JETSTREAM, REDIS_STREAMS)
+    ),
+    Ratio("store-latency", "100 readers, 1,000/s", "p50_us", 1.1, at_most=True, peer=STORELESS),
     Ratio("chat", "100 clients", _RATE, 5, peer="asyncio protocols"),
     Ratio("echo", "64 connections", "answers_per_s", 1.3, peer="asyncio streams"),
     Ratio("connect", "64 at a time", "connections_per_s", 0.5, peer="Redis"),

@@ -20,6 +20,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+SCRATCH: Final = Path(__file__).parent / "build"
+"""Where servers keep their files while they run."""
+
 START_TIME: Final = 10.0
 """How long a server may take until it listens, in seconds."""
 
@@ -39,10 +42,10 @@ class Peer:
         name: as tables and plots show it.
         dialect: what the load speaks to it.
         commands: by mode (`relay`: what one says all others hear, `echo`: it answers, ...), the words of a command
-            line; `{port}` and `{config}` stand for what they say.
+            line; `{port}` and `{config}` stand for what they say, and `{folder}` for a new folder on the disk.
         programs: what must be on the PATH.
         modules: what must be importable.
-        config: the text of its configuration file, if it needs one.
+        config: the text of its configuration file, if it needs one, with the same words in braces.
     """
 
     name: str
@@ -67,10 +70,12 @@ class Peer:
             PeerError: it does not start.
         """
         port = free_port()
-        with tempfile.TemporaryDirectory() as folder:
+        # The folder for temporary files may be in memory.
+        SCRATCH.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
             config = Path(folder, "config")
-            config.write_text(self.config.format(port=port))
-            words = [word.format(port=port, config=config) for word in self.commands[mode]]
+            config.write_text(self.config.format(port=port, folder=folder))
+            words = [word.format(port=port, config=config, folder=folder) for word in self.commands[mode]]
             log = Path(folder, "log")
             with log.open("wb") as output:
                 process = subprocess.Popen(

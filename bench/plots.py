@@ -14,7 +14,7 @@ from matplotlib.ticker import NullFormatter
 
 from hubbub.load.drawing import DARK, INK, STYLE, save
 
-from .catalogue import HUBBUB, LIMIT
+from .catalogue import HUBBUB, JETSTREAM, LIMIT, REDIS_STREAMS, STORELESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,9 +30,12 @@ _WIDTH: Final = 6.8
 COLOURS: Final[Mapping[str, tuple[str, str]]] = {
     HUBBUB: ("#d1242f", "#ff6b6b"),
     "hubbub, plain asyncio": ("#e16f24", "#f0883e"),
+    STORELESS: ("#a40e26", "#ffaba8"),
     LIMIT: (INK, DARK[INK]),
     "NATS": ("#0969da", "#58a6ff"),
     "Redis": ("#8250df", "#bc8cff"),
+    JETSTREAM: ("#0a3069", "#a5d6ff"),
+    REDIS_STREAMS: ("#512a97", "#e2c5ff"),
     "Mosquitto": ("#9a6700", "#d29922"),
     "ncat --broker": ("#1b7c83", "#39c5cf"),
     "Node, net": ("#1a7f37", "#3fb950"),
@@ -43,7 +46,7 @@ COLOURS: Final[Mapping[str, tuple[str, str]]] = {
 }
 """Each server's colour in all plots, in light and in dark mode."""
 
-_MARKERS: Final = "osD^vPX<>dph"
+_MARKERS: Final = "os*D^v12PX<>dph"
 """Each server's mark, in the same order: colours alone are not for everybody."""
 
 

@@ -85,8 +85,14 @@ def _tls(readers: int, size: int = 100) -> Point:
     return Point(plain.label, plain.load, {**plain.options, "tls": 1}, mode="tls")
 
 
-def _latency(readers: int, rate: int) -> Point:
-    return Point(f"{_readers(readers)}, {rate:,}/s", "broadcast", {"readers": readers, "rate": rate, "seconds": 5})
+def _latency(readers: int, rate: int, mode: str = "relay") -> Point:
+    options: dict[str, float] = {"readers": readers, "rate": rate, "seconds": 5}
+    return Point(f"{_readers(readers)}, {rate:,}/s", "broadcast", options, mode)
+
+
+def _store(readers: int, size: int = 100) -> Point:
+    plain = _fan_out(readers, size)
+    return Point(plain.label, plain.load, {**plain.options, "seconds": 5}, mode="store")
 
 
 def _slow(readers: int, stalled: int) -> Point:
@@ -121,6 +127,23 @@ SCENARIOS: Final = (
         "One sender sends lines of 100 bytes at a fixed rate. The latency of a line is the time from when it is due"
         " until the last reader has it.",
         (_latency(10, 5_000), _latency(100, 1_000), _latency(1_000, 100), _latency(10_000, 10)),
+        _LATENCY,
+    ),
+    Scenario(
+        "store",
+        "Fan-out at full speed, stored on the disk",
+        "The same from servers that store every message: hubbub as with `--store` (each commit forced to the disk, at"
+        " once but behind the delivery), a JetStream stream in files with a consumer for each reader, and a Redis"
+        " stream with an append-only file. These two force their files to the disk every second. With one reader, the"
+        " figure is the rate at which one sender is recorded. *No store* is hubbub without one.",
+        (_store(1), _store(100), _store(1, 16 << 10)),
+        (_DELIVERIES, Column("payload_bytes_per_s", "MB/s of payload to all readers", 1e6)),
+    ),
+    Scenario(
+        "store-latency",
+        "Latency of a fan-out, stored on the disk",
+        "As in the scenario *latency*, from the same servers that store every message.",
+        (_latency(100, 1_000, mode="store"),),
         _LATENCY,
     ),
     Scenario(

@@ -190,12 +190,15 @@ void run_broadcast(const struct options *options)
     run.options = options;
     make_period();
     choose_ahead();
+    /* The sender first: it may have to make what the readers read. */
+    run.sender = open_connections(1, dialect->sender_hello, dialect->sender_ready, options);
     run.readers = open_connections(options->readers, dialect->reader_hello, dialect->reader_ready, options);
     if (options->stalled)
         open_connections(options->stalled, dialect->reader_hello, dialect->reader_ready, options);
-    run.sender = open_connections(1, dialect->sender_hello, dialect->sender_ready, options);
-    for (int i = 0; i < options->readers; i++)
+    for (int i = 0; i < options->readers; i++) {
+        run.readers[i].read_head = dialect->read_head;
         watch(&run.readers[i], EPOLLIN);
+    }
     watch(run.sender, EPOLLIN);
     probe(run.sender, run.readers, options->readers, options);
 

@@ -50,6 +50,16 @@ static size_t wrap_redis_received(char *to, const char *payload, size_t size)
     return wrap_between(to, head, payload, size, "\r\n");
 }
 
+/* Of the newest million messages at least; Redis deletes whole nodes of them. */
+static size_t wrap_redis_entry(char *to, const char *payload, size_t size)
+{
+    char head[128];
+    snprintf(head, sizeof head,
+             "*8\r\n$4\r\nXADD\r\n$3\r\nhub\r\n$6\r\nMAXLEN\r\n$1\r\n~\r\n$7\r\n1000000\r\n$1\r\n*\r\n$1\r\nd\r\n$%zu\r\n",
+             size);
+    return wrap_between(to, head, payload, size, "\r\n");
+}
+
 /* MQTT 3.1.1, section 3.3: PUBLISH with QoS 0; the length has seven bits a byte (2.2.3). */
 static size_t wrap_mqtt(char *to, const char *payload, size_t size)
 {
@@ -123,6 +133,33 @@ static const struct dialect DIALECTS[] = {
         .greeting = TEXT("PING\r\n"), .answer = TEXT("+PONG\r\n"),
         .aside = NOTHING, .before_tls = NOTHING,
         .wrap_sent = wrap_redis_sent, .wrap_received = wrap_redis_received,
+    },
+    {
+        /* A stream in files, bounded as hubbub's store is by default; each reader is a consumer, pushed without
+         * acknowledgement and kept in memory, as the clients' ordered consumers are. */
+        .name = "jetstream",
+        .reader_hello = TEXT("CONNECT {\"verbose\":false}\r\nSUB R.#### 1\r\n"
+                             "PUB $JS.API.CONSUMER.CREATE.hub none 137\r\n"
+                             "{\"stream_name\":\"hub\",\"config\":{\"deliver_subject\":\"R.####\","
+                             "\"deliver_policy\":\"new\",\"ack_policy\":\"none\",\"max_deliver\":1,"
+                             "\"mem_storage\":true}}"
+                             "\r\nPING\r\n"),
+        .reader_ready = TEXT("PONG\r\n"),
+        .sender_hello = TEXT("CONNECT {\"verbose\":false}\r\nSUB made 1\r\n"
+                             "PUB $JS.API.STREAM.CREATE.hub made 110\r\n"
+                             "{\"name\":\"hub\",\"subjects\":[\"hub\"],\"storage\":\"file\","
+                             "\"retention\":\"limits\",\"discard\":\"old\",\"max_bytes\":1073741824}"
+                             "\r\n"),
+        .sender_ready = TEXT("\"did_create\":true}\r\n"),
+        .greeting = NOTHING, .answer = NOTHING, .aside = NOTHING, .before_tls = NOTHING,
+        .wrap_sent = wrap_nats_sent, .wrap_received = wrap_nothing, .read_head = read_jetstream_head,
+    },
+    {
+        .name = "redis stream",
+        .reader_hello = TEXT("PING\r\nXREAD BLOCK 0 STREAMS hub $\r\n"), .reader_ready = TEXT("+PONG\r\n"),
+        .sender_hello = TEXT("PING\r\n"), .sender_ready = TEXT("+PONG\r\n"),
+        .greeting = NOTHING, .answer = NOTHING, .aside = NOTHING, .before_tls = NOTHING,
+        .wrap_sent = wrap_redis_entry, .wrap_received = wrap_nothing, .read_head = read_redis_stream_head,
     },
     {
         .name = "mqtt",

@@ -22,7 +22,9 @@ struct options {
     int tls;      /* 1: everything is in TLS */
 };
 
-/* How one protocol says hello and wraps a payload. */
+struct connection;
+
+/* How one protocol says hello and wraps a payload. In a hello, #### is the connection's number, in hexadecimal. */
 struct dialect {
     const char *name;
     struct text { const char *bytes; size_t size; } reader_hello, sender_hello, greeting;
@@ -31,9 +33,18 @@ struct dialect {
     struct text before_tls; /* what it says before the handshake ends with this */
     size_t (*wrap_sent)(char *to, const char *payload, size_t size);
     size_t (*wrap_received)(char *to, const char *payload, size_t size);
+    /* Where each message has a head of its own: the size of the payload that follows the line that was read, or 0. */
+    size_t (*read_head)(struct connection *connection);
 };
 
 const struct dialect *find_dialect(const char *name);
+
+/* How far a connection is in the head of a message, and what it must remember of it. */
+struct head {
+    char line[256], before[256], last[256]; /* this line, the one before it, and the last position */
+    size_t size, payload;                   /* bytes of the line so far; those of the payload still to come */
+    long entries;                           /* messages still to come in this reply */
+};
 
 /* One connection. */
 struct connection {
@@ -43,6 +54,8 @@ struct connection {
     uint64_t heard;   /* messages */
     size_t place;     /* bytes into what is expected next */
     size_t skipping;  /* bytes of an aside that are still to come */
+    size_t (*read_head)(struct connection *connection); /* that of its dialect, once it reads */
+    struct head head;
     char *partial;    /* a record of which only `place` bytes have come, where they are taken one by one */
 };
 
@@ -63,13 +76,18 @@ size_t send_some(struct connection *connection, const char *bytes, size_t size);
 void send_all(struct connection *connection, const char *bytes, size_t size);
 int wait_for_events(struct epoll_event *events, int limit, double seconds);
 
+/* Heads. */
+size_t read_jetstream_head(struct connection *connection);
+size_t read_redis_stream_head(struct connection *connection);
+size_t take_payloads(struct connection *connection, size_t count);
+
 /* TLS. */
 void start_tls(struct connection *connection);
 uint32_t shake_hands(struct connection *connection); /* the events it waits for; 0 when it is done */
 size_t receive_tls(struct connection *connection);
 size_t send_tls(struct connection *connection, const char *bytes, size_t size);
 
-enum { EVENTS_LIMIT = 256, WRAPPING_LIMIT = 64 };
+enum { EVENTS_LIMIT = 256, WRAPPING_LIMIT = 128 };
 static const double PATIENCE = 20; /* how long nothing may happen before a run has failed */
 
 void probe(struct connection *speaker, struct connection *listeners, int count, const struct options *options);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -73,7 +74,7 @@ size_t receive(struct connection *connection)
         return receive_tls(connection);
     ssize_t count = recv(connection->fd, received, sizeof received, 0);
     if (count > 0)
-        return (size_t)count;
+        return connection->read_head ? take_payloads(connection, (size_t)count) : (size_t)count;
     if (count < 0 && errno == EAGAIN)
         return 0;
     fail("the server ended connection %u after %llu messages: %s", connection->index,
@@ -96,6 +97,17 @@ void send_all(struct connection *connection, const char *bytes, size_t size)
 {
     if (send_some(connection, bytes, size) != size)
         fail("the server takes not even %zu bytes from connection %u", size, connection->index);
+}
+
+static void say_hello(struct connection *connection, struct text hello)
+{
+    char *bytes = allocate(1, hello.size + 1), number[5];
+    snprintf(number, sizeof number, "%04x", connection->index & 0xffff);
+    memcpy(bytes, hello.bytes, hello.size);
+    for (char *at = bytes; (at = strstr(at, "####"));)
+        memcpy(at, number, 4);
+    send_all(connection, bytes, hello.size);
+    free(bytes);
 }
 
 /* How far a connection has come, and the last bytes of a reply; what it says before does not matter. */
@@ -148,7 +160,7 @@ static bool go_on(struct greeting *greeting, struct text hello, struct text read
             wait_for(greeting, events);
             return false;
         }
-        send_all(connection, hello.bytes, hello.size);
+        say_hello(connection, hello);
         greeting->stage = GREETING;
         wait_for(greeting, EPOLLIN);
         return !ready.size;

@@ -154,6 +154,42 @@ def test_each_server_that_is_compared_in_tls_passes_all_lines(name: str, load: s
     assert json.loads(finished.output)["deliveries_per_s"] > 0
 
 
+@pytest.mark.parametrize("name", [peer.name for peer in build_catalogue(Path()) if "store" in peer.commands])
+def test_each_server_that_stores_passes_all_lines_to_all_readers(name: str, load: str, tmp_path: Path) -> None:
+    (peer,) = (one for one in build_catalogue(tmp_path) if one.name == name)
+    if peer.missing:
+        pytest.skip(f"{peer.missing} is not installed")
+    with peer.running("store", os.sched_getaffinity(0)) as (_, port):
+        words = ("--port", str(port), "--readers", "5", "--seconds", "0.3")
+        finished = finish(load, "broadcast", "--dialect", peer.dialect, *words)
+    assert finished.status == 0, finished.errors
+    assert json.loads(finished.output)["deliveries_per_s"] > 0
+
+
+@pytest.mark.parametrize("fault", ["", "losing"])
+@pytest.mark.parametrize("dialect", ["jetstream", "redis stream"])
+def test_the_load_reads_streams_and_notices_a_message_that_is_lost(dialect: str, fault: str, load: str) -> None:
+    command = (sys.executable, "tests/support/stream_servers.py", dialect, fault)
+    with Program(*command, cwd=ROOT) as server:
+        words = ("--port", server.output.line().decode(), "--readers", "5", "--seconds", "0.3")
+        finished = finish(load, "broadcast", "--dialect", dialect, *words)
+    assert finished.status == (1 if fault else 0), finished.errors
+    if fault:
+        assert FOUND_OUT.search(finished.errors)
+    else:
+        assert json.loads(finished.output)["deliveries_per_s"] > 0
+
+
+@pytest.mark.timeout(120)
+def test_a_store_is_measured_by_itself(tmp_path: Path) -> None:
+    require_compiler()
+    done = finish(sys.executable, "-m", "bench.store", "--runs", "1", "--scale", "0.01", cwd=ROOT)
+    assert done.status == 0, done.errors
+    rows = [line.split(" | ") for line in done.output.splitlines()[2:]]
+    assert len(rows) == 7
+    assert all(float(row[2].split()[0].replace(",", "")) > 0 for row in rows)
+
+
 @pytest.mark.parametrize("transport", ["hubbub", "uvloop", "asyncio"])
 def test_each_tls_transport_that_is_compared_passes_all_pieces(transport: str, tmp_path: Path) -> None:
     certificates = make_certificates(tmp_path)
