@@ -103,10 +103,10 @@ async def test_a_client_that_is_back_hears_what_it_has_said_itself() -> None:
             assert [await again.line(), await again.line()] == [b"mine\n", b"theirs\n"]
 
 
-@pytest.mark.parametrize(("replay", "first"), [("all", 0), (900, 100), ("1d", 0)])
+@pytest.mark.parametrize(("replay", "first"), [("all", 0), (350, 50), ("1d", 0)])
 async def test_what_memory_has_dropped_is_replayed_from_the_older_end(replay: Any, first: int) -> None:
     async with replaying(replay, store=slow_store(), pace=None) as (server, record):
-        lines = [b"%04d %s" % (number, b"x" * 200) for number in range(1000)]
+        lines = [b"%04d %s" % (number, b"x" * 200) for number in range(400)]
         for line in lines:
             await server.broadcast(line, sender=line[:4].decode())
             await asyncio.sleep(0)
@@ -130,7 +130,7 @@ async def speak_on(server: hubbub.Server[Any]) -> None:
 
 async def test_what_cannot_be_read_ends_the_client_with_the_reason() -> None:
     async with replaying("all", store=slow_store(), pace=None) as (server, record):
-        for _ in range(1000):
+        for _ in range(400):
             await server.broadcast(b"x" * 200)
             await asyncio.sleep(0)
         older_of(server).failure = OSError(5, "Input/output error")
@@ -144,8 +144,8 @@ async def test_what_cannot_be_read_ends_the_client_with_the_reason() -> None:
 
 
 async def test_a_server_closes_while_a_client_waits_for_its_replay() -> None:
-    async with replaying("all", store=slow_store(), pace=None, drain_time=0.1) as (server, record):
-        for _ in range(1000):
+    async with replaying("all", store=slow_store(), pace=None, drain_time=0.1, cancel_time=0.1) as (server, record):
+        for _ in range(400):
             await server.broadcast(b"x" * 200)
             await asyncio.sleep(0)
         older_of(server).turns = 10**9
