@@ -230,3 +230,14 @@ KEYS: Final[dict[Key, Callable[[Batch], float]]] = {
     "time": lambda batch: batch.time,
 }
 """What `Key` means."""
+
+
+def chunk_of(start: Mark, checksum: int, blob: bytes, data: bytes) -> StoredChunk:
+    """The chunk of one row, for somebody who was not there when it was written.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    if crc32(data, crc32(blob)) != checksum:
+        raise ValueError("its checksum is another one")
+    return StoredChunk(_unpack(blob, start, NO_LIFE), data)
