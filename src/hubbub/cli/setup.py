@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..stores.sqlite import SqliteStore
@@ -14,10 +13,11 @@ from .failure import Failure
 from .listeners import make_listeners
 from .options import SETTINGS
 from .places import short_form
-from .values import FRAMINGS
+from .values import FRAMINGS, parse_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from ..door.listener import Listener
     from ..framing import Framing
@@ -98,14 +98,10 @@ def _store_path(text: str | None, settings: Settings) -> Path | None:
             names = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
             raise Failure(f"without a store, {names} would have no effect; give --store", dict.fromkeys(unused))
         return None
-    scheme, colon, rest = text.partition(":")
-    if colon and "/" not in scheme and scheme != "sqlite":
-        message = f"there is no store {text!r}; write a path, or sqlite:PATH"
-        raise Failure(f"--store: {message}", {"store": None})
-    path = rest if colon and scheme == "sqlite" else text
-    if not path:
-        raise Failure("--store: the path is empty; name a file, as in hubbub.db", {"store": None})
-    return Path(path)
+    try:
+        return parse_store(text)
+    except ValueError as error:
+        raise Failure(f"--store: {error}", {"store": None}) from None
 
 
 def _check_farewell(farewell: str | None, framing: Framing[Any]) -> None:

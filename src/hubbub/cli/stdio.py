@@ -1,12 +1,13 @@
-"""Standard input and output on the event loop, whatever they are: a pipe, a file, a terminal, a socket.
+"""Standard input and output, whatever they are: a pipe, a file, a terminal, a socket.
 
-They are shared with other programs, which may have made them non-blocking. So nothing is changed about them, and each
-of them is waited for before it is used: a read or a write then never stops the loop.
+They are shared with other programs, which may have made them non-blocking. So nothing is changed about them. On the
+event loop each of them is waited for before it is used: a read or a write then never stops the loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import select
 import stat
@@ -55,6 +56,35 @@ async def write(descriptor: int, data: bytes) -> None:
             await _until_ready(descriptor, loop.add_writer, loop.remove_writer)
         with suppress(BlockingIOError):
             rest = rest[os.write(descriptor, rest[:size]) :]
+
+
+def write_now(descriptor: int, data: bytes) -> None:
+    """Write all of it, for programs that have no event loop and may wait.
+
+    Raises:
+        OSError: it cannot be written; `BrokenPipeError` if nobody reads it any more.
+    """
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[os.write(descriptor, rest) :]
+        except BlockingIOError:
+            poll = select.poll()
+            poll.register(descriptor, select.POLLOUT)
+            poll.poll()
+
+
+def wait_read(descriptor: int, seconds: float) -> None:
+    """Wait for so long, as long as somebody may read what is written.
+
+    Raises:
+        BrokenPipeError: nobody does any more.
+    """
+    poll = select.poll()
+    # Errors and the end are always reported.
+    poll.register(descriptor, 0)
+    if poll.poll(seconds * 1000):
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def is_null(descriptor: int) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import click
 
 from ..door.networks import Networks
 from ..framing.names import find_names
-from ..values.since import check_replay
+from ..values.since import Since, check_replay
 from ..values.units import parse_size, parse_time
 
 if TYPE_CHECKING:
@@ -72,6 +73,43 @@ class Replay(click.ParamType[str]):
         except ValueError as error:
             self.fail(str(error), param, ctx)
         return str(value)
+
+
+class Place(click.ParamType[Since]):
+    """A place in a log; see `Since`."""
+
+    name = "place"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Since:
+        try:
+            return Since.of(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class StorePath(click.Path):
+    """The file of a store; see `parse_store`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        try:
+            return parse_store(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def parse_store(text: str) -> Path:
+    """The file of a store: a path, or sqlite:PATH.
+
+    Raises:
+        ValueError: it names none.
+    """
+    scheme, colon, rest = text.partition(":")
+    if colon and "/" not in scheme and scheme != "sqlite":
+        raise ValueError(f"there is no store {text!r}; write a path, or sqlite:PATH")
+    path = rest if colon and scheme == "sqlite" else text
+    if not path:
+        raise ValueError("the path is empty; name a file, as in hubbub.db")
+    return Path(path)
 
 
 class NetworkEntry(click.ParamType[str]):
