@@ -368,7 +368,7 @@ def test_a_place_that_is_none_or_is_lost_is_told(options: list[str], error: str,
 def test_a_position_that_retention_has_passed_says_how_many_messages_are_gone(log: Log, path: Path) -> None:
     write_store(path, FIVE, apart=True)
     change(path, "DELETE FROM chunks WHERE seq < 2", "UPDATE rooms SET start_seq = 2, start_offset = 516")
-    error = f"--since: the log holds {A}:2 to {A}:5, not {A}:1; 1 messages after that are gone"
+    error = f"--since: the log holds {A}:2 to {A}:5, not {A}:1; messages after that which are gone: 1"
     assert error_of(log(path, "root", "--since", f"{A}:1"), 2) == error
     assert log(path, "root").out == b"2\n3\n4\n"
 
@@ -518,6 +518,16 @@ def test_a_room_without_a_term_is_told(log: Log, path: Path) -> None:
     write_store(path, TWO_ROOMS)
     change(path, "DELETE FROM terms")
     assert "room root has no term" in error_of(log(path, "root"), 1)
+
+
+@pytest.mark.parametrize("column", ["rooms SET framing", "rooms SET start_seq", "terms SET term", "terms SET first"])
+def test_a_column_with_something_else_is_told(column: str, log: Log, path: Path) -> None:
+    write_store(path, TWO_ROOMS)
+    change(path, f"UPDATE {column} = x'00'")
+    for arguments in ([], ["root"]):
+        assert "a column has a wrong type; " in error_of(log(path, *arguments), 1)
+    faults = "room root: a column has a wrong type\nroom weather: a column has a wrong type\n"
+    assert log(path, "--verify") == Output(1, faults.encode(), "")
 
 
 @pytest.mark.parametrize("unreadable", ["file", "folder"])

@@ -128,6 +128,7 @@ class RoomReader:
         room = connection.execute(_ROOM, (self.name,)).fetchone()
         if room is None or self.id not in (0, room[0]):
             raise NoSuchRoom(self.name)
+        _check_types(room, int, str, int, int, float)
         self.id, self.framing, seq, offset, time = room
         self.start = self.head = Mark(seq, offset)
         end = connection.execute(_END, (self.id,)).fetchone()
@@ -138,6 +139,8 @@ class RoomReader:
         if last_term != self._last_term:
             self._last_term = last_term
             self.terms = [Term(*term) for term in connection.execute(_TERMS, (self.id,))]
+            for term in self.terms:
+                _check_types(term, str, int, int)
             self._positions = Terms(self.terms[:-1])
             self._positions.begin(self.terms[-1].name, self.terms[-1].first)
         if not self.terms:
@@ -164,6 +167,12 @@ class RoomReader:
                 if size >= AHEAD:
                     break
         return chunks
+
+
+def _check_types(row: tuple[Any, ...], *types: type) -> None:
+    """See that a row has what was written: SQLite keeps values of any type in any column."""
+    if tuple(map(type, row)) != types:
+        raise Damage("a column has a wrong type")
 
 
 class _AsLog:
