@@ -26,10 +26,11 @@ MEMBERS: Final = {
     # Each code and each field has its text on a page of its own.
     "EndingCode": ("worth_retrying",),
     "Settings": (),
+    "StoreStatistics": (),
 }
 """The members that are shown, where it is not all that have docstrings."""
 
-NO_SIGNATURE: Final = frozenset({"Settings"})
+NO_SIGNATURE: Final = frozenset({"Settings", "StoreStatistics"})
 
 INHERITS: Final = frozenset({"Server"})
 """Classes that are shown with what they inherit: few programs name the hub."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import shutil
@@ -18,7 +17,6 @@ from hubbub import EndingCode, FramingError
 from hubbub.cli import main, places
 from hubbub.cli.report import SAID_LIMIT, _as_json, _report_dropped
 from hubbub.door import kinds
-from hubbub.log.store import StoreStatistics
 
 import docsite.reference as site
 from docsite import hooks
@@ -140,11 +138,6 @@ def output_until_ctrl_c(program: str) -> str:
 )
 def test_a_block_has_its_file_or_terminal_as_its_title(opening: str, titled: str) -> None:
     assert hooks._TITLED_FENCE.sub(hooks._with_title, opening) == titled
-
-
-def test_the_figures_of_a_store_are_there() -> None:
-    told = [names_in(row[0])[0] for row in rows(read("python-stores").partition("## Its figures")[2])]
-    assert told == [field.name for field in dataclasses.fields(StoreStatistics)]
 
 
 # Endings.
