@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -102,18 +102,16 @@ def record_and_replay(folder: Path, scale: float) -> Measured:
     blocks = max(1, int(RECORDED * scale))
     size = blocks * len(BLOCK)
     processors = Processors.split()
-    os.sched_setaffinity(0, processors.load)
     path = folder / "recorded.db"
     serve = (sys.executable, "-m", "hubbub", "serve", "relay", "--quiet", "--port", "{port}")
     store = ("--store", str(path), "--store-size", "4G", "--replay", "all")
-    with Peer(HUBBUB, "lines", {"replay": (*serve, *store)}).running("replay", processors.server) as (_, port):
+    peer = Peer(HUBBUB, "lines", {"replay": (*serve, *store)})
+    with peer.running("replay", processors.server) as (_, port), running_on(processors.load):
         start = time.perf_counter()
         with socket.create_connection(("127.0.0.1", port), PATIENCE) as sender:
             for _ in range(blocks):
                 sender.sendall(BLOCK)
-            sender.shutdown(socket.SHUT_WR)
-            # The server ends the connection when it has taken all.
-            sender.recv(1)
+        wait_committed(path, blocks * LINES)
         recorded = size / (time.perf_counter() - start) / 1e6
         start = time.perf_counter()
         with socket.create_connection(("127.0.0.1", port), PATIENCE) as reader:
@@ -122,8 +120,31 @@ def record_and_replay(folder: Path, scale: float) -> Measured:
         yield REPLAY, size / (time.perf_counter() - start) / 1e6
     with closing(sqlite3.connect(path)) as connection:
         sizes = [length for (length,) in connection.execute("SELECT length(data) FROM chunks ORDER BY id")]
-    plain = insert_plainly(folder / "plain.db", sizes)
+    with running_on(processors.server):
+        plain = insert_plainly(folder / "plain.db", sizes)
     yield from ((RECORDING, recorded), (PLAIN, plain), (SHARE, recorded / plain))
+
+
+def wait_committed(path: Path, messages: int) -> None:
+    """Wait until the store has so many messages: a server has taken more than it has committed."""
+    deadline = time.monotonic() + PATIENCE
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        while time.monotonic() < deadline:
+            if connection.execute("SELECT end_seq FROM chunks ORDER BY id DESC LIMIT 1").fetchall() == [(messages,)]:
+                return
+            time.sleep(0.01)
+    raise click.ClickException(f"not all messages are committed after {PATIENCE:g} s")
+
+
+@contextmanager
+def running_on(processors: set[int]) -> Iterator[None]:
+    """Run on these processors."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, processors)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def check_block(reader: socket.socket) -> None:
