@@ -12,6 +12,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from ..log.chunk import Mark
+from .age import AgeClock
 from .schema import PAGE
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Retention:
         self._pages_limit = (settings.store_size - spare) // PAGE
         self._limits: dict[int, Settings] = {}
         self._some_limits = _limited(settings)
+        self._clock = AgeClock()
         self.short = False
         self.moved: dict[int, Mark] = {}
         # Rooms may have been left half deleted.
@@ -190,7 +192,7 @@ class Retention:
             return
         seq_limit = 0 if settings.store_count is None else newest[0] - settings.store_count
         offset_limit = newest[1] - settings.store_size if settings.store_size < self._settings.store_size else 0
-        time_limit = 0.0 if settings.store_age is None else time.time() - settings.store_age
+        time_limit = 0.0 if settings.store_age is None else self._clock.now() - settings.store_age
         last = None
         with closing(self._connection.execute(_OLDEST_OF_ROOM, (room,))) as rows:
             for count, (seq, begin, offset, stored) in enumerate(rows):
