@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ import hubbub
 
 from support.abuse_stores import FRAMING, entries_of, size_on_disk
 from support.abuse_tools import KIB, MIB, UNLIMITED, mib, resident_memory
-from support.figures import note, scaled
-from support.helpers import Peer, Record, eventually, idle
+from support.figures import FULL, note, scaled
+from support.helpers import Peer, Record, at, dial, eventually, idle
 from support.stores import SqliteBench
 
 
@@ -124,3 +124,213 @@ async def test_36_a_store_that_was_closed_on_a_full_disk_can_be_opened_again(ben
         await server.broadcast(b"lost")
     async with storing(bench) as (server, _):
         assert [entry.message for entry in await entries_of(server.root)] == [b"kept"]
+
+
+# Readers that come and go, or break off.
+
+
+def places() -> list[hubbub.Listener[bytes]]:
+    """A place, and one whose clients hear first all that is stored."""
+    here = hubbub.Address("127.0.0.1", 0)
+    return [hubbub.Listener(endpoint=here), hubbub.Listener(endpoint=here, replay="all")]
+
+
+async def fill(server: hubbub.Server[bytes], size: int) -> None:
+    """Store so many bytes, most of which memory drops."""
+    for number in range(size // KIB):
+        await server.broadcast(b"%0*d" % (KIB - 1, number))
+    await eventually(lambda: figures(server).pending == 0)
+
+
+async def test_36_clients_that_come_again_and_again_and_begin_with_all_there_is(bench: SqliteBench) -> None:
+    count = scaled(3000, 200)
+    async with storing(bench, listeners=places(), retention=64 * KIB) as (server, _):
+        await fill(server, 8 * MIB)
+        before = resident_memory(os.getpid())
+        for number in range(count):
+            plain = await dial(server, at=1, receive_buffer=4 * KIB)
+            if number % 3:
+                # It has got its place, and its first messages; or it goes at once.
+                await asyncio.sleep(0.002)
+            plain.close()
+        await eventually(lambda: not server.clients)
+        grown = resident_memory(os.getpid()) - before
+        note(36, f"{count} clients that begin with all there is, and go: memory", mib(grown), "<= 16 MiB")
+        assert grown <= 16 * MIB
+        assert not server._pump.tasks
+        assert isinstance(server._store, hubbub.SqliteStore)
+        readers = server._store._shared.readers
+        assert readers is not None
+        await eventually(lambda: not readers._reads)
+        async with Peer.of(at(server, 1)) as peer:
+            assert [int(await peer.line()) for _ in range(8 * KIB)] == list(range(8 * KIB))
+
+
+async def test_36_joins_and_histories_that_are_cancelled_anywhere_leave_nothing_behind(bench: SqliteBench) -> None:
+    """Each is cancelled after none, one, two… turns of the loop, until one comes to its end."""
+    async with storing(bench, retention=64 * KIB) as (server, record), Peer.of(server) as peer:
+        (client,) = await record.wait_for_clients(1)
+        reading = asyncio.create_task(read_on(peer))
+        room = server.room("far")
+        for number in range(2000):
+            await room.broadcast(b"%0*d" % (KIB, number))
+        await eventually(lambda: figures(server).pending == 0)
+
+        async def join() -> None:
+            await client.join(room, since=1900)
+            await client.leave(room)
+
+        async def history() -> None:
+            assert [int(entry.message) async for entry in room.history(last=1900)] == list(range(100, 2000))
+
+        cancelled = 0
+        for work in (join, history, join):
+            finished = False
+            turns = 0
+            while not finished:
+                task = asyncio.create_task(work())
+                for _ in range(turns):
+                    await asyncio.sleep(0 if turns % 2 else 0.0005)
+                    if task.done():
+                        break
+                finished = task.done()
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+                if client in room:
+                    await client.leave(room)
+                cancelled += not finished
+                turns += 1
+        await history()
+        await eventually(lambda: not server._pump.tasks)
+        assert client.rooms == {server.root}
+        assert client.ending is None
+        note(36, "joins and histories cancelled, each in a later turn", cancelled, "")
+        reading.cancel()
+
+
+async def test_36_acknowledged_broadcasts_that_are_cancelled_are_said_and_stored_once(bench: SqliteBench) -> None:
+    async with storing(bench, durable="ack") as (server, _):
+        count = 100
+        bench.stall()
+        waiting = [asyncio.create_task(server.broadcast(b"%d" % number)) for number in range(count)]
+        await eventually(lambda: server.root.head.seq == count)
+        for task in waiting[::2]:
+            task.cancel()
+        bench.heal()
+        done = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [isinstance(one, asyncio.CancelledError) for one in done] == [not number % 2 for number in range(count)]
+    async with storing(bench) as (server, _):
+        assert [int(entry.message) for entry in await entries_of(server.root)] == list(range(count))
+
+
+async def test_36_a_server_that_closes_while_readers_catch_up_ends_in_its_time(bench: SqliteBench) -> None:
+    async with storing(bench, listeners=places(), retention=64 * KIB) as (server, _):
+        await fill(server, 8 * MIB)
+    # Opened again, so that nothing is in memory.
+    settings: dict[str, Any] = {"retention": 64 * KIB, "drain_time": 0.5, "cancel_time": 0.5}
+    async with storing(bench, listeners=places(), **settings) as (server, record), AsyncExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(await dial(server, at=1, receive_buffer=4 * KIB))
+        peer = await stack.enter_async_context(Peer.of(at(server, 1)))
+        await record.wait_for_clients(21)
+        started = asyncio.get_running_loop().time()
+        closing = asyncio.create_task(server.close())
+        # One that reads gets all there is, within that time.
+        lines = [await peer.line() for _ in range(8 * KIB)]
+        await closing
+        took = asyncio.get_running_loop().time() - started
+        endings = {ending.code for ending in await record.wait_for_endings(21)}
+        note(36, "a server closes while 21 readers catch up, with 0.5 s for each step", f"{took:.1f} s", "<= 2 s")
+        assert took <= (2 if FULL else 6)
+        assert endings == {hubbub.EndingCode.SHUTDOWN}
+        assert all(
+            int(line) == number for number, line in enumerate(lines) if line.endswith(b"\n") and line[:1] == b"0"
+        )
+    async with storing(bench) as (server, _):
+        assert len(await entries_of(server.root)) == 8 * KIB
+
+
+# A store that raises what it should not.
+
+
+class Broken:
+    """A store, or a log of it, of which one method raises while the switch is set."""
+
+    def __init__(self, real: Any, method: str, switch: asyncio.Event) -> None:
+        self._real = real
+        self._method = method
+        self._switch = switch
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._real, name)
+        if name == "open_log":
+            return lambda *arguments: Broken(found(*arguments), self._method, self._switch)
+        return self._fail if name == self._method and self._switch.is_set() else found
+
+    def _fail(self, *_: object) -> Any:
+        raise RuntimeError(f"{self._method} is broken")
+
+
+METHODS = ["begin", "append", "chunk_at", "first", "wait_committed", "release", "close"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_36_a_store_of_ones_own_that_raises_harms_nobody_who_is_live(
+    bench: SqliteBench, caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    broken = asyncio.Event()
+    record = Record()
+    settings = hubbub.Settings(retention=64 * KIB, store_patience=1.5, **UNLIMITED)
+    store: Any = Broken(bench.store(), method, broken)
+    server: hubbub.Server[bytes] = hubbub.Server(
+        idle, listeners=places(), framing=FRAMING, settings=settings, observer=record, store=store
+    )
+    await server.start()
+    async with Peer.of(server) as peer:
+        (client,) = await record.wait_for_clients(1)
+        await fill(server, MIB)
+        for _ in range(KIB):
+            await peer.line()
+        if method == "begin":
+            # It begins a term where it comes back.
+            bench.fill()
+            await server.broadcast(b"lost")
+            assert await peer.line() == b"lost\n"
+            await eventually(lambda: figures(server).out)
+            bench.heal()
+            await eventually(lambda: not figures(server).out)
+        caplog.clear()
+        broken.set()
+        sure = server.room("sure", settings=hubbub.Settings(durable="ack")) if method == "wait_committed" else None
+        for number in range(20):
+            await server.broadcast(b"%d" % number)
+            assert await peer.line() == b"%d\n" % number
+        assert len(caplog.records) <= 1
+        async with Peer.of(at(server, 1)) as late:
+            if method == "chunk_at":
+                # It cannot begin with what cannot be read.
+                assert await late.rest() == b""
+            else:
+                await late.line()
+        for since in (500, "1h"):
+            with suppress(RuntimeError):
+                async for _ in server.root.history(since=since):
+                    pass
+        if sure is not None:
+            with pytest.raises(RuntimeError, match="wait_committed is broken"):
+                await sure.broadcast(b"x")
+        # A room is made, or it is said why not; and it is closed.
+        with suppress(RuntimeError):
+            server.room("one more").close()
+        await server.broadcast(b"still")
+        assert await peer.line() == b"still\n"
+        with suppress(RuntimeError):
+            await server.close()
+        assert client.ending is not None
+        assert client.ending.code is hubbub.EndingCode.SHUTDOWN
+    broken.clear()
+    await server.close()
+    await store.close()
+    async with storing(bench) as (server, _):
+        await entries_of(server.root)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left, bisect_right
-from typing import TYPE_CHECKING, Final, Generic
+from typing import TYPE_CHECKING, Any, Final, Generic
 
 from ..framing import M
 from ..values.position import new_term
@@ -123,7 +123,7 @@ class Log(Generic[M]):
         pending, clock = self._pending, self.clock
         batch = pending.batches[-1] if pending.batches else None
         if batch is None and self.older is not None and self.older.ready:
-            self._begin_term()
+            self._attempt(self._begin_term)
         if (
             batch is None
             or batch.tick != clock.now
@@ -162,7 +162,7 @@ class Log(Generic[M]):
         self._store(self._pending)
         self.ended = True
         if self.older is not None:
-            self.older.release()
+            self._attempt(self.older.release)
 
     def compact(self) -> tuple[Chunk, Chunk] | None:
         """Join the newest chunk to the one before it, if both are small; the two, of which the first is left."""
@@ -182,16 +182,23 @@ class Log(Generic[M]):
     def _begin_term(self) -> None:
         """Begin a new term at the head, while nothing is pending: at the start, or when the older end is back."""
         name = new_term()
-        self.terms.begin(name, self.readable.seq)
         if self.older is not None:
             self.older.begin(name, self.readable)
+        self.terms.begin(name, self.readable.seq)
+        self._failed = False
 
     def _store(self, chunk: Chunk) -> None:
+        if self.older is not None and chunk.batches:
+            self._attempt(self.older.append, chunk)
+
+    def _attempt(self, ask: Callable[..., None], *arguments: Any) -> None:
+        """Ask something of the older end. If it raises, which is told once in a term, the log goes on in memory."""
         try:
-            if self.older is not None and chunk.batches:
-                self.older.append(chunk)
+            ask(*arguments)
         except Exception:
-            logger.exception("the older end of a log takes no chunk")
+            if not self._failed:
+                logger.exception("the older end of a log takes no chunk")
+            self._failed = True
 
     def chunk_at(self, mark: Mark) -> Chunk:
         """The chunk that holds the readable message at `mark`; the oldest one if retention has passed that."""

@@ -310,7 +310,9 @@ class Server(Hub[M]):
             await self._sessions.close(caller)
         finally:
             # 3. What was broadcast is stored.
-            await self._close_store()
-            self._state = _State.CLOSED
-            self._closed.fire()
+            try:
+                await self._close_store()
+            finally:
+                self._state = _State.CLOSED
+                self._closed.fire()
         tell(self._observer.closed, self)
