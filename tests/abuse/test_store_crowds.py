@@ -17,7 +17,7 @@ import pytest
 
 import hubbub
 
-from support.abuse_stores import FRAMING
+from support.abuse_stores import FRAMING, all_committed
 from support.abuse_tools import KIB, MIB, UNLIMITED, Crowd, Watch, mib, resident_memory
 from support.crowd import PERIOD, stream
 from support.figures import FULL, note, scaled
@@ -32,7 +32,7 @@ LONGEST = 0.02
 SLACK = 1.0 if FULL else 4.0
 """How many times as long it may be on a machine that does other things as well, which have its caches meanwhile."""
 
-LIVE = 100
+LIVE = scaled(100, 50)
 """Readers that are never behind."""
 
 RATE = 1_000_000
@@ -91,25 +91,19 @@ async def tick(server: hubbub.Server[bytes]) -> None:
         await asyncio.sleep(0.005)
 
 
-def pending(server: hubbub.Server[bytes]) -> int:
-    store = server.statistics().store
-    assert store is not None
-    return store.pending
-
-
 async def catch_up(path: Path, *, late: int, size: int) -> dict[str, Any]:
     """Let so many readers catch up with so many bytes at once, while others are live and one speaks on."""
     async with storing(path) as server:
         talk = Stream(server)
         await talk.say(size)
-        await eventually(lambda: not pending(server))
+        await all_committed(server)
         plain, replaying, clock = server.addresses
         with ExitStack() as stack:
             live = stack.enter_context(await asyncio.to_thread(Crowd, "read", plain, readers=LIVE, position=talk.said))
             followers = stack.enter_context(await asyncio.to_thread(Crowd, "follow", clock, readers=10))
             await eventually(lambda: len(server.clients) == LIVE + 10)
             speaking = [asyncio.create_task(talk.say_on()), asyncio.create_task(tick(server))]
-            await asyncio.sleep(1)
+            await asyncio.sleep(scaled(10, 3) / 10)
             await asyncio.to_thread(followers.ask)
             # To measure turns takes all the time that the loop has left.
             with Watch(lambda: resident_memory(os.getpid())) as alone, Turns():
@@ -148,7 +142,7 @@ def tell(number: int, what: str, found: dict[str, Any], size: int) -> None:
 
 
 async def test_34_many_that_catch_up_at_once_beside_many_that_are_live(tmp_path: Path) -> None:
-    late, size = 200, scaled(50, 2) * MIB
+    late, size = scaled(200, 100), scaled(50, 2) * MIB
     found = await catch_up(tmp_path / "log.db", late=late, size=size)
     tell(34, f"{late} readers {size // MIB} MiB behind", found, late * size)
     assert found["longest"] <= SLACK * LONGEST
@@ -156,7 +150,7 @@ async def test_34_many_that_catch_up_at_once_beside_many_that_are_live(tmp_path:
 
 
 async def test_35_a_large_store_is_replayed_to_one_late_reader(tmp_path: Path) -> None:
-    size = scaled(1024, 64) * MIB
+    size = scaled(1024, 16) * MIB
     found = await catch_up(tmp_path / "log.db", late=1, size=size)
     tell(35, f"one reader {size // MIB} MiB behind", found, size)
     assert found["longest"] <= SLACK * LONGEST

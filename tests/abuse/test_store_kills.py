@@ -21,7 +21,7 @@ from support.helpers import WAIT_TIME
 
 ROUNDS = scaled(100, 10)
 SENDERS = 8
-LONGEST_LIFE = 0.4
+LONGEST_LIFE = 0.3
 """Seconds that a server lives at most, once it has started."""
 
 Kept = list[tuple[bytes, Position]]

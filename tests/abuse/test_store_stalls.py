@@ -11,10 +11,10 @@ from support.abuse_tools import UNLIMITED, Crowd
 from support.figures import FULL, note, scaled
 from support.programs import Peer, wait_until
 
-STALL = scaled(5, 2)
+STALL = scaled(5, 1)
 """Seconds for which the disk stalls."""
 
-READERS = 100
+READERS = scaled(100, 50)
 
 LINE = 4000
 RATE = 1_000_000
@@ -45,7 +45,7 @@ def test_33_readers_and_senders_do_not_notice_a_disk_that_stalls(tmp_path: Path)
 
 def settle() -> None:
     """Wait for what comes just after a start, or after a stall."""
-    time.sleep(scaled(2, 1) / 2)
+    time.sleep(scaled(4, 1) / 4)
 
 
 def latency(followers: Crowd) -> float:

@@ -15,7 +15,7 @@ import hubbub
 from hubbub import Address
 
 from support.abuse_tools import SUPPORT, UNMEASURED
-from support.helpers import idle
+from support.helpers import eventually, idle
 from support.programs import ServerProgram, miss, require_program
 
 FRAMING = hubbub.ByteLines()
@@ -79,6 +79,17 @@ async def entries_of(room: hubbub.Room[bytes], **of: Any) -> list[hubbub.Entry[b
     first = entries[0].position.seq if entries else 0
     assert [entry.position.seq for entry in entries] == list(range(first, first + len(entries)))
     return entries
+
+
+async def all_committed(server: hubbub.Server[Any]) -> None:
+    """Wait until all that was said in the root room is committed."""
+
+    def is_so() -> bool:
+        store = server.statistics().store
+        assert store is not None
+        return store.committed.get("root") == server.root.head.seq
+
+    await eventually(is_so)
 
 
 def own_disk(folder: Path, size: str, *command: str, before: str = "true") -> tuple[str, ...]:

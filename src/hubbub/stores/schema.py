@@ -200,6 +200,8 @@ def check_file(path: Path, *, writable: bool = False) -> None:
     """
     if path.is_dir():
         raise StoreError(str(path), "it is a folder", "name a file in it")
+    if path.exists() and not path.is_file():
+        raise StoreError(str(path), "it is not a regular file", "choose another path")
     if not path.parent.is_dir():
         raise StoreError(str(path), f"there is no folder {path.parent}", "make the folder, or choose another path")
     flags = os.O_RDWR if writable else os.O_RDONLY
