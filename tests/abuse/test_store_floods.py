@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 import hubbub
+from hubbub.stores.rows import read_chunks
 
 from support.abuse_stores import FRAMING, all_committed, entries_of, size_on_disk
 from support.abuse_tools import KIB, MIB, UNLIMITED, mib, resident_memory
@@ -208,6 +210,59 @@ async def test_36_joins_and_histories_that_are_cancelled_anywhere_leave_nothing_
         assert client.ending is None
         note(36, "joins and histories cancelled, each in a later turn", cancelled, "")
         reading.cancel()
+
+
+async def test_36_joins_far_back_in_a_loop_while_the_disk_reads_slowly(
+    bench: SqliteBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They wait for each other, in threads of the store. Those who are live do not wait, and nothing piles up."""
+    crowd = 20
+
+    def read_slowly(*arguments: Any) -> Any:
+        time.sleep(0.02)
+        return read_chunks(*arguments)
+
+    monkeypatch.setattr("hubbub.stores.sqlite_log.read_chunks", read_slowly)
+    async with storing(bench, retention=64 * KIB) as (server, record), AsyncExitStack() as stack:
+        peers = [await stack.enter_async_context(Peer.of(server)) for _ in range(crowd + 1)]
+        clients = await record.wait_for_clients(crowd + 1)
+        far = server.room("far")
+        for number in range(2000):
+            await far.broadcast(b"%0*d" % (KIB, number))
+        await eventually(lambda: figures(server).committed.get("far") == 2000)
+        assert isinstance(server._store, hubbub.SqliteStore)
+        readers = server._store._shared.readers
+        assert readers is not None
+        joins = most = 0
+
+        async def come_and_go(client: hubbub.Client[bytes], since: int) -> None:
+            nonlocal joins, most
+            while True:
+                await client.join(far, since=since)
+                await client.leave(far)
+                joins += 1
+                most = max(most, len(readers._reads))
+
+        reading = [asyncio.create_task(read_on(peer)) for peer in peers[1:]]
+        loops = [asyncio.create_task(come_and_go(client, 1999 - n)) for n, client in enumerate(clients[1:])]
+        slowest = 0.0
+        loop = asyncio.get_running_loop()
+        for number in range(scaled(1000, 100)):
+            started = loop.time()
+            await server.broadcast(b"%d" % number)
+            assert await peers[0].line() == b"%d\n" % number
+            slowest = max(slowest, loop.time() - started)
+            await asyncio.sleep(0.005)
+        for task in (*loops, *reading):
+            task.cancel()
+        await asyncio.gather(*loops, *reading, return_exceptions=True)
+    what = f"{joins} joins far back by {crowd}, on a disk that takes 20 ms for a read: live latency at worst"
+    note(36, what, f"{slowest * 1e3:.0f} ms", "")
+    note(36, "reads that waited at a time", most, f"<= {2 * crowd}")
+    assert joins
+    # One for a join, and one for what the client still reads of the room that it has left.
+    assert most <= 2 * crowd
+    assert slowest < 1
 
 
 async def test_36_acknowledged_broadcasts_that_are_cancelled_are_said_and_stored_once(bench: SqliteBench) -> None:

@@ -14,7 +14,7 @@ from support.programs import Peer, wait_until
 STALL = scaled(5, 1)
 """Seconds for which the disk stalls."""
 
-READERS = scaled(100, 50)
+READERS = 20
 
 LINE = 4000
 RATE = 1_000_000
