@@ -141,17 +141,17 @@ def tell(number: int, what: str, found: dict[str, Any], size: int) -> None:
     note(number, f"{what}: memory above that of before", mib(found["memory"]), "<= 64 MiB")
 
 
-async def test_34_many_that_catch_up_at_once_beside_many_that_are_live(tmp_path: Path) -> None:
+def test_34_many_that_catch_up_at_once_beside_many_that_are_live(tmp_path: Path) -> None:
     late, size = scaled(200, 100), scaled(50, 2) * MIB
-    found = await catch_up(tmp_path / "log.db", late=late, size=size)
+    found = asyncio.run(catch_up(tmp_path / "log.db", late=late, size=size))
     tell(34, f"{late} readers {size // MIB} MiB behind", found, late * size)
     assert found["longest"] <= SLACK * LONGEST
     assert found["memory"] <= 64 * MIB
 
 
-async def test_35_a_large_store_is_replayed_to_one_late_reader(tmp_path: Path) -> None:
+def test_35_a_large_store_is_replayed_to_one_late_reader(tmp_path: Path) -> None:
     size = scaled(1024, 16) * MIB
-    found = await catch_up(tmp_path / "log.db", late=1, size=size)
+    found = asyncio.run(catch_up(tmp_path / "log.db", late=1, size=size))
     tell(35, f"one reader {size // MIB} MiB behind", found, size)
     assert found["longest"] <= SLACK * LONGEST
     assert found["memory"] <= 64 * MIB

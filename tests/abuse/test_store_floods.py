@@ -332,7 +332,7 @@ METHODS = ["begin", "append", "chunk_at", "first", "wait_committed", "release", 
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_36_a_store_of_ones_own_that_raises_harms_nobody_who_is_live(
+async def test_36_a_store_of_your_own_that_raises_harms_nobody_who_is_live(
     bench: SqliteBench, caplog: pytest.LogCaptureFixture, method: str
 ) -> None:
     broken = asyncio.Event()
