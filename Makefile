@@ -53,7 +53,8 @@ types: $(VENV)/.installed-dev
 # and at a public name, an option or a setting without a text.
 docs: $(VENV)/.installed-dev
 	$(BIN)/python -m docsite
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@# With --quiet, mkdocs counts no warnings, and --strict would mean nothing.
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "The docs are in site/index.html."
 
 # All of what the tests do in short: it takes 50 minutes.
