@@ -22,6 +22,7 @@ from hubbub.log.chunk import Batch, Chunk, Mark
 from hubbub.stores import rows
 from hubbub.stores.readers import Cache
 from hubbub.stores.sqlite import SqliteStore
+from hubbub.stores.writer import PACE
 from hubbub.values.errors import NotStored, StoreError
 from hubbub.values.settings import Settings
 
@@ -871,3 +872,21 @@ async def test_what_cannot_be_written_for_whatever_reason_does_not_end_the_write
     await speaker.committed()
     await store.close()
     assert any("cannot be written: no such luck" in line for line in caplog.messages)
+
+
+async def test_commits_for_which_nobody_waits_come_now_and_then_and_others_at_once(path: Path) -> None:
+    store = started(path)
+    speaker = begin(store)
+    start = asyncio.get_running_loop().time()
+    for number in range(100):
+        speaker.say(line(number))
+        await asyncio.sleep(0.001)
+    lasted = asyncio.get_running_loop().time() - start
+    assert store.statistics().commits <= lasted / PACE + 2
+    before = store.statistics().commits
+    for number in range(20):
+        speaker.say(line(number))
+        await speaker.committed()
+    # Each of them waited for its own, beside the one that was under way.
+    assert store.statistics().commits - before >= 20
+    await store.close()

@@ -109,6 +109,11 @@ class Recorder:
         if self._countdown is None and self._loop is not None:
             self._watch()
 
+    def ask(self) -> None:
+        """Commit soon: somebody waits for it."""
+        if self._writer is not None:
+            self._writer.ask()
+
     def committed(self, report: Report) -> None:
         """The writer has committed something."""
         self.size = report.size

@@ -235,6 +235,8 @@ class SqliteLog:
             self._unwritten = None
             self.written = True
         self._shared.recorder.add(self.id, copy)
+        if self._waiters:
+            self._shared.recorder.ask()
 
     async def wait_committed(self, seq: int) -> None:
         lost = self._lost[0] < seq <= self._lost[1]
@@ -249,6 +251,7 @@ class SqliteLog:
             insort(self._waiters, entry)
         else:
             self._waiters.append(entry)
+        self._shared.recorder.ask()
         await waiter
 
     async def wait_until_not_full(self) -> None:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from .jobs import Job
     from .retention import Retention
 
+PACE: Final = 0.01
+"""Seconds between two commits for which nobody waits."""
+
 RETRY_TIME: Final = 1.0
 """Seconds after which a transaction that failed is tried again."""
 
@@ -76,15 +79,23 @@ class Writer:
     epoch: int = 0
     _jobs: queue.SimpleQueue[tuple[int, Job] | None] = field(default_factory=queue.SimpleQueue)
     _hurry: threading.Event = field(default_factory=threading.Event)
+    _asked: threading.Event = field(default_factory=threading.Event)
+    _committed_at: float = 0.0
+    _written: int = 0
 
     def put(self, job: Job) -> None:
         """Write that too."""
         self._jobs.put((self.epoch, job))
 
+    def ask(self) -> None:
+        """Commit soon: somebody waits for it."""
+        self._asked.set()
+
     def give_up(self) -> None:
         """Write nothing of what waits, except what is being written just now."""
         self.epoch += 1
         self._hurry.set()
+        self._asked.set()
 
     def start(self) -> None:
         """Start the thread. It does not keep the program alive: a disk may never answer."""
@@ -93,6 +104,7 @@ class Writer:
     def stop(self) -> None:
         """Let the thread end when all that waits is written, or given up."""
         self._jobs.put(None)
+        self._asked.set()
 
     def _run(self) -> None:
         try:
@@ -115,6 +127,10 @@ class Writer:
         try:
             pause = self.retention.pause
             job = self._jobs.get(timeout=pause) if pause else self._jobs.get(block=pause is None)
+            # To wake for each message would keep the loop from the interpreter as often. Who has much to write goes on.
+            if self._written < self.retention.transaction_limit // 2:
+                self._asked.wait(max(0.0, self._committed_at + PACE - time.monotonic()))
+            self._asked.clear()
             while job is not None:
                 jobs.append(job)
                 size += job[1].size
@@ -145,6 +161,7 @@ class Writer:
                     return
                 self._make_room(epoch, size)
             else:
+                self._committed_at, self._written = time.monotonic(), size
                 self.done(report)
                 self._shorten_wal()
                 return
