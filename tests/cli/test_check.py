@@ -28,6 +28,7 @@ def check(text: str) -> Result:
         ("port = 0\nhost = '::'\napp = 'echo'\n", "echo on [::]:0"),
         (f"{KEYS}secret-file = 'secret'\n", "chat on 127.0.0.1:5000"),
         ("drain-time = 60\nspread-time = 30\n", "chat on 127.0.0.1:5000"),
+        ("store = 'new.db'\ndurable = 'ack'\n", "chat on 127.0.0.1:5000"),
         # It is never sent in a binary framing.
         (f"app = 'relay'\nframing = 'length1'\nfarewell = '{'x' * 300}'\n", "relay on 127.0.0.1:5000"),
         (
@@ -44,6 +45,14 @@ def test_a_good_file_is_reported_as_good(directory: Path, text: str, what: str) 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (
+            "store = 'nowhere/x.db'\n",
+            ", line 1: cannot use the store nowhere/x.db: there is no folder nowhere; make the fol",
+        ),
+        (
+            "store = 'server.pem'\n",
+            ", line 1: cannot use the store server.pem: it is not a store of hubbub; move it away",
+        ),
         ("\napp = 'no'\n", ", line 2: there is no app 'no'; choose chat, echo, relay, or write module:handler"),
         ("port = 1\r\n\r\napp = 'no'\r\n", ", line 3: there is no app 'no'; "),
         ("\nhost = 'h:1'\n", ", line 2: --host: the host is 'h:1'; give host 'h' and port 1 separately"),

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from ..server.server import Server
+from ..stores.reading import check_store
+from ..values.errors import StoreError
+from ..values.settings import BEHIND
 from . import config, environment
+from .failure import Failure
 from .options import Command
 from .serve import serve
 from .setup import failure_of, make_setup
@@ -17,7 +23,8 @@ from .systemd import FIRST_PASSED
 def check(file: str) -> None:
     """Check a configuration file.
 
-    Reads FILE, and all files that it names, as `hubbub serve --config FILE` does, but does not listen.
+    Reads FILE, and all files that it names, as `hubbub serve --config FILE` does, but does not listen. A server may be
+    using the store meanwhile.
 
     The exit status is 0 if everything is good. Otherwise the error says what is wrong and on which line.
     """
@@ -27,8 +34,14 @@ def check(file: str) -> None:
         # systemd passes its sockets to the service only.
         setup = make_setup(context.params, passed=[FIRST_PASSED])
         try:
-            Server(setup.handler, listeners=setup.listeners, framing=setup.framing, settings=setup.settings)
+            # Whether a room fits what is stored of it, only a server can tell that has the store for itself.
+            settings = replace(setup.settings, durable=BEHIND)
+            Server(setup.handler, listeners=setup.listeners, framing=setup.framing, settings=settings)
+            if setup.store is not None:
+                check_store(setup.store)
         except ValueError as error:
             raise failure_of(error) from None
+        except StoreError as error:
+            raise Failure(str(error), {"store": None}) from None
     places = ", ".join(str(listener.endpoint) for listener in setup.listeners)
     click.echo(f"{file} is good: {setup.handler.__name__} on {places}")

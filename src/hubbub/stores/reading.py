@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from ..values.errors import StoreError
-from .schema import advice_for, check_database, check_file, connect_to_read, reason_of
+from .schema import advice_for, check_database, check_file, connect_to_read, reason_of, refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,6 +48,22 @@ class _State(NamedTuple):
     device: int
     inode: int
     content: tuple[int, int] | None
+
+
+def check_store(path: Path) -> None:
+    """Check that a file is a store, also while a server has it, or that one could be made there.
+
+    Raises:
+        StoreError: it is none, and none could be made; or it is damaged.
+    """
+    try:
+        check_file(path, writable=True)
+        if path.exists() and path.stat().st_size:
+            StoreReader(path).release()
+    except OSError as error:
+        raise refusal_of(path, error) from error
+    except Damage as error:
+        raise StoreError(str(path), str(error), "restore a copy of it, or choose another path") from error
 
 
 class StoreReader:

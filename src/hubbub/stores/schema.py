@@ -104,7 +104,7 @@ class StoreFile:
             who = f"process {error.process}" if error.process else "another process"
             raise StoreError(str(path), f"in use by {who}", "close that hubbub, or choose another path") from error
         except OSError as error:
-            raise _refusal(path, error) from error
+            raise refusal_of(path, error) from error
         try:
             check_file(path, writable=True)
             # Nobody else may read what is said. SQLite makes the files beside it as this one is.
@@ -118,7 +118,7 @@ class StoreFile:
         except BaseException as error:
             self._lock.release()
             if isinstance(error, OSError | sqlite3.Error):
-                raise _refusal(path, error) from error
+                raise refusal_of(path, error) from error
             raise
 
     def rooms(self) -> list[StoredRoom]:
@@ -130,7 +130,7 @@ class StoreFile:
         try:
             return rooms_of(self.connection)
         except sqlite3.Error as error:
-            raise _refusal(self.path, error) from error
+            raise refusal_of(self.path, error) from error
 
     @property
     def last_room(self) -> int:
@@ -265,7 +265,8 @@ _OS_ADVICE: Final = {
 }
 
 
-def _refusal(path: Path, error: OSError | sqlite3.Error) -> StoreError:
+def refusal_of(path: Path, error: OSError | sqlite3.Error) -> StoreError:
+    """Why a file cannot be used, as the system or SQLite says."""
     if isinstance(error, OSError):
         reason = (error.strerror or str(error)).lower()
         return StoreError(str(path), reason, _OS_ADVICE.get(error.errno or 0, "choose another path"))
