@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -30,13 +31,18 @@ def path(tmp_path: Path) -> Path:
     )
 
 
+@pytest.fixture
+def store(path: Path) -> Iterator[StoreReader]:
+    with StoreReader(path) as store:
+        yield store
+
+
 def count(connection: sqlite3.Connection) -> int:
     (number,) = connection.execute(COUNT).fetchone()
     return int(number)
 
 
-def test_a_read_is_done_again_if_a_writer_has_started_meanwhile(path: Path) -> None:
-    store = StoreReader(path)
+def test_a_read_is_done_again_if_a_writer_has_started_meanwhile(store: StoreReader, path: Path) -> None:
     seen: list[int] = []
 
     def read(connection: sqlite3.Connection) -> int:
@@ -52,8 +58,9 @@ def test_a_read_is_done_again_if_a_writer_has_started_meanwhile(path: Path) -> N
 @pytest.mark.parametrize(
     "error", [Damage("torn"), StoreError("p", "r", "a"), sqlite3.OperationalError(), KeyError("x")]
 )
-def test_a_read_that_failed_because_a_writer_has_started_is_done_again(error: Exception, path: Path) -> None:
-    store = StoreReader(path)
+def test_a_read_that_failed_because_a_writer_has_started_is_done_again(
+    error: Exception, store: StoreReader, path: Path
+) -> None:
     times = 0
 
     def read(connection: sqlite3.Connection) -> int:
@@ -67,8 +74,7 @@ def test_a_read_that_failed_because_a_writer_has_started_is_done_again(error: Ex
     assert store.read(read) == 4
 
 
-def test_what_goes_wrong_without_a_change_is_told(path: Path) -> None:
-    store = StoreReader(path)
+def test_what_goes_wrong_without_a_change_is_told(store: StoreReader, path: Path) -> None:
 
     def fail(connection: sqlite3.Connection) -> None:
         raise KeyError
@@ -83,13 +89,12 @@ def test_what_goes_wrong_without_a_change_is_told(path: Path) -> None:
     assert store.read(count) == 3
 
 
-async def test_a_reader_sees_each_commit_of_a_writer(path: Path) -> None:
+async def test_a_reader_sees_each_commit_of_a_writer(store: StoreReader, path: Path) -> None:
     writer = SqliteStore(path)
     writer.start(Settings())
     log = writer.open_log("root", Lines(), Settings())
     log.begin(16 * "b", log.head)
     speaker = Speaker(log)
-    store = StoreReader(path)
     room = RoomReader(store, "root")
     for number in range(3, 50):
         speaker.say(b"%d\n" % number)
@@ -106,8 +111,7 @@ async def test_a_reader_sees_each_commit_of_a_writer(path: Path) -> None:
     assert store.read(count) == 50
 
 
-def test_a_writer_that_closes_beside_a_reader_leaves_its_wal_and_all_is_read(path: Path) -> None:
-    store = StoreReader(path)
+def test_a_writer_that_closes_beside_a_reader_leaves_its_wal_and_all_is_read(store: StoreReader, path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE rooms SET time = 5")
         connection.commit()
@@ -116,8 +120,9 @@ def test_a_writer_that_closes_beside_a_reader_leaves_its_wal_and_all_is_read(pat
     assert RoomReader(store, "root").head.seq == 3
 
 
-def test_all_is_found_also_if_retention_goes_on_meanwhile(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = StoreReader(path)
+def test_all_is_found_also_if_retention_goes_on_meanwhile(
+    store: StoreReader, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     room = RoomReader(store, "root")
     read = room.read
 
@@ -139,4 +144,5 @@ def test_a_folder_of_which_nothing_is_known_is_told(tmp_path: Path) -> None:
 
 def test_any_name_will_do(path: Path) -> None:
     odd = path.rename(path.with_name("a ?#%20 b'\udcff.db"))
-    assert StoreReader(odd).names() == ["root"]
+    with StoreReader(odd) as store:
+        assert store.names() == ["root"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,19 @@ A = 16 * "a"
 ROOM = "room root: "
 KIB = 1024
 
+readers = ExitStack()
+
+
+def reading(path: Path) -> StoreReader:
+    """A reader, which is closed at the end of the test."""
+    return readers.enter_context(StoreReader(path))
+
+
+@pytest.fixture(autouse=True)
+def close_readers() -> Iterator[None]:
+    with readers:
+        yield
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -37,7 +51,7 @@ def path(tmp_path: Path) -> Path:
 
 def faults_of(path: Path) -> list[str]:
     """What is wrong with it, beside what SQLite finds."""
-    return list(Verification(StoreReader(path), lambda size: None).faults())
+    return list(Verification(reading(path), lambda size: None).faults())
 
 
 def batches_of_row(start: Mark, *batches: tuple[bytes, float]) -> bytes:
@@ -50,12 +64,12 @@ def batches_of_row(start: Mark, *batches: tuple[bytes, float]) -> bytes:
 
 def test_a_good_store_has_no_faults(path: Path) -> None:
     sizes: list[int] = []
-    check = Verification(StoreReader(path), sizes.append)
+    check = Verification(reading(path), sizes.append)
     assert list(check.faults()) == []
     assert (check.rooms, check.messages) == (1, 20)
     with closing(sqlite3.connect(path)) as connection:
         assert sum(sizes) == connection.execute("SELECT max(end_offset) FROM chunks").fetchone()[0]
-    assert check_structure(StoreReader(path), lambda: None) == []
+    assert check_structure(reading(path), lambda: None) == []
 
 
 @pytest.mark.parametrize(
@@ -158,12 +172,12 @@ def test_a_page_that_is_garbage_is_one_row_and_the_others_are_looked_at(tmp_path
     page = content.index(b"c" * 4000) // 4096 * 4096
     content[page : page + 4] = b"\xff" * 4
     path.write_bytes(content)
-    check = Verification(StoreReader(path), lambda size: None)
+    check = Verification(reading(path), lambda size: None)
     fault, *others = check.faults()
     assert others == []
     assert fault.startswith(f"{ROOM}after {A}:2, a row cannot be read: ")
     assert check.messages == 5
-    assert len(check_structure(StoreReader(path), lambda: None)) == 2
+    assert len(check_structure(reading(path), lambda: None)) == 2
 
 
 def test_an_index_that_is_garbage_is_found(path: Path) -> None:
@@ -174,7 +188,7 @@ def test_an_index_that_is_garbage_is_found(path: Path) -> None:
     path.write_bytes(content)
     malformed = "database disk image is malformed (SQLITE_CORRUPT)"
     assert faults_of(path) == [f"{ROOM}{malformed}", f"the rows of all rooms: {malformed}"]
-    assert check_structure(StoreReader(path), lambda: None) == [malformed]
+    assert check_structure(reading(path), lambda: None) == [malformed]
 
 
 def test_rows_of_no_room_are_found(path: Path) -> None:
@@ -200,7 +214,7 @@ def test_many_terms_need_not_reach_back_to_the_first_message(path: Path, monkeyp
 @pytest.mark.parametrize("what", ["retention", "deleted", "deleted early"])
 def test_what_changes_meanwhile_is_no_fault(what: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verifying, "SLICE", 1)
-    store = StoreReader(path)
+    store = reading(path)
     changed = False
 
     def meanwhile(size: int = 0) -> None:
@@ -233,7 +247,7 @@ def test_what_changes_meanwhile_is_no_fault(what: str, path: Path, monkeypatch: 
 
 
 def test_a_lock_of_another_program_is_an_error_and_no_fault(path: Path) -> None:
-    store = StoreReader(path)
+    store = reading(path)
     with closing(sqlite3.connect(path)) as connection:
         # From the rollback journal on, a writer may keep everybody out.
         connection.execute("PRAGMA journal_mode = DELETE")
@@ -264,14 +278,14 @@ def test_the_check_of_sqlite_is_left_alone_if_the_wal_grows_too_much(
     monkeypatch.setattr(verifying, "_integrity", slowly)
     try:
         with pytest.raises(StoreError, match="would have to wait for SQLite's check; verify a copy of it"):
-            check_structure(StoreReader(path), grow)
+            check_structure(reading(path), grow)
     finally:
         wal.unlink()
         goes_on.set()
 
 
 def test_a_file_that_sqlite_cannot_read_at_all_is_a_fault_and_no_file_is_an_error(path: Path) -> None:
-    store = StoreReader(path)
+    store = reading(path)
     content = path.read_bytes()
     path.write_bytes(content[:100] + b"\x55" * (len(content) - 100))
     assert check_structure(store, lambda: None) == ["database disk image is malformed (SQLITE_CORRUPT)"]
@@ -286,7 +300,7 @@ def test_a_fault_that_is_no_damage_is_an_error(path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(verifying, "_integrity", fail)
     with pytest.raises(StoreError, match="out of memory; look at its disk"):
-        check_structure(StoreReader(path), lambda: None)
+        check_structure(reading(path), lambda: None)
 
 
 def test_messages_of_a_framing_that_is_not_hubbubs_own_are_not_counted(tmp_path: Path) -> None:

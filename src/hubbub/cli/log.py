@@ -56,7 +56,8 @@ _option = partial(option, prefix="HUBBUB_LOG")
 def _complete_room(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """The rooms of the store whose names begin so."""
     try:
-        return [name for name in StoreReader(Path(ctx.params["path"])).names() if name.startswith(incomplete)]
+        with StoreReader(Path(ctx.params["path"])) as store:
+            return [name for name in store.names() if name.startswith(incomplete)]
     except (Damage, StoreError):
         return []
 
@@ -129,7 +130,7 @@ def log(
         # Ctrl-C ends the program at once, as it ends `cat`.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        store = StoreReader(path)
+        store = click.get_current_context().with_resource(StoreReader(path))
     except StoreError as error:
         raise Failure(str(error)) from None
     except Damage as damage:

@@ -22,6 +22,7 @@ from .schema import advice_for, check_database, check_file, connect_to_read, rea
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import Self
 
 T = TypeVar("T")
 
@@ -59,7 +60,8 @@ def check_store(path: Path) -> None:
     try:
         check_file(path, writable=True)
         if path.exists() and path.stat().st_size:
-            StoreReader(path).release()
+            with StoreReader(path):
+                pass
     except OSError as error:
         raise refusal_of(path, error) from error
     except Damage as error:
@@ -83,6 +85,12 @@ class StoreReader:
         self._connection: sqlite3.Connection | None = None
         self._opened: _State | None = None
         self.read(lambda _: None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
     def names(self) -> list[str]:
         """The names of all rooms, in order.
