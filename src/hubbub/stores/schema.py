@@ -166,8 +166,12 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
         sqlite3.Error: it cannot be opened.
     """
     connection = _connect(path, "ro")
-    # Most of what is read is read once.
-    connection.execute("PRAGMA cache_size = -256")
+    try:
+        # Most of what is read is read once.
+        connection.execute("PRAGMA cache_size = -256")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
