@@ -15,6 +15,7 @@ from hubbub import Address, Delimited, Settings
 from hubbub.cli import main
 from hubbub.cli.bench import bench
 from hubbub.cli.connect import connect
+from hubbub.cli.failure import Failure
 from hubbub.cli.options import SETTINGS, group_options
 from hubbub.cli.places import parse
 from hubbub.cli.serve import serve
@@ -247,3 +248,16 @@ def test_when_slow_may_be_any_policy() -> None:
 
 def test_without_a_command_the_help_is_shown() -> None:
     assert "Commands:\n  serve" in CliRunner().invoke(main, []).output
+
+
+def test_settings_of_a_store_need_a_store(directory: Path) -> None:
+    with pytest.raises(
+        Failure, match=r"without a store, --durable, --store-size, .* would have no effect; give --store"
+    ):
+        make_setup({**MEANT, "store": None})
+
+
+def test_a_replay_that_says_nothing_names_its_option() -> None:
+    result = CliRunner().invoke(main, ["serve", "--replay", "5x"])
+    assert result.exit_code == 2
+    assert result.output.startswith("hubbub: --replay: replay is '5x'; it must be none, all, a number of messages")

@@ -185,3 +185,16 @@ async def test_what_is_replayed_is_no_lag(max_lag: Any) -> None:
                 client._reader.check_lag(skip=True)
                 assert await peer.line() == line + b"\n"
             assert client.ending is None
+
+
+async def test_a_client_that_is_ended_while_its_replay_is_looked_for_hears_nothing_of_it() -> None:
+    async with replaying("all", store=slow_store(), pace=None) as (server, record):
+        for _ in range(400):
+            await server.broadcast(b"x" * 200)
+            await asyncio.sleep(0)
+        older_of(server).turns = 100
+        async with Peer.of(server) as peer:
+            (client,) = await record.wait_for_clients(1)
+            await client.close()
+            assert await peer.rest() == b""
+        assert client not in server.root

@@ -13,6 +13,7 @@ import pytest
 import hubbub
 from hubbub.apps.chat import chat
 from hubbub.apps.relay import relay
+from hubbub.server.summary import describe
 
 from support.helpers import Peer, Record, eventually, idle
 from support.stores import SqliteBench
@@ -366,3 +367,12 @@ async def test_a_store_that_is_in_use_is_in_use_by_every_name(bench: SqliteBench
         (other / "link.db").symlink_to(bench.path)
         with pytest.raises(hubbub.StoreError, match="in use by process"):
             hubbub.SqliteStore(other / "link.db")
+
+
+async def test_what_a_server_is_doing_names_its_store(bench: SqliteBench) -> None:
+    async with storing(bench) as (server, _):
+        await server.broadcast(b"x")
+        await eventually(lambda: server.statistics().store.committed["root"] == 1)  # type: ignore[union-attr]
+        _, store, room = describe(server)
+        assert store.startswith("store: takes all; bytes on disk: ")
+        assert room.endswith("; committed: 1; reads: 0")

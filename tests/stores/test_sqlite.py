@@ -19,7 +19,7 @@ import pytest
 
 from hubbub.framing import BytesFraming, Delimited
 from hubbub.log.chunk import Batch, Chunk, Mark
-from hubbub.stores import rows
+from hubbub.stores import age, rows
 from hubbub.stores.readers import Cache
 from hubbub.stores.sqlite import SqliteStore
 from hubbub.stores.writer import PACE
@@ -890,3 +890,49 @@ async def test_commits_for_which_nobody_waits_come_now_and_then_and_others_at_on
     # Each of them waited for its own, beside the one that was under way.
     assert store.statistics().commits - before >= 20
     await store.close()
+
+
+async def test_who_waits_for_a_commit_before_the_start_waits_for_the_start(path: Path) -> None:
+    store = SqliteStore(path)
+    speaker = begin(store)
+    speaker.say(b"a\n")
+    waiting = asyncio.create_task(speaker.committed())
+    await asyncio.sleep(0)
+    store.start(Settings())
+    await waiting
+    await store.close()
+
+
+async def test_a_room_that_made_way_is_let_go_of_when_the_store_is_out(tmp_path: Path) -> None:
+    bench = SqliteBench(tmp_path)
+    store = bench.store()
+    store.start(Settings(store_patience=1.5))
+    kept = begin(store, "kept", rooms_limit=1)
+    kept.say(b"a\n")
+    await kept.committed()
+    kept.log.release()
+    bench.stall()
+    gone = begin(store, "gone", rooms_limit=1)
+    gone.say(b"b\n")
+    gone.log.release()
+    last = begin(store, "last", rooms_limit=1)
+    last.say(b"c\n")
+    with pytest.raises(NotStored):
+        await last.committed()
+    bench.heal()
+    # What was being written is told late.
+    await until(lambda: last.log.ready)
+    assert set(store._logs) == {"last"}
+    await store.close()
+
+
+def test_a_clock_that_jumps_ahead_is_believed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    wall, steady = [1000.0], [0.0]
+    monkeypatch.setattr("time.time", lambda: wall[0])
+    monkeypatch.setattr(age, "_steady_time", lambda: steady[0])
+    clock = age.AgeClock()
+    wall[0] += age.STEP + 1
+    assert clock.now() == 1000
+    steady[0] += age.JUMP_TIME
+    wall[0] += age.JUMP_TIME
+    assert clock.now() == wall[0]

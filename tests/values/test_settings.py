@@ -187,3 +187,8 @@ def test_a_reader_holds_senders_for_as_long_as_a_gulp_takes_at_the_pace(
     options: dict[str, Any], hold_time: float
 ) -> None:
     assert Settings(**options).hold_time == hold_time
+
+
+def test_durable_is_one_of_two_words() -> None:
+    with pytest.raises(ValueError, match=r"^durable is 'maybe'; it must be 'behind' or 'ack'$"):
+        Settings(durable="maybe")

@@ -97,8 +97,7 @@ async def older_chunk(log: Log[Any], seq: int) -> Chunk:
 async def _find_older(log: Log[Any], since: Since, now: float) -> Mark:
     if (seq := _seq_of(log, since)) is not None:
         return Mark(seq, (await older_chunk(log, seq)).batch_at(seq).start.offset)
-    if log.older is None:
-        return log.oldest
+    assert log.older is not None, "memory tells every place of a log that has no older end"
     if since.kind != "bytes":
         return await log.older.first("time", _time_of(since, now))
     least = _offset_of(log, since)
