@@ -10,8 +10,10 @@ from click.testing import CliRunner, Result
 
 from hubbub import Address
 from hubbub.cli import main
+from hubbub.framing import Lines
 
 from support.programs import HUBBUB, finish
+from support.store_files import Said, write_store
 
 KEYS = "tls-cert = 'server.pem'\ntls-key = 'server_key.pem'\n"
 
@@ -167,3 +169,16 @@ def test_it_listens_nowhere(directory: Path) -> None:
         finished = finish(*HUBBUB, "check", "hubbub.toml", cwd=directory)
     assert (finished.status, finished.errors) == (0, "")
     assert not Path("socket").exists()
+
+
+def test_a_store_is_checked(directory: Path) -> None:
+    whole = write_store(Path("log.db"), {"root": (Lines(), [Said(b"a\n")])})
+    assert check("store = 'log.db'\n").exit_code == 0
+    data = whole.read_bytes()
+    Path("bad.db").write_bytes(data[:100] + bytes(len(data) - 100))
+    Path("loop.db").symlink_to("loop.db")
+    for name, reason in (("bad", "malformed"), ("loop", "too many levels of symbolic links; choose another path")):
+        result = check(f"store = '{name}.db'\n")
+        assert result.exit_code == 2
+        assert f"line 1: cannot use the store {name}.db: " in result.output
+        assert reason in result.output
