@@ -192,9 +192,11 @@ async def test_a_client_that_is_ended_while_its_replay_is_looked_for_hears_nothi
         for _ in range(400):
             await server.broadcast(b"x" * 200)
             await asyncio.sleep(0)
-        older_of(server).turns = 100
+        older_of(server).turns = 2000
         async with Peer.of(server) as peer:
             (client,) = await record.wait_for_clients(1)
+            await eventually(lambda: bool(older_of(server).reads))
             await client.close()
             assert await peer.rest() == b""
+        await eventually(lambda: not server._sessions._readers)
         assert client not in server.root
