@@ -192,11 +192,22 @@ async def test_a_client_that_is_ended_while_its_replay_is_looked_for_hears_nothi
         for _ in range(400):
             await server.broadcast(b"x" * 200)
             await asyncio.sleep(0)
-        older_of(server).turns = 2000
+        older, asked, answer = older_of(server), asyncio.Event(), asyncio.Event()
+        read = older.chunk_at
+
+        async def chunk_at(seq: int) -> Any:
+            asked.set()
+            await answer.wait()
+            return await read(seq)
+
+        older.chunk_at = chunk_at
         async with Peer.of(server) as peer:
             (client,) = await record.wait_for_clients(1)
-            await eventually(lambda: bool(older_of(server).reads))
-            await client.close()
+            await asked.wait()
+            closing = asyncio.create_task(client.close())
+            await eventually(lambda: client.ending is not None)
+            answer.set()
+            await closing
             assert await peer.rest() == b""
         await eventually(lambda: not server._sessions._readers)
         assert client not in server.root
