@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from ..framing import M
 from ..hub.client import Client
 from ..values.errors import NotStored
@@ -12,6 +10,8 @@ from ..values.errors import NotStored
 async def relay(client: Client[M]) -> None:
     """Serve one client."""
     while messages := await client.receive_many():
-        # Readers have heard it; the log of the server says what the store could not keep.
-        with suppress(NotStored):
+        try:
             await client.room.broadcast_many(messages, exclude=client)
+        except NotStored:
+            # Readers have heard it, and the log of the server says what the store could not keep.
+            continue

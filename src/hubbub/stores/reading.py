@@ -39,7 +39,7 @@ class NoSuchRoom(Exception):
     """The store has no room `name`, or not any more."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"there is no room {name}")
+        super().__init__(f"the store has no room {name}")
         self.name = name
 
 

@@ -208,7 +208,8 @@ def find_first(
     finally:
         connection.execute("COMMIT")
     batches = list(_unpack(blob, Mark(found, offset), NO_LIFE))
-    return first_of(batches, key, least)
+    index = bisect_left(batches, least, key=KEYS[key])
+    return batches[index].start if index < len(batches) else batches[-1].end
 
 
 def _reaches(row: tuple[int, int, int, float], key: Key, least: float) -> bool:
@@ -216,12 +217,6 @@ def _reaches(row: tuple[int, int, int, float], key: Key, least: float) -> bool:
     if key == "time":
         return time >= least
     return (end_seq if key == "seq" else end_offset) > least
-
-
-def first_of(batches: list[Batch], key: Key, least: float) -> Mark:
-    """The start of the first of some batches whose `key` is at least `least`, or their end."""
-    index = bisect_left(batches, least, key=KEYS[key])
-    return batches[index].start if index < len(batches) else batches[-1].end
 
 
 KEYS: Final[dict[Key, Callable[[Batch], float]]] = {

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_right, insort
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from ..log.chunk import Chunk
+from ..log.chunk import Chunk, first_batch
 from ..log.terms import TERMS_LIMIT, Term
 from ..values.errors import NotStored
 from .jobs import Begin
 from .readers import Cache
-from .rows import AHEAD, KEYS, NO_LIFE, find_first, first_of, read_chunks, row_after
+from .rows import AHEAD, KEYS, NO_LIFE, find_first, read_chunks, row_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -294,9 +294,8 @@ class SqliteLog:
             )
             if found is not None:
                 return found
-        value = KEYS[key]
-        index = bisect_left(waiting, least, key=lambda chunk: value(chunk.batches[-1]))
-        return first_of(waiting[index].batches, key, least) if index < len(waiting) else end
+        batch = first_batch(waiting, KEYS[key], least)
+        return end if batch is None else batch.start
 
     def release(self) -> None:
         if self.opened:

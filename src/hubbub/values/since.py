@@ -55,14 +55,14 @@ class Since:
                 raise ValueError(f"{value} has no time zone; give it one, as in datetime.now(UTC)")
             return cls("date", value.timestamp())
         if isinstance(value, timedelta):
-            kind, amount = "seconds", value.total_seconds()
+            since = cls("seconds", value.total_seconds())
         elif isinstance(value, int) and not isinstance(value, bool):
-            kind, amount = "messages", value
+            since = cls("messages", value)
         else:
             raise TypeError(f"{value!r} is no place in a log; give a Position, a number, a timedelta or a datetime")
-        if amount < 0:
+        if since.amount < 0:
             raise ValueError(f"{value!r} is negative; it counts back from the newest message")
-        return cls(kind, amount)  # type: ignore[arg-type]
+        return since
 
     @classmethod
     def parse(cls, text: str) -> Since:
