@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,30 +21,12 @@ from support.abuse_stores import FRAMING, all_committed, entries_of, size_on_dis
 from support.abuse_tools import KIB, MIB, UNLIMITED, mib, resident_memory
 from support.figures import FULL, note, scaled
 from support.helpers import Peer, Record, at, dial, eventually, idle
-from support.stores import SqliteBench
+from support.stores import SqliteBench, storing
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> SqliteBench:
     return SqliteBench(tmp_path)
-
-
-@asynccontextmanager
-async def storing(
-    bench: SqliteBench, handler: Any = idle, *, listeners: Any = None, **settings: Any
-) -> AsyncIterator[tuple[hubbub.Server[bytes], Record]]:
-    record = Record()
-    server: hubbub.Server[bytes] = hubbub.Server(
-        handler,
-        port=0,
-        listeners=listeners,
-        framing=FRAMING,
-        settings=hubbub.Settings(**{**UNLIMITED, **settings}),
-        observer=record,
-        store=bench.store(),
-    )
-    async with server:
-        yield server, record
 
 
 def figures(server: hubbub.Server[Any]) -> Any:

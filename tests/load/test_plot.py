@@ -13,7 +13,7 @@ from hubbub.load.plan import Plan
 
 def draw(plan: Plan, latencies: Latencies, path: Path) -> None:
     # Matplotlib takes long to import, and each worker of a test run imports this file.
-    from hubbub.load import plot  # noqa: PLC0415
+    from hubbub.load import plot  # noqa: PLC0415 - see above
 
     plot.draw(plan, latencies, path)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from hubbub.apps.relay import relay
 from hubbub.server.summary import describe
 
 from support.helpers import Peer, Record, eventually, idle
-from support.stores import SqliteBench
+from support.stores import SqliteBench, storing
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -27,22 +25,11 @@ def bench(tmp_path: Path) -> SqliteBench:
     return SqliteBench(tmp_path)
 
 
-@asynccontextmanager
-async def storing(
-    bench: SqliteBench, handler: Any = idle, *, listeners: Any = None, **settings: Any
-) -> AsyncIterator[tuple[hubbub.Server[Any], Record]]:
-    record = Record()
-    server: hubbub.Server[Any] = hubbub.Server(
-        handler,
-        port=0,
-        listeners=listeners,
-        framing=hubbub.ByteLines(),
-        settings=hubbub.Settings(**settings),
-        observer=record,
-        store=bench.store(),
-    )
-    async with server:
-        yield server, record
+def figures(server: hubbub.Server[Any]) -> hubbub.StoreStatistics:
+    """The figures of a server's store."""
+    store = server.statistics().store
+    assert store is not None
+    return store
 
 
 async def said_in(room: hubbub.Room[Any], **of: Any) -> list[bytes]:
@@ -121,7 +108,7 @@ async def test_a_room_in_which_nothing_was_said_leaves_nothing(bench: SqliteBenc
         await server.broadcast(b"x")
     async with storing(bench) as (server, _):
         assert server._store is not None
-        assert set(server.statistics().store.committed) == {"root"}  # type: ignore[union-attr]
+        assert set(figures(server).committed) == {"root"}
 
 
 async def test_the_last_words_of_handlers_are_stored(bench: SqliteBench) -> None:
@@ -189,7 +176,7 @@ async def test_senders_wait_for_a_store_that_has_too_much_to_commit(bench: Sqlit
         speaking = asyncio.create_task(speak(server, 400))
         heard = [await peer.line() for _ in range(40)]
         assert not speaking.done()
-        assert server.statistics().store.pending < 64 * KIB + 2 * 8 * KIB  # type: ignore[union-attr]
+        assert figures(server).pending < 64 * KIB + 2 * 8 * KIB
         bench.heal()
         heard += [await peer.line() for _ in range(360)]
         await speaking
@@ -209,7 +196,7 @@ async def test_without_its_store_a_server_goes_on_in_memory_and_stores_again_whe
         sure = server.room("sure", settings=hubbub.Settings(durable="ack"))
         first = await sure.broadcast(b"a")
         before = await server.broadcast(b"1")
-        await eventually(lambda: server.statistics().store.committed["root"] == 1)  # type: ignore[union-attr]
+        await eventually(lambda: figures(server).committed["root"] == 1)
         bench.fill()
         with pytest.raises(hubbub.NotStored, match="room sure was delivered and not stored: database or disk is full"):
             await sure.broadcast(b"b")
@@ -218,9 +205,9 @@ async def test_without_its_store_a_server_goes_on_in_memory_and_stores_again_whe
         given_out = await server.broadcast(b"2")
         assert [await peer.line(), await peer.line()] == [b"1\n", b"2\n"]
         assert await said_in(server.root, since=before) == [b"2"]
-        assert server.statistics().store.out  # type: ignore[union-attr]
+        assert figures(server).out
         bench.heal()
-        await eventually(lambda: not server.statistics().store.out)  # type: ignore[union-attr]
+        await eventually(lambda: not figures(server).out)
         assert (await sure.broadcast(b"d")).term != first.term
         await server.broadcast(b"3")
         assert await peer.line() == b"3\n"
@@ -246,7 +233,7 @@ async def test_who_begins_with_the_oldest_message_just_as_that_is_deleted_begins
         assert writer is not None
         reports: list[Any] = []
         await speak(server, 80)
-        await eventually(lambda: server.statistics().store.pending == 0)  # type: ignore[union-attr]
+        await eventually(lambda: figures(server).pending == 0)
         # The server hears only later what is deleted from now on.
         done, writer.done = writer.done, reports.append
         await speak(server, 80)
@@ -274,7 +261,7 @@ async def test_a_slow_reader_catches_up_from_the_store_and_holds_nobody(bench: S
         assert client.lag.bytes > MIB
         assert [int((await slow.line()).strip()) for _ in range(8000)] == list(range(8000))
         assert client.ending is None
-        assert server.statistics().store.reads["root"] > 0  # type: ignore[union-attr]
+        assert figures(server).reads["root"] > 0
 
 
 async def test_one_that_skips_is_kept_fresh_and_not_served_by_the_store(bench: SqliteBench) -> None:
@@ -287,7 +274,7 @@ async def test_one_that_skips_is_kept_fresh_and_not_served_by_the_store(bench: S
             heard.append(await slow.line())
         assert len(heard) < 7000
         assert any(line.endswith(b" missed\n") for line in heard)
-        assert not server.statistics().store.reads  # type: ignore[union-attr]
+        assert not figures(server).reads
 
 
 # What goes wrong at once.
@@ -372,7 +359,7 @@ async def test_a_store_that_is_in_use_is_in_use_by_every_name(bench: SqliteBench
 async def test_what_a_server_is_doing_names_its_store(bench: SqliteBench) -> None:
     async with storing(bench) as (server, _):
         await server.broadcast(b"x")
-        await eventually(lambda: server.statistics().store.committed["root"] == 1)  # type: ignore[union-attr]
+        await eventually(lambda: figures(server).committed["root"] == 1)
         _, store, room = describe(server)
         assert store.startswith("store: takes all; bytes on disk: ")
         assert room.endswith("; committed: 1; reads: 0")

@@ -9,12 +9,14 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+import hubbub
 from hubbub.framing import ByteLines, Framing
 from hubbub.log.chunk import Batch, Chunk, Mark
 from hubbub.log.store import Key, Store, StoredLog, StoreStatistics
@@ -23,6 +25,9 @@ from hubbub.stores.rows import StoredChunk
 from hubbub.stores.sqlite import SqliteStore
 from hubbub.values.errors import NotStored, StoreError
 from hubbub.values.settings import Settings
+
+from support.abuse_tools import UNLIMITED
+from support.helpers import Record, idle
 
 KEYS: dict[Key, Callable[[Batch], float]] = {
     "seq": lambda batch: batch.start.seq,
@@ -570,3 +575,22 @@ BENCHES: dict[str, Callable[[Path], Bench]] = {"memory": lambda _: MemoryBench()
 """A bench for stores of each kind, which may use a folder."""
 
 LINES = ByteLines()
+
+
+@asynccontextmanager
+async def storing(
+    bench: SqliteBench, handler: Any = idle, *, listeners: Any = None, **settings: Any
+) -> AsyncIterator[tuple[hubbub.Server[Any], Record]]:
+    """A server with the store of a bench, which any number of clients may use."""
+    record = Record()
+    server: hubbub.Server[Any] = hubbub.Server(
+        handler,
+        port=0,
+        listeners=listeners,
+        framing=hubbub.ByteLines(),
+        settings=hubbub.Settings(**{**UNLIMITED, **settings}),
+        observer=record,
+        store=bench.store(),
+    )
+    async with server:
+        yield server, record
