@@ -129,7 +129,7 @@ def rfc3339(seconds: float, timespec: str = "microseconds") -> str:
     """A time as RFC 3339 has it, in UTC, never later than it is: from there on, it is found again.
 
     Raises:
-        Damage: it is no time.
+        Damage: the number is not a time.
     """
     try:
         time = datetime.fromtimestamp(int(seconds), UTC).replace(microsecond=int(seconds % 1 * 1_000_000))

@@ -105,7 +105,7 @@ def parse_store(text: str) -> Path:
     """
     scheme, colon, rest = text.partition(":")
     if colon and "/" not in scheme and scheme != "sqlite":
-        raise ValueError(f"there is no store {text!r}; write a path, or sqlite:PATH")
+        raise ValueError(f"hubbub knows no store {text!r}; write a path, or sqlite:PATH")
     path = rest if colon and scheme == "sqlite" else text
     if not path:
         raise ValueError("the path is empty; name a file, as in hubbub.db")

@@ -283,7 +283,7 @@ def connect(
     """A connection to a server, as an async context manager: it is made on entry and ended on exit.
 
     Args:
-        host: an address or a name; or the absolute path of a Unix socket, and then there is no port.
+        host: an address or a name; or the absolute path of a Unix socket, which has no port.
         port: the server's port.
         tls: speak TLS, and verify that the server's certificate is for `host` and of an authority that the system
             trusts; or as this context says, such as `ssl.create_default_context(cafile="ca.pem")`.

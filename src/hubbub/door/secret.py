@@ -22,7 +22,7 @@ class SharedSecret:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: there is no secret in it.
+        ValueError: the file has no secret.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -52,7 +52,7 @@ class SharedSecret:
 
         Raises:
             OSError: the file cannot be read; the old secrets hold.
-            ValueError: there is no secret in it; the old ones hold.
+            ValueError: the file has no secret; the old ones hold.
         """
         before, self._secrets = self._secrets, self._read()
         return None if self._secrets == before else f"the secrets of {self.path} have changed"

@@ -102,9 +102,9 @@ class Hub(ABC, Generic[M]):
         Raises:
             RoomLimitReached: it would be one room too many.
             StoreError: it was stored with another framing.
-            ValueError: the room exists, with other settings or another framing; or the framing is for another type of
-                messages; or clients may read in a framing that cannot carry the notice of the settings; or the name is
-                "root". Or the settings want acknowledged messages, and there is no store.
+            ValueError: the name is "root"; or the room exists, with other settings or another framing. Or the framing
+                is for another type of messages. Or a framing in which clients may read cannot carry the notice of the
+                settings. Or `durable` is "ack", and the server has no store.
         """
         if name == ROOT_ROOM:
             raise ValueError(f"the room {ROOT_ROOM!r} is Server.root; take that, or choose another name")
