@@ -104,7 +104,7 @@ class Hub(ABC, Generic[M]):
             StoreError: it was stored with another framing.
             ValueError: the name is "root"; or the room exists, with other settings or another framing. Or the framing
                 is for another type of messages. Or a framing in which clients may read cannot carry the notice of the
-                settings. Or `durable` is "ack", and the server has no store.
+                settings. Or they have `durable="ack"`, and the server has no store.
         """
         if name == ROOT_ROOM:
             raise ValueError(f"the room {ROOT_ROOM!r} is Server.root; take that, or choose another name")

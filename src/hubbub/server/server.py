@@ -61,7 +61,7 @@ class Server(Hub[M]):
         TypeError: the handler is not a coroutine function; or a framing is none, or is not hashable.
         ValueError: the port is out of range; a framing cannot carry the notice of the settings; or a descriptor is
             named twice. Or the framing of a listener has another type of messages, or does not end them although there
-            is a secret. Or `durable` is "ack", and the server has no store.
+            is a secret. Or the settings have `durable="ack"`, and the server has no store.
         RoomLimitReached: the listeners have more rooms than there may be.
         StoreError: a room was stored with another framing.
 
