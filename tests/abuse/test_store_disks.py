@@ -107,13 +107,17 @@ def test_31_a_feed_over_a_disk_that_is_full_for_a_while(tmp_path: Path) -> None:
             before, feed.slowest = feed.slowest, 0.0
             server.fill(disk)
             said = feed.count
-            time.sleep(scaled(20, 2))
+
+            def errors_of(words: bytes) -> int:
+                return server.errors.unread.count(words)
+
+            wait_until(lambda: feed.count > said + scaled(60_000, 6_000), "feed over a full disk")
             during, feed.slowest = feed.slowest, 0.0
             meanwhile = feed.count - said
             (seen_by(server, disk) / "filler").unlink()
+            wait_until(lambda: errors_of(b" is back after ") == errors_of(b" is out: "), "return of the store")
             back = feed.count
             wait_until(lambda: feed.count > back + 2000, "feed")
-            time.sleep(1.5)
         errors = server.errors.unread.decode()
         with Peer(server.replaying) as late:
             lines: list[int] = []

@@ -135,7 +135,7 @@ async def test_36_clients_that_come_again_and_again_and_begin_with_all_there_is(
             plain = await dial(server, at=1, receive_buffer=4 * KIB)
             if number % 3:
                 # It has got its place, and its first messages; or it goes at once.
-                await asyncio.sleep(0.002)
+                await asyncio.get_running_loop().sock_recv(plain, 1)
             plain.close()
         await eventually(lambda: not server.clients)
         grown = resident_memory(os.getpid()) - before
