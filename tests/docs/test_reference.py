@@ -219,9 +219,11 @@ def test_each_form_of_a_place_is_there() -> None:
 
 
 def build(folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict"], cwd=folder, capture_output=True, text=True, check=False
-    )
+    """Build the site there, with the command of `make docs`."""
+    venv = Path(sys.executable).parent.parent
+    steps = subprocess.run(["make", "-n", "docs", f"VENV={venv}"], cwd=ROOT, capture_output=True, text=True, check=True)
+    (command,) = (step for step in steps.stdout.splitlines() if "mkdocs build" in step)
+    return subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture

@@ -91,3 +91,24 @@ class Passing(StoredInMemory):
         if self.start == 0:
             del self._chunks[0]
         return await super().chunk_at(seq)
+
+
+async def test_messages_of_the_same_time_are_found_where_memory_has_dropped_the_first() -> None:
+    source = Source(older=StoredInMemory(AMPLE))
+    source.now = 5.0
+    for text in (b"a", b"b", b"c"):
+        source.say(text)
+    source.drop()
+    since = Since("date", 5.0)
+    assert seek(source.log, since, NOW) is None
+    assert (await find(source.log, since, NOW)).seq == 0
+
+
+def test_bytes_that_are_whole_batches_begin_with_the_first_of_them() -> None:
+    source = Source(retention=AMPLE)
+    for text in (b"a", b"b", b"c"):
+        source.say(text)
+    for seq in (0, 1, 2):
+        size = source.log.head.offset - source.log.mark_of(seq).offset
+        assert seek(source.log, Since("bytes", size), NOW) == source.log.mark_of(seq)
+        assert seek(source.log, Since("bytes", size - 1), NOW) == source.log.mark_of(seq)

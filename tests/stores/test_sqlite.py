@@ -936,3 +936,28 @@ def test_a_clock_that_jumps_ahead_is_believed_in_time(monkeypatch: pytest.Monkey
     steady[0] += age.JUMP_TIME
     wall[0] += age.JUMP_TIME
     assert clock.now() == wall[0]
+
+
+async def test_a_commit_is_asked_for_when_somebody_waits_and_when_its_messages_come(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = started(path)
+    asked = 0
+    ask = store._recorder.ask
+
+    def count() -> None:
+        nonlocal asked
+        asked += 1
+        ask()
+
+    monkeypatch.setattr(store._recorder, "ask", count)
+    speaker = begin(store)
+    speaker.say(b"a\n")
+    assert asked == 0
+    waiting = asyncio.create_task(speaker.log.wait_committed(2))
+    await until(lambda: asked == 1)
+    # What was asked for may have been another commit.
+    speaker.say(b"b\n")
+    assert asked == 2
+    await waiting
+    await store.close()
