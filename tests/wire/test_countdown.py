@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import time
 from pathlib import Path
@@ -78,6 +79,18 @@ async def test_a_context_has_its_time_while_the_program_is_run_and_no_more() -> 
         with pytest.raises(TimeoutError):
             async with within(0.05):
                 await asyncio.Event().wait()
+
+
+async def test_a_context_that_was_left_leaves_no_cycle() -> None:
+    """Each read of a store has a context, and each connection. The collector of cycles may come much later."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with within(WAIT_TIME):
+            pass
+        assert not [one for one in gc.get_objects() if isinstance(one, within | Countdown)]
+    finally:
+        gc.enable()
 
 
 def test_all_deadlines_are_countdowns() -> None:

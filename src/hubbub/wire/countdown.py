@@ -93,6 +93,8 @@ class within:  # noqa: N801 - it stands where `asyncio.timeout` would, and is wr
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._countdown.cancel()
+        # It calls this object, which otherwise only the collector of cycles would free.
+        del self._countdown
         await self._timeout.__aexit__(kind, error, trace)
 
     def _end(self) -> None:
