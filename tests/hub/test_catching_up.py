@@ -45,6 +45,19 @@ def test_each_chunk_of_the_older_end_is_read_once_and_only_when_the_socket_takes
     assert len(stage.older.reads) == len(set(stage.older.reads))
 
 
+def test_what_need_not_be_read_is_written_without_a_fetch(loop: SteppedLoop) -> None:
+    stage = Stage(loop)
+    stage.older.caching = 1
+    client, transport = stage.join(credit=0)
+    stage.say(50)
+    loop.do(client.send(b"private"))
+    later = stage.say(50)
+    transport.take()
+    loop.settle()
+    assert transport.taken == stage.wire(0, 50) + b"private\n" + later
+    assert stage.older.reads == []
+
+
 def test_private_messages_and_exclusions_keep_their_place_in_the_older_end(loop: SteppedLoop) -> None:
     stage = Stage(loop, turns=2)
     client, transport = stage.join(credit=0)
@@ -204,6 +217,7 @@ def test_a_chunk_without_the_message_that_was_asked_for_ends_the_reader(
     async def chunk_at(seq: int) -> Chunk:
         return Chunk() if wrong == "empty" else first
 
+    monkeypatch.setattr(stage.older, "cached", lambda seq: Chunk() if wrong == "empty" else first)
     monkeypatch.setattr(stage.older, "chunk_at", chunk_at)
     client, _ = stage.hub.connect()
     with pytest.raises(PositionLost):
@@ -221,6 +235,21 @@ def test_an_older_end_that_cannot_say_what_it_holds_ends_those_that_memory_passe
     _, heard = stage.join()
     monkeypatch.setattr(SlowOlderEnd, "start", property(lambda older: older.gone))
     stage.say(100)
+    assert client.ending
+    assert client.ending.code is EndingCode.UNDELIVERABLE
+    assert heard.taken == stage.wire()
+
+
+def test_a_cache_that_raises_ends_the_reader_and_nobody_else(
+    loop: SteppedLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(loop)
+    client, transport = stage.join(credit=0)
+    _, heard = stage.join()
+    monkeypatch.setattr(stage.older, "cached", None)
+    stage.say(100)
+    transport.take()
+    loop.settle()
     assert client.ending
     assert client.ending.code is EndingCode.UNDELIVERABLE
     assert heard.taken == stage.wire()

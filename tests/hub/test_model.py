@@ -71,7 +71,9 @@ class Rooms(RuleBasedStateMachine):
         when_slow=st.sampled_from(("skip", "disconnect")),
         pace=st.sampled_from((None, 64 * KIB)),
         framings=st.lists(st.sampled_from(FRAMINGS), min_size=2, max_size=4),
-        older=st.sampled_from((None, (8, 0), (8, 3), (KIB, 0), (KIB, 1), (KIB, 3))),
+        older=st.sampled_from(
+            (None, (8, 0, 0), (8, 3, 2), (KIB, 0, 0), (KIB, 0, 1), (KIB, 1, 3), (KIB, 3, 0), (KIB, 3, 2))
+        ),
     )
     def start(  # noqa: PLR0917 (hypothesis gives them by name)
         self,
@@ -83,7 +85,7 @@ class Rooms(RuleBasedStateMachine):
         when_slow: Any,
         pace: int | None,
         framings: list[Framing[bytes]],
-        older: tuple[int, int] | None,
+        older: tuple[int, int, int] | None,
     ) -> None:
         values = ((reader_module, "PUMP_READS", reads), (reader_module, "JOIN_SIZE", piece))
         for module, name, value in (*values, (pump_module, "JUDGED_AT_ONCE", judged)):
@@ -99,9 +101,7 @@ class Rooms(RuleBasedStateMachine):
             outbox_limit=OUTBOX_LIMIT,
             fetch_time=inf,
         )
-        self.hub = FakeHub(
-            self.loop, ByteLines(), limits, older and partial(SlowOlderEnd, older[0] * KIB, turns=older[1])
-        )
+        self.hub = FakeHub(self.loop, ByteLines(), limits, older and partial(SlowOlderEnd, older[0] * KIB, *older[1:]))
         self.watch = self.hub.told = Watch()
         for framing in framings:
             self.connect(framing)

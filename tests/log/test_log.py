@@ -18,6 +18,8 @@ from hubbub.values.position import Position
 
 from support.logs import AMPLE, Said, Source, broadcasts, locate, offset_of
 
+KIB = 1024
+
 
 def history(log: Log[bytes], seq: int = 0) -> list[bytes]:
     return [entry.message for entry in entries_since(log, seq)]
@@ -75,6 +77,17 @@ def test_messages_of_one_sender_in_a_row_share_a_batch() -> None:
     assert (batch.time, batch.sender, batch.token, batch.excluded, batch.count) == (1.5, "alice", 1, 1, 2)
     assert wire == b"a\na\n"
     assert log.head == Mark(2, offset_of([b"a", b"a"]))
+
+
+def test_a_batch_takes_in_no_more_than_64_kib_but_a_broadcast_is_one() -> None:
+    log = Source().log
+    for wire in (b"a" * 32 * KIB, b"b" * 32 * KIB, b"c", b"d" * 100 * KIB):
+        log.append(wire, 1, time=0.0)
+    assert [(batch.count, batch.size) for batch, _ in batches_since(log, 0)] == [
+        (2, 64 * KIB),
+        (1, 1),
+        (1, 100 * KIB),
+    ]
 
 
 def test_another_sender_token_or_exclusion_starts_a_batch() -> None:

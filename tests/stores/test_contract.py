@@ -177,6 +177,23 @@ async def test_it_is_read_while_it_is_written(bench: Bench) -> None:
         assert await asyncio.gather(*readers) == [wire] * 10
 
 
+async def test_what_is_cached_is_what_is_read(bench: Bench) -> None:
+    async with opened(bench) as store:
+        speaker = begin(store)
+        assert speaker.log.cached(0) is None
+        speaker.fill(50, 10 * KIB)
+        # Before the commit and behind it.
+        for _ in range(2):
+            for seq in range(50):
+                read = await speaker.log.chunk_at(seq)
+                for chunk in (speaker.log.cached(seq), speaker.log.cached(read.start.seq)):
+                    if chunk is not None:
+                        assert chunk.start.seq <= seq < chunk.end.seq
+                        assert chunk.bytes_of(seq - chunk.start.seq) == speaker.said[seq].data
+            await speaker.committed()
+        assert [speaker.log.cached(seq) for seq in (-1, 50, 51)] == [None] * 3
+
+
 async def test_a_message_that_is_not_held_is_an_error(bench: Bench) -> None:
     async with opened(bench) as store:
         speaker = begin(store)

@@ -392,6 +392,32 @@ def test_what_is_kept_for_the_next_reader_is_bounded(monkeypatch: pytest.MonkeyP
     assert cache.get(2, 8) is None
 
 
+async def test_a_chunk_of_large_batches_is_stored_in_small_rows(path: Path) -> None:
+    """Each of many readers that catch up may hold another row."""
+    store = started(path)
+    speaker = begin(store)
+    sizes = [10 * KIB, 30 * KIB, 23 * KIB, 10 * KIB, 200 * KIB, 1, 63 * KIB, 63 * KIB]
+    speaker.say(*(b"x" * (size - 1) + b"\n" for size in sizes))
+    await speaker.committed()
+    with closing(sqlite3.connect(path)) as connection:
+        rows_there = connection.execute("SELECT end_seq - seq, length(data) FROM chunks ORDER BY seq").fetchall()
+    assert rows_there == [(3, 63 * KIB), (1, 10 * KIB), (1, 200 * KIB), (2, 63 * KIB + 1), (1, 63 * KIB)]
+    assert await bytes_from(speaker.log) == speaker.said[0].data
+    await store.close()
+
+
+async def test_a_reader_has_what_another_one_has_just_read_without_waiting(path: Path) -> None:
+    store = started(path)
+    speaker = begin(store)
+    speaker.fill(3, 100 * KIB)
+    await speaker.committed()
+    assert speaker.log.cached(0) is None
+    read = await speaker.log.chunk_at(0)
+    assert speaker.log.cached(0) is read
+    assert store.statistics().reads == {"room": 2}
+    await store.close()
+
+
 async def test_small_messages_are_read_together(path: Path) -> None:
     store = started(path)
     speaker = begin(store)

@@ -14,7 +14,7 @@ from hubbub.framing import Lines
 from hubbub.log.chunk import Batch, Mark
 from hubbub.stores import verifying
 from hubbub.stores.reading import StoreReader
-from hubbub.stores.rows import row_of
+from hubbub.stores.rows import rows_of
 from hubbub.stores.verifying import Verification, check_structure
 from hubbub.values.errors import StoreError
 
@@ -59,7 +59,8 @@ def batches_of_row(start: Mark, *batches: tuple[bytes, float]) -> bytes:
     for data, time in batches[1:]:
         chunk.begin(Batch(chunk.end, 1, time, "", 0, 0))
         chunk.add(data, data.count(b"\n"))
-    return bytes(row_of(1, chunk)[-2])
+    (row,) = rows_of(1, chunk)
+    return bytes(row[-2])
 
 
 def test_a_good_store_has_no_faults(path: Path) -> None:

@@ -71,11 +71,18 @@ class StoredInMemory:
     async def wait_until_not_full(self) -> None:
         return
 
+    def cached(self, seq: int) -> Chunk | None:
+        return None
+
     async def chunk_at(self, seq: int) -> Chunk:
-        index = bisect_right(self._chunks, seq, key=lambda chunk: chunk.start.seq) - 1
-        if index < 0 or seq >= self._chunks[index].end.seq:
+        chunk = self._chunk_at(seq)
+        if chunk is None:
             raise LookupError(f"no chunk holds the message after the first {seq}")
-        return self._chunks[index]
+        return chunk
+
+    def _chunk_at(self, seq: int) -> Chunk | None:
+        index = bisect_right(self._chunks, seq, key=lambda chunk: chunk.start.seq) - 1
+        return self._chunks[index] if index >= 0 and seq < self._chunks[index].end.seq else None
 
     async def first(self, key: Key, least: float) -> Mark:
         keys: dict[Key, Callable[[Batch], float]] = {
@@ -97,13 +104,20 @@ class SlowOlderEnd(StoredInMemory):
         turns: how many.
         failure: what the next read raises.
         reads: from where it was read.
+        caching: which chunks need not be read: those that start so many messages after the start of the log, or a
+            multiple of that; 0: none.
     """
 
-    def __init__(self, retention: int, turns: int = 0) -> None:
+    def __init__(self, retention: int, turns: int = 0, caching: int = 0) -> None:
         super().__init__(retention)
         self.turns = turns
         self.failure: Exception | None = None
         self.reads: list[int] = []
+        self.caching = caching
+
+    def cached(self, seq: int) -> Chunk | None:
+        chunk = self._chunk_at(seq)
+        return chunk if chunk is not None and self.caching and chunk.start.seq % self.caching == 0 else None
 
     async def chunk_at(self, seq: int) -> Chunk:
         self.reads.append(seq)

@@ -393,6 +393,9 @@ class MemoryLog:
         while self.full:  # noqa: ASYNC110 - a turn is all that it waits for
             await asyncio.sleep(0)
 
+    def cached(self, seq: int) -> Chunk | None:
+        return next((chunk for chunk in self.waiting if chunk.start.seq <= seq < chunk.end.seq), None)
+
     async def chunk_at(self, seq: int) -> Chunk:
         self.store.reads.append((self.name, seq))
         await self._take_turns()

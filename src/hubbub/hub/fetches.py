@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 
 from ..framing import M
 from ..log.history import entries_in, entries_since
-from ..log.seeking import find, older_chunk, seek
+from ..log.seeking import cached_chunk, find, older_chunk, seek
 from ..values.errors import PositionLost
 from ..wire.countdown import within
 
@@ -83,8 +83,11 @@ class Fetches(Generic[M]):
             return await older_chunk(self._log, seq)
 
     def fetch_for(self, cursor: Cursor[Any, Member]) -> bool:
-        """Get the next chunk of the older end for a cursor, if it needs one; whether it does, and its reader waits."""
+        """Get the next chunk of the older end for a cursor, if it needs one; whether its reader waits for that."""
         if not cursor.catching_up or cursor.chunk is not None:
+            return False
+        cursor.chunk = cached_chunk(self._log, cursor.at.seq)
+        if cursor.chunk is not None:
             return False
         cursor.reader.unsettled += 1
         self._pump.start(self._catch_up(cursor))

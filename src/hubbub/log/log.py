@@ -29,6 +29,9 @@ logger = logging.getLogger("hubbub")
 SMALL_CHUNK: Final = 32 * 1024
 """A chunk that stays no larger takes in the next one: a quiet room must not be a log of tiny chunks."""
 
+BATCH_SIZE: Final = 64 * 1024
+"""Bytes up to which a batch takes in more: one that is behind reads whole batches, and holds them meanwhile."""
+
 
 class Log(Generic[M]):
     """The messages of a room, from the oldest retained one to the newest.
@@ -130,6 +133,7 @@ class Log(Generic[M]):
             or batch.excluded != excluded
             or batch.token != token
             or batch.sender != sender
+            or batch.size + len(wire) > BATCH_SIZE
             or not self._joins
         ):
             start = self.readable if batch is None else batch.end

@@ -88,10 +88,20 @@ async def older_chunk(log: Log[Any], seq: int) -> Chunk:
     with suppress(LookupError):
         if log.older is not None:
             chunk = await log.older.chunk_at(seq)
-            if chunk.batches and chunk.start.seq <= seq < chunk.end.seq:
+            if _has(chunk, seq):
                 return chunk
     start = log.start
     raise _lost(log, log.position(seq), start, missed=max(0, start - seq))
+
+
+def cached_chunk(log: Log[Any], seq: int) -> Chunk | None:
+    """The same, if nothing must be read for it."""
+    chunk = None if log.older is None else log.older.cached(seq)
+    return chunk if chunk is not None and _has(chunk, seq) else None
+
+
+def _has(chunk: Chunk, seq: int) -> bool:
+    return bool(chunk.batches) and chunk.start.seq <= seq < chunk.end.seq
 
 
 async def _find_older(log: Log[Any], since: Since, now: float) -> Mark:

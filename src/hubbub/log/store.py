@@ -117,6 +117,9 @@ class StoredLog(Protocol):
     async def wait_until_not_full(self) -> None:
         """Wait until it is not `full`, or takes nothing any more. It may be cancelled."""
 
+    def cached(self, seq: int) -> Chunk | None:
+        """What `chunk_at` would return, if nothing must be read for it."""
+
     async def chunk_at(self, seq: int) -> Chunk:
         """The chunk that holds the message after the first `seq`, committed or not. It may be cancelled.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from ..log.chunk import Chunk, Mark
 from ..log.terms import TERMS_LIMIT
-from .rows import INSERT, ROW_SIZE, row_of
+from .rows import INSERT, ROW_SIZE, rows_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -158,4 +158,4 @@ class Transaction:
         self._small.clear()
 
     def _insert(self, room: int, chunk: Chunk) -> None:
-        self.connection.execute(INSERT, row_of(room, chunk))
+        self.connection.executemany(INSERT, rows_of(room, chunk))

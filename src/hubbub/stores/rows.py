@@ -1,7 +1,8 @@
 """Chunks as rows of the store, and finding them there.
 
 A row has a run of batches. Those of a room follow each other without a gap, except where messages were not stored. The
-bookkeeping of its batches is packed into one blob, and their bytes are another one.
+bookkeeping of its batches is packed into one blob, and their bytes are another one. No row counts more than `ROW_SIZE`,
+unless a single batch does: each of many readers that catch up may hold another one.
 
 A quiet room has a row for each message. So rows are read together, those that start in the same `ROW_SIZE` bytes of
 the log. Readers that started at different places soon read the same runs, and can share them.
@@ -10,7 +11,7 @@ the log. Readers that started at different places soon read the same runs, and c
 from __future__ import annotations
 
 import json
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from contextlib import closing
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable, Iterator
 
+    from ..log.chunk import Buffer
     from ..log.store import Key
 
 ROW_SIZE: Final = 64 * 1024
-"""Counted bytes up to which chunks are joined in a row, and up to which rows are read together."""
+"""Counted bytes up to which batches share a row, and up to which rows are read together."""
 
 AHEAD: Final = 512 * 1024
 """Counted bytes that are read at once where nobody else waits. What was not asked for is for the next time."""
@@ -71,12 +73,25 @@ class StoredChunk(Chunk):
         self._pieces.append(data)
 
 
-def row_of(room: int, chunk: Chunk) -> tuple[Any, ...]:
+def rows_of(room: int, chunk: Chunk) -> Iterator[tuple[Any, ...]]:
     """What `INSERT` takes for a chunk."""
-    start, end = chunk.start, chunk.end
-    batches, data = _pack(chunk.batches), chunk.data
-    checksum = crc32(data, crc32(batches))
-    return room, start.seq, end.seq, start.offset, end.offset, chunk.batches[-1].time, checksum, batches, data
+    if chunk.end.offset - chunk.start.offset <= ROW_SIZE:
+        yield _row(room, chunk.batches, chunk.data)
+        return
+    batches, wire = chunk.batches, chunk.wire
+    whole = memoryview(wire.data)
+    first = 0
+    while first < len(batches):
+        end = batches[first].start.offset + ROW_SIZE
+        last = max(first + 1, bisect_right(batches, end, first, key=lambda batch: batch.end.offset))
+        yield _row(room, batches[first:last], whole[wire.start(first) : wire.ends[last - 1]])
+        first = last
+
+
+def _row(room: int, batches: list[Batch], data: Buffer) -> tuple[Any, ...]:
+    start, end, blob = batches[0].start, batches[-1].end, _pack(batches)
+    checksum = crc32(data, crc32(blob))
+    return room, start.seq, end.seq, start.offset, end.offset, batches[-1].time, checksum, blob, data
 
 
 def _pack(batches: list[Batch]) -> bytes:

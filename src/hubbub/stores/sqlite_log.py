@@ -258,30 +258,34 @@ class SqliteLog:
         while self.full:
             await self._shared.recorder.not_full.wait()
 
+    def cached(self, seq: int) -> Chunk | None:
+        waiting = self._waiting
+        chunk: Chunk | None = None
+        if waiting and waiting[0].start.seq <= seq < self._end.seq:
+            chunk = waiting[bisect_right(waiting, seq, key=_start) - 1]
+        elif seq >= self._start.seq:
+            chunk = self._shared.cache.get(self.id, seq)
+        self.reads += chunk is not None
+        return chunk
+
     async def chunk_at(self, seq: int) -> Chunk:
         if not self._start.seq <= seq < self._end.seq:
             raise LookupError(f"the store holds {self.name} from {self.start} to {self.end}, not {seq}")
+        if (chunk := self.cached(seq)) is not None:
+            return chunk
         self.reads += 1
-        waiting = self._waiting
-        if waiting and seq >= waiting[0].start.seq:
-            return waiting[bisect_right(waiting, seq, key=_start) - 1]
-        chunk = self._shared.cache.get(self.id, seq)
-        if chunk is None:
-            room, life = self.id, self._life
-            try:
-                chunks = await self._readers().read(
-                    (room, seq),
-                    lambda connection, alone: read_chunks(connection, room, seq, life, AHEAD if alone else 1),
-                )
-            except LookupError:
-                # Retention has passed it, and the report of that is still under way.
-                after = await self._readers().read(object(), lambda connection, _: row_after(connection, room, seq))
-                self._start = max(self._start, after or self._committed)
-                raise
-            for read in reversed(chunks):
-                chunk = self._shared.cache.add(room, read)
-        assert chunk is not None
-        return chunk
+        room, life = self.id, self._life
+        try:
+            chunks = await self._readers().read(
+                (room, seq), lambda connection, alone: read_chunks(connection, room, seq, life, AHEAD if alone else 1)
+            )
+        except LookupError:
+            # Retention has passed it, and the report of that is still under way.
+            after = await self._readers().read(object(), lambda connection, _: row_after(connection, room, seq))
+            self._start = max(self._start, after or self._committed)
+            raise
+        # The first one is what was asked for, and the newest in the cache.
+        return [self._shared.cache.add(room, chunk) for chunk in reversed(chunks)][-1]
 
     async def first(self, key: Key, least: float) -> Mark:
         # What waits may be committed, and more may come, while the rows are read.
