@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from hubbub.framing import Delimited
+from hubbub.hub import fetches as fetches_module
 from hubbub.log.chunk import Chunk
 from hubbub.values.ending import Ending, EndingCode
 from hubbub.values.errors import PositionLost
@@ -253,6 +254,59 @@ def test_a_cache_that_raises_ends_the_reader_and_nobody_else(
     assert client.ending
     assert client.ending.code is EndingCode.UNDELIVERABLE
     assert heard.taken == stage.wire()
+
+
+def test_readers_that_wait_for_the_same_piece_share_a_fetch(loop: SteppedLoop) -> None:
+    stage = Stage(loop, turns=5)
+    readers = [stage.join(credit=0) for _ in range(5)]
+    stage.say(100)
+    for _, transport in readers:
+        transport.take()
+    loop.turn(3)
+    assert len(stage.hub._pump.tasks) == 1
+    loop.settle()
+    assert [transport.taken for _, transport in readers] == [stage.wire()] * 5
+    assert len(stage.older.reads) == len(set(stage.older.reads))
+
+
+def test_of_many_readers_whose_fetch_fails_some_are_ended_in_each_turn(
+    loop: SteppedLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetches_module, "JUDGED_AT_ONCE", 2)
+    stage = Stage(loop)
+    readers = [stage.join(credit=0) for _ in range(5)]
+    stage.say(100)
+    stage.older.failure = LookupError("gone")
+    for _, transport in readers:
+        transport.take()
+    ended = []
+    for _ in range(8):
+        loop.turn()
+        ended.append(len(stage.hub.told.endings))
+    assert sorted({*ended}) == [0, 2, 4, 5]
+    assert {ending.code for ending in stage.hub.told.endings} == {EndingCode.SLOW}
+
+
+def test_a_reader_that_cannot_be_placed_again_ends_and_those_that_wait_with_it_read_on(
+    loop: SteppedLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(loop, turns=3)
+    readers = [stage.join(credit=0) for _ in range(3)]
+    stage.say(100)
+    fetches = stage.room.fan_out.fetches
+    place = fetches._placed
+
+    def placed(cursor: Any) -> None:
+        if cursor.reader.client is readers[0][0]:
+            raise ValueError("no place for it")
+        place(cursor)
+
+    monkeypatch.setattr(fetches, "_placed", placed)
+    for _, transport in readers:
+        transport.take()
+    loop.settle()
+    assert readers[0][0].ending == Ending(EndingCode.UNDELIVERABLE, "no place for it")
+    assert [transport.taken for _, transport in readers[1:]] == [stage.wire()] * 2
 
 
 def test_a_fetch_that_fails_at_once_ends_the_reader_with_nothing_more_written(

@@ -88,6 +88,23 @@ def test_what_is_too_much_for_one_turn_goes_on_in_the_next(
     assert lengths == [1002, 1503, 2004, 2505, 2505]
 
 
+@pytest.mark.parametrize(("size", "at_once"), [(5000, 2), (500, 1)])
+def test_who_is_written_many_bytes_takes_more_of_a_turn(
+    loop: SteppedLoop, monkeypatch: pytest.MonkeyPatch, size: int, at_once: int
+) -> None:
+    monkeypatch.setattr(reader_module, "READ_SIZE", size)
+    hub = hub_of(loop, retention=8 * KIB, flush_slice=6)
+    transports = [hub.joined(credit=0)[1] for _ in range(2)]
+    hub.say(b"first")
+    hub.say(b"x" * 3000)
+    for transport in transports:
+        transport.take()
+    loop.turn()
+    assert sum(len(transport.taken) > 3000 for transport in transports) == at_once
+    loop.turn()
+    assert all(len(transport.taken) > 3000 for transport in transports)
+
+
 # Backpressure.
 
 

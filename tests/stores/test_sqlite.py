@@ -727,6 +727,22 @@ async def test_a_large_room_is_forgotten_slice_by_slice(path: Path, monkeypatch:
     await store.close()
 
 
+async def test_a_room_that_was_not_forgotten_whole_at_a_crash_is_not_known_and_then_deleted(path: Path) -> None:
+    store = started(path)
+    begin(store).fill(50)
+    await store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE rooms SET name = NULL")
+        connection.commit()
+    store = SqliteStore(path)
+    assert store.open_log("room", LINES, Settings()).head == (0, 0)
+    store.start(Settings())
+    with closing(sqlite3.connect(path)) as connection:
+        await until(lambda: connection.execute("SELECT count(*) FROM chunks").fetchone() == (0,))
+        await until(lambda: connection.execute("SELECT count(*) FROM terms").fetchone() == (0,))
+    await store.close()
+
+
 async def test_a_room_of_that_name_that_was_not_forgotten_in_time_makes_way(tmp_path: Path) -> None:
     bench = SqliteBench(tmp_path)
     store = bench.store()

@@ -11,6 +11,7 @@ from ..log.history import entries_in, entries_since
 from ..log.seeking import cached_chunk, find, older_chunk, seek
 from ..values.errors import PositionLost
 from ..wire.countdown import within
+from .pump import JUDGED_AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -43,6 +44,8 @@ class Fetches(Generic[M]):
         self._log = log
         self._pump = pump
         self._placed = placed
+        # Who waits for the chunk that holds the message after the first `seq`.
+        self._waiting: dict[int, list[Cursor[Any, Member]]] = {}
 
     def seek(self, since: Since) -> Mark | None:
         """The mark of a place in the log, if memory tells it.
@@ -86,30 +89,53 @@ class Fetches(Generic[M]):
         """Get the next chunk of the older end for a cursor, if it needs one; whether its reader waits for that."""
         if not cursor.catching_up or cursor.chunk is not None:
             return False
-        cursor.chunk = cached_chunk(self._log, cursor.at.seq)
+        seq = cursor.at.seq
+        cursor.chunk = cached_chunk(self._log, seq)
         if cursor.chunk is not None:
             return False
         cursor.reader.unsettled += 1
-        self._pump.start(self._catch_up(cursor))
+        if seq in self._waiting:
+            self._waiting[seq].append(cursor)
+        else:
+            self._waiting[seq] = [cursor]
+            self._pump.start(self._catch_up(seq))
         return True
 
-    async def _catch_up(self, cursor: Cursor[Any, Member]) -> None:
-        reader = cursor.reader
+    async def _catch_up(self, seq: int) -> None:
+        """Fetch a chunk for all cursors that wait for it."""
         try:
-            cursor.chunk = await self.fetch(cursor.at.seq)
-            if not reader.dropped:
-                self._placed(cursor)
-        except TimeoutError:
-            name, limit = self._room.name, self._room.settings.fetch_time
-            reader.fail(TimeoutError(f"a piece of the older messages of room {name} took longer than {limit:g} s"))
-        except PositionLost:
-            reader.lose(cursor)
+            chunk = await self.fetch(seq)
         except Exception as error:
-            reader.fail(error)
-        except asyncio.CancelledError:
-            # Nobody else would end the reader, which waits for this chunk.
-            reader.lose(cursor)
-            raise
+            await self._end_waiting(self._waiting[seq], error)
+        else:
+            self._place(self._waiting.pop(seq), chunk)
+        finally:
+            # If this was cancelled, nobody else would end the readers that wait.
+            for cursor in self._waiting.pop(seq, ()):
+                cursor.reader.lose(cursor)
+
+    def _place(self, cursors: list[Cursor[Any, Member]], chunk: Chunk) -> None:
+        for cursor in cursors:
+            cursor.chunk = chunk
+            try:
+                if not cursor.reader.dropped:
+                    self._placed(cursor)
+            except Exception as error:
+                cursor.reader.fail(error)
+
+    async def _end_waiting(self, cursors: list[Cursor[Any, Member]], error: Exception) -> None:
+        """End the readers of cursors that cannot read on, some in each turn of the loop. More may come meanwhile."""
+        if isinstance(error, TimeoutError):
+            name, limit = self._room.name, self._room.settings.fetch_time
+            error = TimeoutError(f"a piece of the older messages of room {name} took longer than {limit:g} s")
+        while cursors:
+            for _ in range(min(len(cursors), JUDGED_AT_ONCE)):
+                cursor = cursors.pop()
+                if isinstance(error, PositionLost):
+                    cursor.reader.lose(cursor)
+                else:
+                    cursor.reader.fail(error)
+            await asyncio.sleep(0)
 
     async def _parts(
         self, since: Since | None, recent: int, entries: Iterator[Entry[M]]

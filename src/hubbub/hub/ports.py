@@ -132,7 +132,7 @@ class Pumped(Protocol):
     blocker: Cursor[Any, Any] | None
 
     def pump(self) -> int:
-        """Write what may be written; how often it read its outbox."""
+        """Write what may be written; how much that was, in reads of its outbox."""
 
     def fail(self, error: Exception) -> None:
         """It cannot be pumped: end it."""

@@ -24,7 +24,7 @@ LOOKS: Final = 8
 
 
 JUDGED_AT_ONCE: Final = 64
-"""How many readers may be ended in a turn because retention has passed them: each takes a tenth of a millisecond."""
+"""How many readers may be ended in a turn because they cannot read on: each takes a tenth of a millisecond."""
 
 
 class Pump:
@@ -42,7 +42,7 @@ class Pump:
         busy: the rooms that have something to flush.
         moves: how often a client has joined or left a room.
         turn: the number of this turn of the loop, as far as anything was delivered in it.
-        tasks: what is under way that takes time: each for one cursor that is catching up.
+        tasks: what is under way that takes time: reads for cursors that are catching up.
         overrun: the cursors that retention has passed, and of which it is still to be decided what becomes.
     """
 
@@ -116,7 +116,7 @@ class Pump:
                 cursor.owner.overrun(cursor)
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something that takes time, for one reader, in a task of its own."""
+        """Do something that takes time in a task of its own."""
         task = asyncio.get_running_loop().create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)

@@ -36,6 +36,9 @@ PUMP_READS: Final = 256
 PUMP_SIZE: Final = 256 * 1024
 """About how many bytes a reader is written in one turn of the loop, beside what a flush writes."""
 
+READ_SIZE: Final = 16 * 1024
+"""So many bytes take about as long to write as a read of an outbox takes."""
+
 FRESH_SIZE: Final = 4 * 1024
 """The same for a reader whose lag has a limit: what it is written is too late to be skipped."""
 
@@ -191,7 +194,7 @@ class Reader(Generic[M]):
         """Write until the transport is full, nothing is left that may be written, or enough is written for one turn.
 
         Returns:
-            How often the outbox was read.
+            How much it did, in reads of the outbox.
 
         Raises:
             CannotTell: the client missed messages, and its framing cannot say so.
@@ -224,7 +227,7 @@ class Reader(Generic[M]):
             self._tell_of_space()
         if self.ending is not None and self.exhausted:
             link.finish()
-        return reads
+        return reads + size // READ_SIZE
 
     def _read(self, cursor: Cursor[Any, Any], size: int) -> list[Buffer]:
         """What is next at a cursor that was behind, about `size` bytes; nothing while it must be fetched."""
