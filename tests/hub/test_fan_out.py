@@ -198,8 +198,10 @@ def test_of_many_that_retention_has_passed_some_are_ended_in_each_turn_and_none_
     # It takes all there is before it is its turn.
     client, transport = readers[-1]
     assert client.ending is None
+    loop.do(client.send(b"private"))
     transport.take()
     loop.settle()
+    assert b"private" not in transport.taken
     assert {ending.code for ending in hub.told.endings} == {EndingCode.SLOW}
     assert len(hub.told.endings) == 9
     assert b"missed" not in transport.taken

@@ -203,9 +203,7 @@ class Reader(Generic[M]):
         most = PUMP_SIZE if self.max_lag is None else FRESH_SIZE
         buffers: list[Buffer] = []
         reads = size = 0
-        cursor = None
-        # The next chunk of the older end is fetched once the socket has taken the one before.
-        while link.writable and reads < PUMP_READS and size < most and not (cursor and cursor.catching_up):
+        while link.writable and not self.dropped and reads < PUMP_READS and size < most:
             if (cursor := outbox.take_cursor()) is not None:
                 more = self._read(cursor, most - size)
             elif not (outbox.has_private and (more := outbox.take_private(self._horizon))):
@@ -213,15 +211,15 @@ class Reader(Generic[M]):
             reads += 1
             buffers += more
             size += sum(map(len, more))
-        if size:
-            if size <= JOIN_SIZE:
-                link.transport.write(b"".join(buffers))
-            else:
-                link.write(buffers)
+            if cursor is not None and cursor.catching_up:
+                # The next chunk of the older end is read once the socket has taken the one before.
+                self._write(buffers)
+                buffers.clear()
+        self._write(buffers)
         if self.outbox.idle:
             self.outbox = IDLE
         self.direct = link.writable and self.outbox is IDLE and not self.unsettled
-        if reads == PUMP_READS or size >= most or (cursor and cursor.catching_up):
+        if reads == PUMP_READS or size >= most:
             self.pumped_by.pump_soon(self)
         if not self.full:
             self._tell_of_space()
@@ -241,6 +239,14 @@ class Reader(Generic[M]):
             self.outbox.add(cursor)
         self.link.moved_at = self.link.loop.time()
         return buffers
+
+    def _write(self, buffers: list[Buffer]) -> None:
+        if not buffers:
+            return
+        if sum(map(len, buffers)) <= JOIN_SIZE:
+            self.link.transport.write(b"".join(buffers))
+        else:
+            self.link.write(buffers)
 
     def write(self, buffers: Sequence[Buffer]) -> None:
         """Write pieces; only while the transport takes data."""
