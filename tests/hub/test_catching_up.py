@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from hubbub.framing import Delimited
 from hubbub.hub import fetches as fetches_module
+from hubbub.hub import reader as reader_module
 from hubbub.log.chunk import Chunk
 from hubbub.values.ending import Ending, EndingCode
 from hubbub.values.errors import PositionLost
@@ -247,7 +249,11 @@ def test_a_cache_that_raises_ends_the_reader_and_nobody_else(
     stage = Stage(loop)
     client, transport = stage.join(credit=0)
     _, heard = stage.join()
-    monkeypatch.setattr(stage.older, "cached", None)
+
+    def cached(seq: int) -> Chunk:
+        raise OSError("no memory of it")
+
+    monkeypatch.setattr(stage.older, "cached", cached)
     stage.say(100)
     transport.take()
     loop.settle()
@@ -320,7 +326,7 @@ def test_a_fetch_that_fails_at_once_ends_the_reader_with_nothing_more_written(
 
     (cursor,) = client._reader.cursors
 
-    def start(work: Any) -> None:
+    def start(work: Any, ended: Any) -> None:
         work.close()
         client._reader.lose(cursor)
 
@@ -343,6 +349,54 @@ def test_a_fetch_that_is_cancelled_ends_the_reader(loop: SteppedLoop) -> None:
     loop.settle()
     assert client.ending
     assert client.ending.code is EndingCode.SLOW
+
+
+def test_a_fetch_that_is_cancelled_before_it_has_begun_ends_the_reader(loop: SteppedLoop) -> None:
+    stage = Stage(loop)
+    client, transport = stage.join(credit=0)
+    stage.say(100)
+    transport.take()
+    while not stage.hub._pump.tasks:
+        loop.turn()
+    (task,) = stage.hub._pump.tasks
+    task.cancel()
+    loop.settle()
+    assert client.ending
+    assert client.ending.code is EndingCode.SLOW
+
+
+def test_a_reader_that_comes_after_a_failure_has_a_fetch_of_its_own(loop: SteppedLoop) -> None:
+    stage = Stage(loop)
+    (first, taking), (_, transport) = [stage.join(credit=0) for _ in range(2)]
+    stage.say(100)
+    stage.older.failure = OSError("only once")
+    taking.take()
+    while not first.ending:
+        loop.turn()
+    transport.take()
+    loop.settle()
+    assert transport.taken == stage.wire()
+
+
+def test_a_reader_that_is_excluded_from_what_is_cached_reads_it_in_many_turns(
+    loop: SteppedLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To pass over a piece takes time too, if only to make it in the framing of the reader."""
+    monkeypatch.setattr(reader_module, "PUMP_SIZE", 2000)
+    stage = Stage(loop)
+    stage.older.caching = 1
+    client, transport = stage.join(credit=0)
+    first = stage.say(1)
+    stage.say(200, exclude=client)
+    transport.take()
+    (cursor,) = client._reader.cursors
+    places: list[int] = []
+    while not cursor.finished and (not places or cursor.at.seq < 150):
+        places.append(cursor.at.seq)
+        loop.turn()
+    assert max(later - earlier for earlier, later in pairwise(places)) <= 10
+    loop.settle()
+    assert transport.taken == first
 
 
 def test_a_reader_that_takes_nothing_holds_no_chunk(loop: SteppedLoop) -> None:

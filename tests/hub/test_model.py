@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from hubbub.framing import ByteLines, Framing, LengthPrefixed, Raw
+from hubbub.hub import fetches as fetches_module
 from hubbub.hub import pump as pump_module
 from hubbub.hub import reader as reader_module
 from hubbub.hub.room import Room
@@ -88,7 +89,8 @@ class Rooms(RuleBasedStateMachine):
         older: tuple[int, int, int] | None,
     ) -> None:
         values = ((reader_module, "PUMP_READS", reads), (reader_module, "JOIN_SIZE", piece))
-        for module, name, value in (*values, (pump_module, "JUDGED_AT_ONCE", judged)):
+        once = ((module, "JUDGED_AT_ONCE", judged) for module in (pump_module, fetches_module))
+        for module, name, value in (*values, *once):
             patched = patch.object(module, name, value)
             patched.start()
             self._undo.append(patched.stop)

@@ -89,7 +89,7 @@ def test_what_is_too_much_for_one_turn_goes_on_in_the_next(
 
 
 @pytest.mark.parametrize(("size", "at_once"), [(5000, 2), (500, 1)])
-def test_who_is_written_many_bytes_takes_more_of_a_turn(
+def test_a_reader_that_is_written_many_bytes_takes_more_of_a_turn(
     loop: SteppedLoop, monkeypatch: pytest.MonkeyPatch, size: int, at_once: int
 ) -> None:
     monkeypatch.setattr(reader_module, "READ_SIZE", size)

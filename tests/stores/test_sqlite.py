@@ -406,6 +406,19 @@ async def test_a_chunk_of_large_batches_is_stored_in_small_rows(path: Path) -> N
     await store.close()
 
 
+async def test_nothing_is_cached_of_what_is_before_a_hole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hubbub.stores.sqlite_log.LARGEST", 50 * KIB)
+    store = started(path)
+    speaker = begin(store)
+    speaker.fill(10)
+    with pytest.raises(ValueError, match="larger than"):
+        speaker.fill(1, 60 * KIB)
+    speaker.log.begin("b" * 16, speaker.at)
+    speaker.fill(3)
+    assert [speaker.log.cached(seq) is not None for seq in range(9, 15)] == [False, False, True, True, True, False]
+    await store.close()
+
+
 async def test_a_reader_has_what_another_one_has_just_read_without_waiting(path: Path) -> None:
     store = started(path)
     speaker = begin(store)

@@ -104,8 +104,7 @@ class SlowOlderEnd(StoredInMemory):
         turns: how many.
         failure: what the next read raises.
         reads: from where it was read.
-        caching: which chunks need not be read: those that start so many messages after the start of the log, or a
-            multiple of that; 0: none.
+        caching: chunks whose `seq` is a multiple of this are cached; 0: none.
     """
 
     def __init__(self, retention: int, turns: int = 0, caching: int = 0) -> None:

@@ -394,7 +394,8 @@ class MemoryLog:
             await asyncio.sleep(0)
 
     def cached(self, seq: int) -> Chunk | None:
-        return next((chunk for chunk in self.waiting if chunk.start.seq <= seq < chunk.end.seq), None)
+        chunks = self.waiting if seq >= self.start else []
+        return next((chunk for chunk in chunks if chunk.start.seq <= seq < chunk.end.seq), None)
 
     async def chunk_at(self, seq: int) -> Chunk:
         self.store.reads.append((self.name, seq))

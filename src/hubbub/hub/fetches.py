@@ -44,7 +44,7 @@ class Fetches(Generic[M]):
         self._log = log
         self._pump = pump
         self._placed = placed
-        # Who waits for the chunk that holds the message after the first `seq`.
+        # The cursors that wait for a chunk, by the `seq` of the message that it must hold.
         self._waiting: dict[int, list[Cursor[Any, Member]]] = {}
 
     def seek(self, since: Since) -> Mark | None:
@@ -97,25 +97,25 @@ class Fetches(Generic[M]):
         if seq in self._waiting:
             self._waiting[seq].append(cursor)
         else:
-            self._waiting[seq] = [cursor]
-            self._pump.start(self._catch_up(seq))
+            cursors = self._waiting[seq] = [cursor]
+            self._pump.start(self._catch_up(seq, cursors), lambda: self._lose(seq, cursors))
         return True
 
-    async def _catch_up(self, seq: int) -> None:
+    async def _catch_up(self, seq: int, cursors: list[Cursor[Any, Member]]) -> None:
         """Fetch a chunk for all cursors that wait for it."""
         try:
             chunk = await self.fetch(seq)
         except Exception as error:
-            await self._end_waiting(self._waiting[seq], error)
+            del self._waiting[seq]
+            await self._end_readers(cursors, error)
         else:
-            self._place(self._waiting.pop(seq), chunk)
-        finally:
-            # If this was cancelled, nobody else would end the readers that wait.
-            for cursor in self._waiting.pop(seq, ()):
-                cursor.reader.lose(cursor)
+            del self._waiting[seq]
+            self._place(cursors, chunk)
 
     def _place(self, cursors: list[Cursor[Any, Member]], chunk: Chunk) -> None:
-        for cursor in cursors:
+        ready = cursors.copy()
+        cursors.clear()
+        for cursor in ready:
             cursor.chunk = chunk
             try:
                 if not cursor.reader.dropped:
@@ -123,8 +123,8 @@ class Fetches(Generic[M]):
             except Exception as error:
                 cursor.reader.fail(error)
 
-    async def _end_waiting(self, cursors: list[Cursor[Any, Member]], error: Exception) -> None:
-        """End the readers of cursors that cannot read on, some in each turn of the loop. More may come meanwhile."""
+    async def _end_readers(self, cursors: list[Cursor[Any, Member]], error: Exception) -> None:
+        """End the readers of cursors that cannot read on, some in each turn of the loop."""
         if isinstance(error, TimeoutError):
             name, limit = self._room.name, self._room.settings.fetch_time
             error = TimeoutError(f"a piece of the older messages of room {name} took longer than {limit:g} s")
@@ -133,9 +133,17 @@ class Fetches(Generic[M]):
                 cursor = cursors.pop()
                 if isinstance(error, PositionLost):
                     cursor.reader.lose(cursor)
-                else:
+                elif not cursor.reader.dropped:
                     cursor.reader.fail(error)
             await asyncio.sleep(0)
+
+    def _lose(self, seq: int, cursors: list[Cursor[Any, Member]]) -> None:
+        """End the readers that still wait after a fetch was cancelled: nobody else would."""
+        if self._waiting.get(seq) is cursors:
+            del self._waiting[seq]
+        while cursors:
+            cursor = cursors.pop()
+            cursor.reader.lose(cursor)
 
     async def _parts(
         self, since: Since | None, recent: int, entries: Iterator[Entry[M]]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..log.clock import NEVER, Clock
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from ..log.cursor import Cursor
     from .ports import Flushing, Pumped
@@ -115,11 +115,13 @@ class Pump:
                 self._judged += 1
                 cursor.owner.overrun(cursor)
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something that takes time in a task of its own."""
+    def start(self, work: Coroutine[Any, Any, None], ended: Callable[[], None]) -> None:
+        """Do something that takes time in a task of its own; `ended` is called behind it, however it ends."""
         task = asyncio.get_running_loop().create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        # Not in the task: one that is cancelled early does not even begin.
+        task.add_done_callback(lambda _: ended())
 
     def horizon(self, reader: Pumped, tick: int) -> int:
         """The tick up to which everything was flushed for a reader that waits for `tick`.

@@ -36,11 +36,11 @@ PUMP_READS: Final = 256
 PUMP_SIZE: Final = 256 * 1024
 """About how many bytes a reader is written in one turn of the loop, beside what a flush writes."""
 
-READ_SIZE: Final = 16 * 1024
-"""So many bytes take about as long to write as a read of an outbox takes."""
-
 FRESH_SIZE: Final = 4 * 1024
 """The same for a reader whose lag has a limit: what it is written is too late to be skipped."""
+
+READ_SIZE: Final = 16 * 1024
+"""So many bytes take about as long to write as a read of an outbox takes."""
 
 JOIN_SIZE: Final = 64 * 1024
 """Pieces that are smaller together are joined: a copy then costs less than to write them one by one."""
@@ -191,10 +191,7 @@ class Reader(Generic[M]):
             self._place(b"")
 
     def pump(self) -> int:
-        """Write until the transport is full, nothing is left that may be written, or enough is written for one turn.
-
-        Returns:
-            How much it did, in reads of the outbox.
+        """Write until the transport is full, nothing is left, or a turn has enough; how much, in reads of the outbox.
 
         Raises:
             CannotTell: the client missed messages, and its framing cannot say so.
@@ -204,18 +201,26 @@ class Reader(Generic[M]):
         buffers: list[Buffer] = []
         reads = size = 0
         while link.writable and not self.dropped and reads < PUMP_READS and size < most:
+            passed = 0
             if (cursor := outbox.take_cursor()) is not None:
+                start = cursor.at.offset
                 more = self._read(cursor, most - size)
+                # It may be excluded from most of what it reads.
+                passed = cursor.at.offset - start if cursor.catching_up else 0
             elif not (outbox.has_private and (more := outbox.take_private(self._horizon))):
                 break
             reads += 1
             buffers += more
-            size += sum(map(len, more))
-            if cursor is not None and cursor.catching_up:
+            size += max(passed, sum(map(len, more)))
+            if passed and buffers:
                 # The next chunk of the older end is read once the socket has taken the one before.
-                self._write(buffers)
-                buffers.clear()
-        self._write(buffers)
+                link.write(buffers)
+                buffers = []
+        if buffers and not self.dropped:
+            if size <= JOIN_SIZE:
+                link.transport.write(b"".join(buffers))
+            else:
+                link.write(buffers)
         if self.outbox.idle:
             self.outbox = IDLE
         self.direct = link.writable and self.outbox is IDLE and not self.unsettled
@@ -239,14 +244,6 @@ class Reader(Generic[M]):
             self.outbox.add(cursor)
         self.link.moved_at = self.link.loop.time()
         return buffers
-
-    def _write(self, buffers: list[Buffer]) -> None:
-        if not buffers:
-            return
-        if sum(map(len, buffers)) <= JOIN_SIZE:
-            self.link.transport.write(b"".join(buffers))
-        else:
-            self.link.write(buffers)
 
     def write(self, buffers: Sequence[Buffer]) -> None:
         """Write pieces; only while the transport takes data."""

@@ -30,7 +30,7 @@ SMALL_CHUNK: Final = 32 * 1024
 """A chunk that stays no larger takes in the next one: a quiet room must not be a log of tiny chunks."""
 
 BATCH_SIZE: Final = 64 * 1024
-"""Bytes up to which a batch takes in more: one that is behind reads whole batches, and holds them meanwhile."""
+"""Counted bytes up to which a batch takes in more: a reader that is behind reads whole batches, and holds them."""
 
 
 class Log(Generic[M]):
@@ -133,7 +133,7 @@ class Log(Generic[M]):
             or batch.excluded != excluded
             or batch.token != token
             or batch.sender != sender
-            or batch.size + len(wire) > BATCH_SIZE
+            or batch.size + len(wire) > BATCH_SIZE - BATCH_COST
             or not self._joins
         ):
             start = self.readable if batch is None else batch.end

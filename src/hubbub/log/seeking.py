@@ -95,7 +95,7 @@ async def older_chunk(log: Log[Any], seq: int) -> Chunk:
 
 
 def cached_chunk(log: Log[Any], seq: int) -> Chunk | None:
-    """The same, if nothing must be read for it."""
+    """The same, if it is in memory; None: it must be read, or is not held."""
     chunk = None if log.older is None else log.older.cached(seq)
     return chunk if chunk is not None and _has(chunk, seq) else None
 

@@ -118,7 +118,10 @@ class StoredLog(Protocol):
         """Wait until it is not `full`, or takes nothing any more. It may be cancelled."""
 
     def cached(self, seq: int) -> Chunk | None:
-        """What `chunk_at` would return, if nothing must be read for it."""
+        """The chunk that `chunk_at` would return, if it is in memory; None: it must be read, or is not held.
+
+        It waits for nothing.
+        """
 
     async def chunk_at(self, seq: int) -> Chunk:
         """The chunk that holds the message after the first `seq`, committed or not. It may be cancelled.

@@ -74,7 +74,7 @@ class StoredChunk(Chunk):
 
 
 def rows_of(room: int, chunk: Chunk) -> Iterator[tuple[Any, ...]]:
-    """What `INSERT` takes for a chunk."""
+    """The rows of a chunk, each as `INSERT` takes it."""
     if chunk.end.offset - chunk.start.offset <= ROW_SIZE:
         yield _row(room, chunk.batches, chunk.data)
         return

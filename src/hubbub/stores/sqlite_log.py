@@ -259,11 +259,13 @@ class SqliteLog:
             await self._shared.recorder.not_full.wait()
 
     def cached(self, seq: int) -> Chunk | None:
+        if not self._start.seq <= seq < self._end.seq:
+            return None
         waiting = self._waiting
-        chunk: Chunk | None = None
-        if waiting and waiting[0].start.seq <= seq < self._end.seq:
+        chunk: Chunk | None
+        if waiting and waiting[0].start.seq <= seq:
             chunk = waiting[bisect_right(waiting, seq, key=_start) - 1]
-        elif seq >= self._start.seq:
+        else:
             chunk = self._shared.cache.get(self.id, seq)
         self.reads += chunk is not None
         return chunk
