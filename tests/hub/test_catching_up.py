@@ -365,6 +365,21 @@ def test_a_fetch_that_is_cancelled_before_it_has_begun_ends_the_reader(loop: Ste
     assert client.ending.code is EndingCode.SLOW
 
 
+def test_readers_are_ended_even_by_an_error_that_cannot_be_told(loop: SteppedLoop) -> None:
+    class Unspeakable(OSError):
+        def __str__(self) -> str:
+            raise ValueError("no words")
+
+    stage = Stage(loop)
+    readers = [stage.join(credit=0) for _ in range(3)]
+    stage.say(100)
+    stage.older.failure = Unspeakable()
+    for _, transport in readers:
+        transport.take()
+    loop.settle()
+    assert all(client.ending for client, _ in readers)
+
+
 def test_a_reader_that_comes_after_a_failure_has_a_fetch_of_its_own(loop: SteppedLoop) -> None:
     stage = Stage(loop)
     (first, taking), (_, transport) = [stage.join(credit=0) for _ in range(2)]

@@ -130,11 +130,13 @@ class Fetches(Generic[M]):
             error = TimeoutError(f"a piece of the older messages of room {name} took longer than {limit:g} s")
         while cursors:
             for _ in range(min(len(cursors), JUDGED_AT_ONCE)):
-                cursor = cursors.pop()
+                cursor = cursors[-1]
                 if isinstance(error, PositionLost):
                     cursor.reader.lose(cursor)
                 elif not cursor.reader.dropped:
                     cursor.reader.fail(error)
+                # Only now: where the error cannot be told, `_lose` ends this reader too.
+                cursors.pop()
             await asyncio.sleep(0)
 
     def _lose(self, seq: int, cursors: list[Cursor[Any, Member]]) -> None:
