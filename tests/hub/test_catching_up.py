@@ -380,6 +380,23 @@ def test_readers_are_ended_even_by_an_error_that_cannot_be_told(loop: SteppedLoo
     assert all(client.ending for client, _ in readers)
 
 
+def test_a_reader_that_has_gone_is_not_told_of_when_its_fetch_fails(
+    loop: SteppedLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = Stage(loop, turns=5)
+    client, transport = stage.join(credit=0)
+    stage.say(100)
+    stage.older.failure = OSError("too late to matter")
+    transport.take()
+    loop.turn(3)
+    assert stage.hub._pump.tasks
+    transport.break_off(None)
+    loop.settle()
+    assert client.ending
+    assert client.ending.code is not EndingCode.UNDELIVERABLE
+    assert "cannot be written to" not in caplog.text
+
+
 def test_a_reader_that_comes_after_a_failure_has_a_fetch_of_its_own(loop: SteppedLoop) -> None:
     stage = Stage(loop)
     (first, taking), (_, transport) = [stage.join(credit=0) for _ in range(2)]
