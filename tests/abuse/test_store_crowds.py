@@ -148,7 +148,8 @@ def test_34_many_that_catch_up_at_once_beside_many_that_are_live(tmp_path: Path)
     found = asyncio.run(catch_up(tmp_path / "log.db", live=live, late=late, size=size))
     tell(34, f"{late} readers {size // MIB} MiB behind, {live} live", found, late * size)
     assert found["seconds"] <= 120
-    assert found["busy"] <= SLACK * 3 * found["quiet"]
+    # Beside other programs, some milliseconds are the machine's.
+    assert found["busy"] <= max(3 * found["quiet"], (SLACK - 1) * LONGEST)
     assert found["longest"] <= SLACK * LONGEST
     assert found["memory"] <= 64 * MIB
 
