@@ -243,6 +243,20 @@ def test_an_older_end_that_cannot_say_what_it_holds_ends_those_that_memory_passe
     assert heard.taken == stage.wire()
 
 
+@pytest.mark.parametrize("wrong", ["empty", "before it"])
+def test_a_cached_chunk_without_the_message_is_not_read(
+    loop: SteppedLoop, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    stage = Stage(loop)
+    _, transport = stage.join(credit=0)
+    stage.say(100)
+    first = Chunk() if wrong == "empty" else loop.do(stage.older.chunk_at(0))
+    monkeypatch.setattr(stage.older, "cached", lambda seq: first)
+    transport.take()
+    loop.settle()
+    assert transport.taken == stage.wire()
+
+
 def test_a_cache_that_raises_ends_the_reader_and_nobody_else(
     loop: SteppedLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,31 +352,25 @@ def test_a_fetch_that_fails_at_once_ends_the_reader_with_nothing_more_written(
     assert transport.taken == stage.wire(0, 1)
 
 
-def test_a_fetch_that_is_cancelled_ends_the_reader(loop: SteppedLoop) -> None:
+@pytest.mark.parametrize("begun", [0, 3], ids=["before it has begun", "later"])
+def test_a_fetch_that_is_cancelled_ends_the_reader(loop: SteppedLoop, begun: int) -> None:
     stage = Stage(loop, turns=10)
     client, transport = stage.join(credit=0)
-    stage.say(100)
-    transport.take()
-    loop.turn(3)
-    (task,) = stage.hub._pump.tasks
-    task.cancel()
-    loop.settle()
-    assert client.ending
-    assert client.ending.code is EndingCode.SLOW
-
-
-def test_a_fetch_that_is_cancelled_before_it_has_begun_ends_the_reader(loop: SteppedLoop) -> None:
-    stage = Stage(loop)
-    client, transport = stage.join(credit=0)
+    _, later = stage.join(credit=0)
     stage.say(100)
     transport.take()
     while not stage.hub._pump.tasks:
         loop.turn()
+    loop.turn(begun)
     (task,) = stage.hub._pump.tasks
     task.cancel()
     loop.settle()
     assert client.ending
     assert client.ending.code is EndingCode.SLOW
+    # Who comes to that place later does not wait behind it.
+    later.take()
+    loop.settle()
+    assert later.taken == stage.wire()
 
 
 def test_readers_are_ended_even_by_an_error_that_cannot_be_told(loop: SteppedLoop) -> None:

@@ -207,6 +207,28 @@ def test_of_many_that_retention_has_passed_some_are_ended_in_each_turn_and_none_
     assert b"missed" not in transport.taken
 
 
+def test_a_reader_that_is_ended_in_its_pump_is_written_nothing_of_what_that_has_read(
+    loop: SteppedLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump_module, "JUDGED_AT_ONCE", 0)
+    hub = hub_of(loop, retention=4 * KIB)
+    client, transport = hub.joined(credit=0)
+    other = hub.room("other")
+    loop.do(client.join(other))
+    loop.do(hub.root.broadcast(b"first"))
+    loop.turn()
+    loop.do(other.broadcast(b"read before the end"))
+    loop.turn()
+    loop.do(client.send(b"private"))
+    while not hub._pump.overrun:
+        loop.do(hub.root.broadcast(b"x" * 500))
+        loop.turn()
+    transport.take()
+    loop.settle()
+    assert client.ending
+    assert transport.taken == b"first\n"
+
+
 def test_those_that_may_stay_do_not_delay_the_end_of_others(loop: SteppedLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pump_module, "JUDGED_AT_ONCE", 2)
     hub = hub_of(loop, retention=4 * KIB)

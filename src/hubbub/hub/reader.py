@@ -59,8 +59,7 @@ class Reader(Generic[M]):
         supervisor: is told what happens.
 
     Attributes:
-        client: as above.
-        link: as above.
+        client, link: as above.
         token: the token of the connection: 64 random bits.
         transport: the transport of the link.
         direct: whether a flush may write to it at once: its transport takes data, and nothing else is to come before.
@@ -71,8 +70,7 @@ class Reader(Generic[M]):
         cursors: its cursor in each room it is in.
         leaving: how many rooms it has left and still reads.
         unsettled: how many of its cursors wait for a flush or a fetch, and are placed then.
-        marked: see `Pumped`.
-        blocker: likewise.
+        marked, blocker: see `Pumped`.
         when_slow: the name of its policy; None: that of the room.
         max_lag: the limit on its lag in each room, where its listener has one.
         muted: whether nothing is sent to it in private: it only writes, or takes nothing and stays because it speaks.
@@ -200,11 +198,13 @@ class Reader(Generic[M]):
         most = PUMP_SIZE if self.max_lag is None else FRESH_SIZE
         buffers: list[Buffer] = []
         reads = size = 0
-        while link.writable and not self.dropped and reads < PUMP_READS and size < most:
+        while link.writable and reads < PUMP_READS and size < most:
             passed = 0
             if (cursor := outbox.take_cursor()) is not None:
                 start = cursor.at.offset
                 more = self._read(cursor, most - size)
+                if self.dropped:
+                    return reads
                 # It may be excluded from most of what it reads.
                 passed = cursor.at.offset - start if cursor.catching_up else 0
             elif not (outbox.has_private and (more := outbox.take_private(self._horizon))):
@@ -216,7 +216,7 @@ class Reader(Generic[M]):
                 # The next chunk of the older end is read once the socket has taken the one before.
                 link.write(buffers)
                 buffers = []
-        if buffers and not self.dropped:
+        if buffers:
             if size <= JOIN_SIZE:
                 link.transport.write(b"".join(buffers))
             else:
