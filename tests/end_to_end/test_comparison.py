@@ -89,8 +89,7 @@ def test_tables_and_plots_are_written_again_without_measuring(tmp_path: Path) ->
 
 
 def test_each_server_has_a_colour_of_its_own(tmp_path: Path) -> None:
-    # Matplotlib takes long to import, and each worker of a test run imports this file.
-    from bench.plots import COLOURS  # noqa: PLC0415 - see above
+    from bench.plots import COLOURS  # noqa: PLC0415 (Matplotlib takes long, and each worker imports this file)
 
     assert list(COLOURS) == [peer.name for peer in build_catalogue(tmp_path)]
     for colours in zip(*COLOURS.values(), strict=True):

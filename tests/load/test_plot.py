@@ -12,8 +12,7 @@ from hubbub.load.plan import Plan
 
 
 def draw(plan: Plan, latencies: Latencies, path: Path) -> None:
-    # Matplotlib takes long to import, and each worker of a test run imports this file.
-    from hubbub.load import plot  # noqa: PLC0415 - see above
+    from hubbub.load import plot  # noqa: PLC0415 (Matplotlib takes long, and each worker imports this file)
 
     plot.draw(plan, latencies, path)
 

@@ -122,6 +122,13 @@ async def test_what_memory_has_dropped_is_replayed_from_the_older_end(replay: An
             await eventually(lambda: client.lag.messages == 0)
 
 
+async def fill(server: hubbub.Server[Any]) -> None:
+    """Say more than memory holds, each message in a flush of its own."""
+    for _ in range(400):
+        await server.broadcast(b"x" * 200)
+        await asyncio.sleep(0)
+
+
 async def speak_on(server: hubbub.Server[Any]) -> None:
     for number in range(50):
         await server.broadcast(b"live %d" % number)
@@ -130,9 +137,7 @@ async def speak_on(server: hubbub.Server[Any]) -> None:
 
 async def test_what_cannot_be_read_ends_the_client_with_the_reason() -> None:
     async with replaying("all", store=slow_store(), pace=None) as (server, record):
-        for _ in range(400):
-            await server.broadcast(b"x" * 200)
-            await asyncio.sleep(0)
+        await fill(server)
         older_of(server).failure = OSError(5, "Input/output error")
         async with Peer.of(server) as peer:
             assert await peer.rest() == b""
@@ -145,9 +150,7 @@ async def test_what_cannot_be_read_ends_the_client_with_the_reason() -> None:
 
 async def test_a_server_closes_while_a_client_waits_for_its_replay() -> None:
     async with replaying("all", store=slow_store(), pace=None, drain_time=0.1, cancel_time=0.1) as (server, record):
-        for _ in range(400):
-            await server.broadcast(b"x" * 200)
-            await asyncio.sleep(0)
+        await fill(server)
         older_of(server).turns = 10**9
         async with Peer.of(server) as peer:
             await record.wait_for_clients(1)
@@ -189,9 +192,7 @@ async def test_what_is_replayed_is_no_lag(max_lag: Any) -> None:
 
 async def test_a_client_that_is_ended_while_its_replay_is_looked_for_hears_nothing_of_it() -> None:
     async with replaying("all", store=slow_store(), pace=None) as (server, record):
-        for _ in range(400):
-            await server.broadcast(b"x" * 200)
-            await asyncio.sleep(0)
+        await fill(server)
         older, asked, answer = older_of(server), asyncio.Event(), asyncio.Event()
         read = older.chunk_at
 
