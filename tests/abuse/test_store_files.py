@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import hubbub
+from hubbub.stores.schema import PAGE
 
 from support.abuse_stores import FRAMING, all_committed, entries_of, opened, own_disk, storing_server
 from support.abuse_tools import KIB
@@ -77,7 +78,7 @@ def make_newer(path: Path) -> None:
 
 
 def truncate(path: Path) -> None:
-    os.truncate(path, path.stat().st_size // 2 // 4096 * 4096)
+    os.truncate(path, path.stat().st_size // 2 // PAGE * PAGE)
 
 
 def make_folder(path: Path) -> None:

@@ -48,7 +48,18 @@ from support.programs import (
     require_program,
     wait_until,
 )
-from support.store_files import TIME, Rooms, Said, change, replace_row, write_store
+from support.store_files import (
+    PAGE_PART,
+    TIME,
+    Rooms,
+    Said,
+    break_chain,
+    change,
+    garble_index,
+    long_messages,
+    replace_row,
+    write_store,
+)
 
 # As an attribute of its package, that name is the command.
 log_module = import_module("hubbub.cli.log")
@@ -446,17 +457,13 @@ def test_a_path_is_written_as_for_serve(text: str, log: Log, path: Path) -> None
 
 @pytest.mark.parametrize("what", ["its checksum is another one", "database disk image is malformed (SQLITE_CORRUPT)"])
 def test_damage_in_the_middle_is_told_after_what_is_before_it(what: str, log: Log, path: Path) -> None:
-    said = [Said(b"%d %s\n" % (number, bytes([97 + number]) * 9000)) for number in range(5)]
-    write_store(path, {"root": (Lines(), said)}, apart=True)
+    write_store(path, {"root": (Lines(), long_messages(5))}, apart=True)
     content = bytearray(path.read_bytes())
-    at = content.index(b"d" * 4000)
     if "checksum" in what:
-        content[at + 100] ^= 1
+        content[content.index(b"d" * PAGE_PART)] ^= 1
+        path.write_bytes(content)
     else:
-        # A page that overflows begins with the number of the next one.
-        page = at // 4096 * 4096
-        content[page : page + 4] = b"\xff" * 4
-    path.write_bytes(content)
+        break_chain(path, b"d" * PAGE_PART)
     for options in ([], ["--json"]):
         output = log(path, "root", *options)
         assert output.out.count(b"\n") == 3
@@ -479,11 +486,7 @@ def test_a_page_that_is_damaged_is_told(log: Log, path: Path) -> None:
     write_store(
         path, {"root": (Lines(), [Said(b"%d %s\n" % (number, b"x" * 6000)) for number in range(5)])}, apart=True
     )
-    with closing(sqlite3.connect(path)) as connection:
-        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'chunks_of_room'").fetchone()
-    content = bytearray(path.read_bytes())
-    content[(page - 1) * 4096 : page * 4096] = b"\x55" * 4096
-    path.write_bytes(content)
+    content = garble_index(path)
     assert "database disk image is malformed (SQLITE_CORRUPT)" in error_of(log(path, "root"), 1)
     assert "database disk image is malformed (SQLITE_CORRUPT)" in error_of(log(path), 1)
     # Garbage behind a good beginning.
@@ -886,7 +889,7 @@ def peak(path: Path, *options: str) -> int:
 
 def test_a_good_store_is_good(log: Log, path: Path) -> None:
     write_store(path, TWO_ROOMS)
-    assert log(path, "--verify") == Output(0, b"good: rooms: 2, messages: 4, file: 28.0 KiB\n", "")
+    assert log(path, "--verify") == Output(0, b"good: rooms: 2, messages: 4, file: 112.0 KiB\n", "")
 
 
 def test_faults_are_a_line_each(log: Log, path: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from hubbub.log.terms import Term
-from hubbub.stores.schema import StoreFile, connect_to_read, rooms_of
+from hubbub.stores.schema import PAGE, StoreFile, connect_to_read, rooms_of
 from hubbub.stores.sqlite import SqliteStore
 from hubbub.values.errors import StoreError
 from hubbub.values.settings import Settings
@@ -86,8 +86,8 @@ def test_garbage_in_the_tables_is_refused(path: Path) -> None:
     make_store(path)
     with path.open("r+b") as file:
         # The pages of the rooms, the terms and the chunks, but not the first one.
-        file.seek(4096)
-        file.write(os.urandom(20 * 4096))
+        file.seek(PAGE)
+        file.write(os.urandom(20 * PAGE))
     assert refusal(path) == f"database disk image is malformed (SQLITE_CORRUPT); it is damaged: {MOVE}"
 
 
@@ -266,7 +266,7 @@ def test_a_relative_path_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_the_tables_are_as_they_were_documented(path: Path) -> None:
     make_store(path, count=3)
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA page_size").fetchone() == (4096,)
+        assert connection.execute("PRAGMA page_size").fetchone() == (16 * 1024,)
         assert connection.execute("PRAGMA application_id").fetchone() == (int.from_bytes(b"hubb", "big"),)
         assert connection.execute("PRAGMA user_version").fetchone() == (1,)
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)

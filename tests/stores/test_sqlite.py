@@ -947,6 +947,32 @@ async def test_commits_for_which_nobody_waits_come_now_and_then_and_others_at_on
     await store.close()
 
 
+async def test_senders_that_wait_for_room_wait_for_no_pause_between_commits(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hubbub.stores.writer.PACE", 3600)
+    store = started(path, store_pending=64 * KIB, store_patience=3600)
+    speaker = begin(store)
+    for _ in range(5):
+        speaker.fill(10, 10 * KIB)
+        assert speaker.log.full
+        await speaker.log.wait_until_not_full()
+    await store.close()
+
+
+async def test_a_pause_between_commits_is_no_outage(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("hubbub.stores.writer.PACE", 3600)
+    store = started(path, store_patience=0.4)
+    speaker = begin(store)
+    for number in range(3):
+        speaker.say(line(number))
+        await until(lambda: not store.statistics().pending)
+    await store.close()
+    assert not caplog.messages
+
+
 async def test_who_waits_for_a_commit_before_the_start_waits_for_the_start(path: Path) -> None:
     store = SqliteStore(path)
     speaker = begin(store)

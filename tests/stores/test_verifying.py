@@ -18,7 +18,16 @@ from hubbub.stores.rows import rows_of
 from hubbub.stores.verifying import Verification, check_structure
 from hubbub.values.errors import StoreError
 
-from support.store_files import Said, change, replace_row, write_store
+from support.store_files import (
+    PAGE_PART,
+    Said,
+    break_chain,
+    change,
+    garble_index,
+    long_messages,
+    replace_row,
+    write_store,
+)
 from support.stores import chunk_after
 
 A = 16 * "a"
@@ -166,13 +175,8 @@ def test_batches_that_do_not_fit_are_found_also_where_the_checksum_fits(
 
 def test_a_page_that_is_garbage_is_one_row_and_the_others_are_looked_at(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
-    said = [Said(b"%d %s\n" % (number, bytes([97 + number]) * 9000)) for number in range(5)]
-    write_store(path, {"root": (Lines(), said)}, apart=True)
-    # The first bytes of a page that overflows are the number of the next one.
-    content = bytearray(path.read_bytes())
-    page = content.index(b"c" * 4000) // 4096 * 4096
-    content[page : page + 4] = b"\xff" * 4
-    path.write_bytes(content)
+    write_store(path, {"root": (Lines(), long_messages(5))}, apart=True)
+    break_chain(path, b"c" * PAGE_PART)
     check = Verification(reading(path), lambda size: None)
     fault, *others = check.faults()
     assert others == []
@@ -182,11 +186,7 @@ def test_a_page_that_is_garbage_is_one_row_and_the_others_are_looked_at(tmp_path
 
 
 def test_an_index_that_is_garbage_is_found(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'chunks_of_room'").fetchone()
-    content = bytearray(path.read_bytes())
-    content[(page - 1) * 4096 : page * 4096] = b"\x55" * 4096
-    path.write_bytes(content)
+    garble_index(path)
     malformed = "database disk image is malformed (SQLITE_CORRUPT)"
     assert faults_of(path) == [f"{ROOM}{malformed}", f"the rows of all rooms: {malformed}"]
     assert check_structure(reading(path), lambda: None) == [malformed]

@@ -13,6 +13,7 @@ from zlib import crc32
 
 from hubbub.framing import Framing
 from hubbub.log.chunk import Batch, Chunk
+from hubbub.stores.schema import PAGE
 from hubbub.stores.sqlite import SqliteStore
 from hubbub.values.settings import Settings
 
@@ -39,6 +40,15 @@ class Said:
 
 Rooms: TypeAlias = Mapping[str, tuple[Framing[Any], Sequence[Said]]]
 """Rooms by their names: their framings, and what is said in them."""
+
+
+PAGE_PART = PAGE // 4
+"""Bytes that only a page has which a row overflows into."""
+
+
+def long_messages(count: int) -> list[Said]:
+    """Messages that each take more than two pages: `0 aaa…`, `1 bbb…` and so on."""
+    return [Said(b"%d %s\n" % (number, bytes([97 + number]) * (2 * PAGE + PAGE // 16))) for number in range(count)]
 
 
 def write_store(path: Path, rooms: Rooms, *, term: str = "a", apart: bool = False) -> Path:
@@ -91,3 +101,21 @@ def replace_row(path: Path, seq: int, *, batches: bytes | None = None, data: byt
             (crc32(new[1], crc32(new[0])), *new, seq),
         )
         connection.commit()
+
+
+def garble_index(path: Path) -> bytes:
+    """Fill a page of the index of the chunks with garbage; what the file has then."""
+    with closing(sqlite3.connect(path)) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'chunks_of_room'").fetchone()
+    content = bytearray(path.read_bytes())
+    content[(page - 1) * PAGE : page * PAGE] = b"\x55" * PAGE
+    path.write_bytes(content)
+    return bytes(content)
+
+
+def break_chain(path: Path, data: bytes) -> None:
+    """Garble the number of the next page in that page of a row which `data` is in."""
+    content = bytearray(path.read_bytes())
+    page = content.index(data) // PAGE * PAGE
+    content[page : page + 4] = b"\xff" * 4
+    path.write_bytes(content)

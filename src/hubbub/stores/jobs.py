@@ -111,9 +111,9 @@ class Forget:
 
 @dataclass(slots=True, frozen=True)
 class Probe:
-    """A tiny write, to see whether the store takes something again."""
+    """A write, to see whether the store takes something again: more than a row, for which the WAL may still have room."""
 
-    size: int = ROW_SIZE
+    size: int = 2 * ROW_SIZE
 
     def write(self, transaction: Transaction) -> None:
         transaction.connection.execute(f"CREATE TABLE probe AS SELECT zeroblob({self.size})")

@@ -167,6 +167,8 @@ class Recorder:
             self._watch()
             return
         self._idle += 1
+        # The writer may just pause between two commits.
+        self.ask()
         if self._idle < LOOKS:
             self._look_later()
         else:

@@ -26,7 +26,7 @@ APPLICATION: Final = 0x68756262
 VERSION: Final = 1
 """`PRAGMA user_version` of the tables below."""
 
-PAGE: Final = 4096
+PAGE: Final = 16 * 1024
 """Bytes of a page."""
 
 BUSY_TIME: Final = 0.1

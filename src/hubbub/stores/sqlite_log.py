@@ -256,6 +256,7 @@ class SqliteLog:
 
     async def wait_until_not_full(self) -> None:
         while self.full:
+            self._shared.recorder.ask()
             await self._shared.recorder.not_full.wait()
 
     def cached(self, seq: int) -> Chunk | None:

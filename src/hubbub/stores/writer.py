@@ -1,7 +1,8 @@
 """The thread that writes the store: it has the only connection that may, and commits whatever waits.
 
-As soon as a commit is done, all jobs that came meanwhile are the next transaction. So commits grow as the load does. A
-transaction that fails is tried again, until it succeeds or is given up.
+As soon as a commit is done, all jobs that came meanwhile are the next transaction. So commits grow as the load does.
+Where little waits, and nobody waits for its commit, there is a pause between two. A transaction that fails is tried
+again, until it succeeds or is given up.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from .jobs import Job
     from .retention import Retention
 
-PACE: Final = 0.01
-"""Seconds between two commits for which nobody waits."""
+PACE: Final = 0.2
+"""Seconds between two commits for which nobody waits: each writes a few pages, however little is new."""
 
 RETRY_TIME: Final = 1.0
 """Seconds after which a transaction that failed is tried again."""
