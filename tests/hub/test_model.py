@@ -248,7 +248,7 @@ class Rooms(RuleBasedStateMachine):
         listener = self._client(client)
         reader = listener.client._reader
         listener.whole = listener.whole and how in ("close", "dismiss")
-        if how == "dismiss" and not reader.ending and reader.framing.encode_text("that is all"):
+        if how == "dismiss" and not reader.ending and reader.link.framing.encode_text("that is all"):
             listener.due.append(Due(b"that is all"))
         listener.ended = True
         if how == "fail":

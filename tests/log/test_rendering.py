@@ -184,17 +184,17 @@ def test_a_framing_that_cannot_carry_the_notice_either_is_an_error_that_says_so(
     with pytest.raises(CannotTell):
         rendering.rest(chunk, 0, 0)
     with pytest.raises(CannotTell, match=r"7 messages are missing, and the framing .*Failing.* cannot say so"):
-        rendering.notice(7)
+        rendering.notice(7, 9)
 
 
 def test_a_notice_tells_how_many_are_missing_in_the_framing_of_the_reader() -> None:
-    assert rendering_of(FRAMING, OTHER_FRAMING, NOTICE).notice(12) == b"12 missed|"
-    assert rendering_of(FRAMING, FRAMING, NOTICE).notice(1) == b"1 missed\n"
-    assert rendering_of(FRAMING, FRAMING, None).notice(1) == b""
+    assert rendering_of(FRAMING, OTHER_FRAMING, NOTICE).notice(12, 9) == b"12 missed|"
+    assert rendering_of(FRAMING, FRAMING, NOTICE).notice(1, 9) == b"1 missed\n"
+    assert rendering_of(FRAMING, FRAMING, None).notice(1, 9) == b""
 
 
 def test_a_framing_that_carries_no_notice_does_not_need_to_where_there_is_none() -> None:
-    assert rendering_of(FRAMING, Failing(fails_to_tell), None).notice(1) == b""
+    assert rendering_of(FRAMING, Failing(fails_to_tell), None).notice(1, 9) == b""
 
 
 def test_a_message_that_a_framing_cannot_carry_is_no_fault_of_the_program(caplog: pytest.LogCaptureFixture) -> None:
@@ -215,5 +215,5 @@ def test_a_framing_that_raises_anything_else_is_a_fault_that_is_logged(caplog: p
 
 def test_a_framing_whose_notice_raises_is_a_fault_that_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(CannotTell):
-        rendering_of(FRAMING, Failing(fails_to_tell_otherwise), NOTICE).notice(1)
+        rendering_of(FRAMING, Failing(fails_to_tell_otherwise), NOTICE).notice(1, 9)
     assert [(record.levelname, record.exc_info is not None) for record in caplog.records] == [("ERROR", True)]

@@ -86,7 +86,7 @@ class Listener:
     def __init__(self, client: Client[bytes], transport: FakeTransport) -> None:
         self.client = client
         self.transport = transport
-        self.framing = client._reader.framing
+        self.framing = client._reader.link.framing
         self.due: list[Due] = []
         self.whole = True
         self.ended = False

@@ -149,7 +149,7 @@ class Client(Generic[M]):
     def when_slow(self, name: str | None) -> None:
         if name is not None:
             for room in {self.room, *self.rooms}:
-                policies.check_notice(self._reader.framing, room.settings.notice, name)
+                policies.check_notice(self._reader.link.framing, room.settings.notice, name)
         self._reader.when_slow = name
 
     @property
@@ -220,7 +220,7 @@ class Client(Generic[M]):
     async def send_many(self, messages: Sequence[M]) -> None:
         """Send it private messages as `send` does, at the price of one."""
         reader = self._reader
-        wire = reader.framing.encode(messages)
+        wire = reader.link.framing.encode(messages)
         # As `full` says, but this is for each message.
         if reader.outbox.private_size + SPLICE_COST * reader.leaving >= reader.link.settings.outbox_limit:
             await reader.wait_for_space(to_send=True)
@@ -244,7 +244,7 @@ class Client(Generic[M]):
             TypeError: the message is not of the framing's type.
         """
         reader = self._reader
-        wire = reader.framing.encode((message,))
+        wire = reader.link.framing.encode((message,))
         if reader.muted:
             reader.drop(1)
         if reader.full or reader.muted or reader.ending is not None:

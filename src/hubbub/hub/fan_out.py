@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias
 
 from ..framing import M
 from ..log.cursor import Cursor
-from ..log.rendering import Rendering
 from ..wire.pulse import Pulse
 from . import policies
 from .fetches import Fetches
@@ -27,9 +26,9 @@ from .stragglers import Stragglers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..framing import Framing
     from ..log.chunk import Chunk, Mark
     from ..log.log import Log
+    from ..log.rendering import Rendering, Style
     from .ports import Member, Place
     from .pump import Pump
 
@@ -45,9 +44,7 @@ class FanOut(Generic[M]):
         pump: flushes it.
 
     Attributes:
-        room: the room.
-        log: as above.
-        pump: as above.
+        room, log, pump: as above.
         members: the cursors of those who are in the room, by the token of their connection. One that has left may
             still have a cursor here, until it has read up to there.
         flushed: fires after each flush.
@@ -63,7 +60,7 @@ class FanOut(Generic[M]):
         self.log = log
         self.pump = pump
         self.fetches = Fetches(room, log, pump, self._place_again)
-        self._renderings: dict[Framing[M], Rendering[M]] = {}
+        self._renderings: dict[Style, Rendering[M]] = {}
         self._stragglers: Stragglers[Seat] = Stragglers()
         self._unsettled: list[Seat] = []
         # The flush that is under way: its chunk, and what is still to be written.
@@ -78,7 +75,7 @@ class FanOut(Generic[M]):
     def join(self, reader: Member, at: Mark | None) -> Seat:
         """Make a reader a member, from the mark `at` or from now on; its cursor."""
         log, clock = self.log, self.pump.clock
-        rendering = self.rendering_in(reader.framing)
+        rendering = self.rendering_in(reader.style)
         cursor: Seat = Cursor(rendering, reader, at=at or log.mark(), joined=clock.place(), owner=self)
         if at is not None:
             # What is sent to it in private from now on comes behind what it is to read first.
@@ -128,11 +125,12 @@ class FanOut(Generic[M]):
         if not cursor.catching_up:
             self._stragglers.remove(cursor)
 
-    def rendering_in(self, framing: Framing[M]) -> Rendering[M]:
-        """How the log looks in a framing."""
-        rendering = self._renderings.get(framing)
+    def rendering_in(self, style: Style) -> Rendering[M]:
+        """How the log looks in a style."""
+        rendering = self._renderings.get(style)
         if rendering is None:
-            rendering = self._renderings[framing] = Rendering(self.log, framing, self.room.settings.notice)
+            kind, framing = style
+            rendering = self._renderings[style] = kind(self.log, framing, self.room.settings.notice)
         return rendering
 
     def horizon(self, cursor: Seat) -> int:

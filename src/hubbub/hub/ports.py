@@ -8,9 +8,9 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
-    from ..framing import Framing
     from ..log.chunk import Buffer
     from ..log.cursor import Cursor
+    from ..log.rendering import Style
     from ..values.ending import Ending
     from ..values.settings import Settings
 
@@ -60,7 +60,7 @@ class Member(Protocol):
     dropped: bool
 
     @property
-    def framing(self) -> Framing[Any]:
+    def style(self) -> Style:
         """How it reads."""
 
     @property

@@ -10,6 +10,7 @@ from ..framing import M
 from ..log.chunk import CannotTell
 from ..log.cursor import Lag
 from ..log.outbox import IDLE, SPLICE_COST, Outbox
+from ..log.rendering import Rendering
 from ..values.ending import Ending, EndingCode
 from ..values.position import new_token
 from ..wire.space import Space
@@ -19,10 +20,10 @@ from .policies import disconnect
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..framing import Framing
     from ..log.chunk import Buffer, Mark
     from ..log.cursor import Cursor
     from ..log.max_lag import MaxLag
+    from ..log.rendering import Style
     from ..wire.link import Link
     from .fan_out import FanOut
     from .ports import Place, Supervisor
@@ -123,9 +124,9 @@ class Reader(Generic[M]):
         self._space: tuple[Space, Space] | None = None
 
     @property
-    def framing(self) -> Framing[M]:
+    def style(self) -> Style:
         """How it reads."""
-        return self.link.framing
+        return Rendering, self.link.framing
 
     @property
     def moved_at(self) -> float:

@@ -49,7 +49,7 @@ class Session(Reader[M]):
 
     def dismiss(self, ending: Ending, words: str | None = None) -> None:
         """End the connection, and tell the client why, in `words` or those of the ending."""
-        if self.ending is None and (wire := words_in(self.framing, words or ending.reason)):
+        if self.ending is None and (wire := words_in(self.link.framing, words or ending.reason)):
             self._place(wire)
         self.end(ending, deliver=True)
 

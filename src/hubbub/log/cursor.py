@@ -151,7 +151,7 @@ class Cursor(Generic[Owner, Reader]):
         if self.at.seq < self.log.oldest.seq:
             self.skip_to(self.log.oldest)
         missed, self.missed = self.missed, 0
-        if missed and (notice := self.rendering.notice(missed)):
+        if missed and (notice := self.rendering.notice(missed, self.at.seq)):
             return [notice]
         while self.at.seq < (stop := self.stop):
             before = self.at

@@ -46,9 +46,7 @@ class Log(Generic[M]):
     A batch counts with its bytes on the wire and `BATCH_COST` more.
 
     Attributes:
-        framing: as above.
-        clock: as above.
-        older: as above.
+        framing, clock, older: as above.
         terms: its terms, of which the last one is current.
         readable: the mark before which messages may be read.
         pending_size: counted bytes that wait for the next flush.

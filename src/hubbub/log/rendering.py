@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias
 
-from ..framing import M
+from ..framing import Framing, M
 from .chunk import CannotTell, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..framing import Framing
     from .chunk import Batch, Chunk
     from .log import Log
 
@@ -20,9 +19,10 @@ logger = logging.getLogger("hubbub")
 
 
 class Rendering(Generic[M]):
-    """What the readers of one framing are written; made once for each chunk, and shared by all of them.
+    """What the readers of one style are written; made once for each chunk, and shared by all of them.
 
-    A message that the framing cannot carry, or whose encoding raises, is missed by these readers, and they are told.
+    This class writes them in a framing. Others have a `render` and a `notice` of their own, and write more. A message
+    that cannot be written is missed by these readers, and they are told.
 
     Args:
         log: the log.
@@ -30,8 +30,7 @@ class Rendering(Generic[M]):
         notice: the text that tells how many messages are missing, with the field `missed`; None: nothing is told.
 
     Attributes:
-        log: as above.
-        framing: as above.
+        log, framing: as above.
         ready: the cursors that have read all there is, which the next flush writes to.
     """
 
@@ -39,7 +38,7 @@ class Rendering(Generic[M]):
 
     def __init__(self, log: Log[M], framing: Framing[M], notice: str | None) -> None:
         self.log = log
-        self._own = framing == log.framing
+        self._own = type(self) is Rendering and framing == log.framing
         self.framing = framing
         self._notice = notice
         self.ready: dict[Any, None] = {}
@@ -92,11 +91,11 @@ class Rendering(Generic[M]):
             return self.framing.encode(messages)
         except Exception as error:
             if len(messages) != 1:
-                return self._render_singly(messages)
-            return self._without(1, error)
+                return self._render_singly(batch, messages)
+            return self._without(1, batch, error)
 
-    def notice(self, missed: int) -> bytes:
-        """The bytes that tell that so many messages are missing; none where nothing is to be told.
+    def notice(self, missed: int, seq: int) -> bytes:
+        """The bytes that tell that so many messages before `seq` are missing; none where nothing is to be told.
 
         Raises:
             CannotTell: the framing cannot carry it.
@@ -116,7 +115,7 @@ class Rendering(Generic[M]):
         wire = chunk.bytes_of(index)
         return self.log.framing.decoder(len(wire)).feed(wire)
 
-    def _render_singly(self, messages: Sequence[M]) -> bytes:
+    def _render_singly(self, batch: Batch, messages: Sequence[M]) -> bytes:
         parts: list[bytes] = []
         missed, failure = 0, None
         for message in messages:
@@ -126,16 +125,20 @@ class Rendering(Generic[M]):
                 missed, failure = missed + 1, error
                 continue
             if failure is not None:
-                parts.append(self._without(missed, failure))
+                parts.append(self._without(missed, batch, failure))
                 missed, failure = 0, None
             parts.append(part)
         if failure is not None:
-            parts.append(self._without(missed, failure))
+            parts.append(self._without(missed, batch, failure))
         return b"".join(parts)
 
-    def _without(self, missed: int, error: Exception) -> bytes:
+    def _without(self, missed: int, batch: Batch, error: Exception) -> bytes:
         if isinstance(error, ValueError):
             logger.debug("%d messages cannot be carried by %s: %s", missed, self.framing, error)
         else:
             logger.error("%d messages cannot be encoded by %s", missed, self.framing, exc_info=error)
-        return self.notice(missed)
+        return self.notice(missed, batch.end.seq)
+
+
+Style: TypeAlias = tuple[type[Rendering[Any]], Framing[Any]]
+"""How a reader reads: the class of its rendering, and a framing. Readers of the same style share one."""

@@ -111,7 +111,7 @@ class Forget:
 
 @dataclass(slots=True, frozen=True)
 class Probe:
-    """A write, to see whether the store takes something again: more than a row, for which the WAL may still have room."""
+    """A write, to see whether the store takes something again: more than what the WAL has room for anyway."""
 
     size: int = 2 * ROW_SIZE
 
