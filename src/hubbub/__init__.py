@@ -16,6 +16,7 @@ A room is a log, a client is a cursor on it. What is not named here is not publi
 
 from .client.connection import Connection, connect
 from .door.arrival import Arrival
+from .door.http import Http
 from .door.listener import Authenticate, Listener
 from .door.networks import Access, Networks
 from .door.secret import SharedSecret
@@ -80,6 +81,7 @@ __all__ = [
     "Framing",
     "FramingError",
     "Handler",
+    "Http",
     "Hub",
     "HubbubError",
     "IncompleteMessage",

@@ -47,7 +47,7 @@ from hubbub.cli.serve import serve
         ("notice = '{x}'", ", line 1: notice is '{x}'; {missed} is the only field it may have"),
         ("deny = ['192.0.2.300']", ", line 1: deny: '192.0.2.300' does not appear to be an IPv4 or IPv6 network"),
         ("deny = ['@missing']", ", line 1: deny: cannot read the networks of missing: "),
-        ("listen = ['http://[::]:80']", ", line 1: listen: 'http://[::]:80': it must begin with fd://, tcp://, "),
+        ("listen = ['ws://[::]:80']", ", line 1: listen: 'ws://[::]:80': it must begin with fd://, tcp://, "),
         # What is wrong in a list is on the line of that part, where it is found there.
         ("allow = [\n  '::1',\n  # two lines below\n\n  '::1/199',\n]", ", line 5: allow: '::1/199' does not appear"),
         ('port = 1\nallow = [\n  "10.0.0.0/8",\n  "",\n]', ", line 4: allow: "),

@@ -15,6 +15,7 @@ from hubbub import Address
 from hubbub.cli.failure import Failure
 from hubbub.cli.listeners import make_listeners
 from hubbub.cli.places import parse
+from hubbub.door.http import Http
 from hubbub.framing import Delimited
 
 from support.certificates import Certificates
@@ -25,10 +26,13 @@ from support.programs import (
     ServerProgram,
     address_in,
     assert_relays,
+    finish,
     hubbub_serve,
     require_program,
     serving_program,
 )
+
+SECRET_OVER_HTTP = "a place that speaks HTTP can ask for no secret yet; let it listen on loopback, or limit it"
 
 
 @pytest.fixture
@@ -115,6 +119,34 @@ def test_a_place_whose_files_are_not_good_is_named(text: str, message: str) -> N
 
 
 # Sockets that are passed on.
+
+
+def test_http_is_spoken_where_it_is_asked_for(certificates: Certificates) -> None:
+    options = {"tls_cert": str(certificates.server), "tls_key": str(certificates.server_key)}
+    names = {"allow_host": ("boat.example",), "allow_origin": ("https://a.example",)}
+    plain, http, https = listeners("tcp://h:1", "http://h:2", "https://h:3?role=read", **options, **names)
+    assert plain.http is None
+    assert http.http == https.http == Http(("boat.example",), ("https://a.example",))
+    assert http.tls is None
+    assert https.tls is not None
+    assert https.endpoint == Address("h", 3)
+
+
+def test_a_secret_over_http_is_an_error_and_not_forgotten(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("word")
+    with pytest.raises(Failure, match=SECRET_OVER_HTTP):
+        listeners("http://h:1", secret_file=str(tmp_path / "secret"))
+
+
+def test_http_without_what_it_needs_says_how_to_install_it(tmp_path: Path) -> None:
+    (tmp_path / "h11.py").write_text("raise ModuleNotFoundError(\"No module named 'h11'\", name='h11')")
+    (tmp_path / "hubbub.toml").write_text('listen = ["http://127.0.0.1:0"]')
+    message = "HTTP needs h11; install it with: pip install 'hubbub[web]'\n"
+    for command in (("serve", "--listen=http://127.0.0.1:0"), ("check", str(tmp_path / "hubbub.toml"))):
+        finished = finish(*HUBBUB, *command, env={"PYTHONPATH": str(tmp_path)})
+        assert (finished.status, finished.output) == (2, "")
+        assert finished.errors.startswith("hubbub: ")
+        assert finished.errors.endswith(message)
 
 
 def test_it_serves_on_a_socket_that_listens_already(passed: socket.socket) -> None:

@@ -274,9 +274,9 @@ def test_json_has_position_time_sender_and_message(log: Log, path: Path) -> None
     objects = log(path, "root", "--json").objects
     known = {"time": "2023-11-14T22:13:20.250000Z", "sender": "alice"}
     assert objects == [
-        {"position": f"{A}:1", **known, "base64": base64.b64encode(b"zw\xf6\r\n").decode()},
-        {"position": f"{A}:2", **known, "base64": base64.b64encode(b"\x7f\xff\n").decode()},
-        {"position": f"{A}:3", **known, "base64": base64.b64encode(b"\xff\n").decode()},
+        {"position": f"{A}:1", **known, "message": base64.b64encode(b"zw\xf6\r\n").decode(), "base64": True},
+        {"position": f"{A}:2", **known, "message": base64.b64encode(b"\x7f\xff\n").decode(), "base64": True},
+        {"position": f"{A}:3", **known, "message": base64.b64encode(b"\xff\n").decode(), "base64": True},
     ]
     write_store(path, {"news": (ByteLines(keepends=True), [Said("zwö \x1b[31m\x7f\r\n".encode(), sender="böb\n")])})
     output = log(path, "news", "--json")

@@ -38,6 +38,8 @@ CHOSEN: dict[str, tuple[Any, Any]] = {
     "proxy-from": (["::1"], ("::1",)),
     "secret-file": ("secret", "secret"),
     "any-protocol": (True, True),
+    "allow-host": (["boat.example", "pi.lan"], ("boat.example", "pi.lan")),
+    "allow-origin": (["https://boat.example"], ("https://boat.example",)),
     "replay": ("10m", "10m"),
     "store": ("log.db", "log.db"),
     "durable": ("ack", "ack"),

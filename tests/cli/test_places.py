@@ -65,8 +65,10 @@ def test_what_is_different_there_is_behind_a_question_mark() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("5000", "it must begin with fd://, tcp://, tls:// or unix://"),
-        ("http://h:80", "it must begin with fd://, tcp://, tls:// or unix://"),
+        ("5000", "it must begin with fd://, tcp://, tls://, http://, https:// or unix://"),
+        ("ws://h:80", "it must begin with fd://, tcp://, tls://, http://, https:// or unix://"),
+        ("http://h", "write it as http://127.0.0.1:8080 or http://[::]:8080"),
+        ("https://h:80/path", "write it as https://127.0.0.1:8080 or https://[::]:8080"),
         ("tcp://127.0.0.1", "write it as tcp://127.0.0.1:5000 or tcp://[::]:5000"),
         ("tls://[::]:1/x", "write it as tls://127.0.0.1:5000 or tls://[::]:5000"),
         ("tcp://h:65536", "the port is 65536; it must be 0 to 65535"),

@@ -45,7 +45,7 @@ def test_the_kinds_are_the_files_of_the_folder() -> None:
     folder = Path(kinds.__file__).parent
     files = sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
     assert [type(kind).__module__ for kind in kinds.found()] == [f"{kinds.__name__}.{name}" for name in files]
-    assert [kind.schemes for kind in kinds.found()] == [["fd"], ["tcp", "tls"], ["unix"]]
+    assert [kind.schemes for kind in kinds.found()] == [["fd"], ["tcp", "tls", "http", "https"], ["unix"]]
 
 
 def test_no_two_kinds_share_a_scheme_or_a_key() -> None:
@@ -67,8 +67,10 @@ async def test_a_new_kind_is_one_file(tmp_path: Path, monkeypatch: pytest.Monkey
             async with Peer.of(server) as peer:
                 await peer.send(b"hi\n")
                 assert await peer.line() == b"We got your message: hi\n"
-        with pytest.raises(ValueError, match=r"^it must begin with fd://, tcp://, tls://, unix:// or loop://$"):
-            parse("http://7")
+        with pytest.raises(
+            ValueError, match=r"^it must begin with fd://, tcp://, tls://, http://, https://, unix:// or loop://$"
+        ):
+            parse("ws://7")
         with pytest.raises(ValueError, match=r"^backlog is a number, and for loop:// only$"):
             parse("tcp://h:1?backlog=8")
         with pytest.raises(TypeError, match=r"give one of these types: int, Address, Path or Number$"):

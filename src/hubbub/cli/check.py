@@ -39,6 +39,8 @@ def check(file: str) -> None:
             Server(setup.handler, listeners=setup.listeners, framing=setup.framing, settings=settings)
             if setup.store is not None:
                 check_store(setup.store)
+        except ImportError as error:
+            raise Failure(str(error), {"listen": None}) from None
         except ValueError as error:
             raise failure_of(error) from None
         except StoreError as error:

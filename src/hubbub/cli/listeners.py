@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from ..door.http import Http
 from ..door.listener import Listener
 from ..door.networks import Access, Networks
 from ..door.secret import SharedSecret
@@ -54,6 +55,10 @@ def make_listeners(
         try:
             attributes = {**{key: options[key] for key in _SHARED if key in options}, **url.attributes}
             endpoint = attributes.pop("endpoint")
+            if "http" in attributes:
+                attributes["http"] = share(
+                    Http, tuple(options.get("allow_host", ())), tuple(options.get("allow_origin", ()))
+                )
             for each in [endpoint] if endpoint is not None else passed or passed_descriptors():
                 listener = Listener[Any](
                     endpoint=each,

@@ -112,7 +112,7 @@ def log(
     server can be fed with them. On a terminal, each is a line in which control characters are escaped.
 
     With --json, each message is an object with its "position", "time" (RFC 3339), "sender" and "message". Where a
-    message is not UTF-8, it has "base64" instead of "message". Messages of a framing that is not hubbub's own can be
+    message is not UTF-8, it is in base64, and "base64" is true. Messages of a framing that is not hubbub's own can be
     printed as bytes only, in whole batches.
 
     Each option can also be set by a variable whose name begins with HUBBUB_LOG_, as in HUBBUB_LOG_SINCE.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import sys
 from abc import ABC, abstractmethod
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from ..log.as_json import json_line, known_of, rfc3339
 from ..stores.reading import Damage
 from ..values.errors import FramingError
+from ..values.position import Position
 from ..values.text import printable
 
 if TYPE_CHECKING:
@@ -104,38 +103,26 @@ class AsJson(Form):
 
     def _pieces(self, batch: Batch, wire: bytes, first: int, last: int) -> Iterable[bytes]:
         assert self._framing is not None
-        time = rfc3339(batch.time)
         term = self._room.position(batch.end.seq).term
         messages = self._split(self._framing, batch, wire)
         for seq, message in enumerate(messages[first:last], start=batch.start.seq + first + 1):
-            known = {"position": f"{term}:{seq}", "time": time, "sender": batch.sender}
-            yield json_line({**self._fields, **known, **_content(message)})
+            try:
+                known = known_of(Position(term, seq), batch.time, batch.sender, message)
+            except ValueError as error:
+                raise Damage(str(error)) from None
+            yield json_line({**self._fields, **known})
 
 
-def _content(message: str | bytes) -> dict[str, str]:
-    """A message as a field of JSON, from which it can be had again."""
-    try:
-        return {"message": message if isinstance(message, str) else message.decode()}
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(message).decode()}  # type: ignore[arg-type] # only bytes are decoded
-
-
-def json_line(fields: Mapping[str, Any]) -> bytes:
-    """An object as a line of ASCII, in which no character could act on a terminal."""
-    return f"{json.dumps(fields)}\n".replace("\x7f", "\\u007f").encode()
-
-
-def rfc3339(seconds: float, timespec: str = "microseconds") -> str:
-    """A time as RFC 3339 has it, in UTC, never later than it is: from there on, it is found again.
+def written_time(seconds: float, timespec: str = "microseconds") -> str:
+    """A stored time as `rfc3339` writes it.
 
     Raises:
         Damage: the number is not a time.
     """
     try:
-        time = datetime.fromtimestamp(int(seconds), UTC).replace(microsecond=int(seconds % 1 * 1_000_000))
-    except (OSError, OverflowError, ValueError):
-        raise Damage(f"{seconds} is not a time") from None
-    return time.isoformat(timespec=timespec).replace("+00:00", "Z")
+        return rfc3339(seconds, timespec)
+    except ValueError as error:
+        raise Damage(str(error)) from None
 
 
 class Copy:

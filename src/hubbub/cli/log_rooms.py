@@ -6,10 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from ..log.as_json import json_line
 from ..stores.reading import NoSuchRoom
 from ..stores.room_reading import RoomReader
 from ..values.text import printable
-from .log_messages import json_line, rfc3339
+from .log_messages import written_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,8 +37,8 @@ class Overview:
         """It as an object of JSON."""
         room, first, last = self.room, None, None
         if self.first_time is not None:
-            first = {"position": str(room.position(room.start.seq + 1)), "time": rfc3339(self.first_time)}
-            last = {"position": str(room.position(room.head.seq)), "time": rfc3339(room.time)}
+            first = {"position": str(room.position(room.start.seq + 1)), "time": written_time(self.first_time)}
+            last = {"position": str(room.position(room.head.seq)), "time": written_time(room.time)}
         return {
             "room": room.name,
             "framing": room.framing,
@@ -52,8 +53,8 @@ class Overview:
         """It as the cells of a table."""
         room, first, last = self.room, "-", "-"
         if self.first_time is not None:
-            first = f"{room.start.seq + 1} {rfc3339(self.first_time, 'seconds')}"
-            last = f"{room.head.seq} {rfc3339(room.time, 'seconds')}"
+            first = f"{room.start.seq + 1} {written_time(self.first_time, 'seconds')}"
+            last = f"{room.head.seq} {written_time(room.time, 'seconds')}"
         count = f"{room.head.seq - room.start.seq:,}"
         return printable(room.name), count, readable(self.size), str(len(room.terms)), first, last, room.framing
 

@@ -134,6 +134,21 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, readable=True)
     help="Trust the PROXY header of proxies in these networks, which says who connected to the proxy.",
 )
 @option(
+    "--allow-host",
+    group=WHO,
+    multiple=True,
+    metavar="NAME",
+    help="Answer HTTP requests for this name too, beside addresses, localhost and the host of --listen: a foreign page "
+    "can have a browser ask under a name of its own.",
+)
+@option(
+    "--allow-origin",
+    group=WHO,
+    multiple=True,
+    metavar="ORIGIN",
+    help="Let pages of this site read over HTTP, as in https://boat.example; *: those of all sites.",
+)
+@option(
     "--secret-file",
     group=WHO,
     type=_FILE,
@@ -210,6 +225,8 @@ def _serve(setup: Setup, *, log_format: LogFormat, quiet: bool, verbose: bool) -
                     store=None if setup.store is None else open_store(setup.store),
                 )
             )
+    except ImportError as error:
+        raise Failure(str(error), {"listen": None}) from None
     except ValueError as error:
         # The framing cannot carry the notice, or the framings do not go together.
         raise failure_of(error) from None

@@ -13,7 +13,7 @@ from .acceptor import turn_away
 from .arrival import Arrival, Refused
 from .limits import Limits, Source
 from .networks import UNIX
-from .steps import introduce, open_plain
+from .steps import Step, introduce, open_plain
 
 if TYPE_CHECKING:
     import socket
@@ -67,7 +67,7 @@ class Arrivals(Generic[M]):
             self._turn_away(connection, origin, listener, ending)
             return
         loop = asyncio.get_running_loop()
-        framing = listener.framing or self._framing
+        framing = listener.spoken(self._framing)
         arrival = Arrival(
             listener, connection, origin, framing=framing, settings=settings, loop=loop, admit=self._admit
         )
@@ -82,13 +82,15 @@ class Arrivals(Generic[M]):
         self.accepted += 1
         self._turn_away(connection, self._address_of(peername), listener, ending)
 
-    async def open(self, arrival: Arrival[M]) -> bool:
+    async def open(self, arrival: Arrival[M], last_step: Step | None = None) -> bool:
         """Have a connection do what its listener asks for; whether it may be a client. Otherwise it has ended."""
         try:
             if arrival.listener.introduces:
                 await introduce(arrival)
             else:
                 await open_plain(arrival)
+            if last_step is not None:
+                await last_step(arrival)
         except Refused as refused:
             self._refused(arrival.origin, refused.ending)
             try:
@@ -133,7 +135,7 @@ class Arrivals(Generic[M]):
         return None
 
     def _turn_away(self, connection: socket.socket, origin: Address, listener: Listener[M], ending: Ending) -> None:
-        framing = listener.framing or self._framing
+        framing = listener.spoken(self._framing)
         turn_away(connection, b"" if listener.tls else words_in(framing, str(ending)))
         self._refused(origin, ending)
 

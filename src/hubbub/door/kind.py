@@ -86,11 +86,13 @@ def prepare(listening: socket.socket, settings: Settings) -> socket.socket:
     return listening
 
 
-def url_of(listening: socket.socket, *, tls: bool) -> str:
+def url_of(listening: socket.socket, *, tls: bool, http: bool = False) -> str:
     """Where a socket listens, as a user writes it in `--listen`."""
     address = address_of(listening.getsockname())
     if listening.family == socket.AF_UNIX:
         return f"unix://{quote(address.host)}"
+    if http:
+        return f"{'https' if tls else 'http'}://{address}"
     return f"{'tls' if tls else 'tcp'}://{address}"
 
 

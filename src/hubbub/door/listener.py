@@ -8,7 +8,7 @@ from datetime import timedelta  # noqa: TC003 - a dataclass is asked for the typ
 from pathlib import Path  # noqa: TC003 - a dataclass is asked for the types of its fields
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal
 
-from ..framing import M
+from ..framing import M, Raw
 from ..hub.hub import ROOT_ROOM, check_room_name
 from ..log.max_lag import MaxLag
 from ..values.address import Address  # noqa: TC001 - a dataclass is asked for the types of its fields
@@ -18,6 +18,7 @@ from ..values.since import Since, check_replay
 from ..wire.tcp import INT_MAX
 from ..wire.tls import Tls
 from . import kinds
+from .http import Http
 from .networks import Access, Networks
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ SOCKET_MODE: Final = 0o660
 
 _TYPES: Final[tuple[tuple[str, Any, str], ...]] = (
     ("tls", Tls | None, "make it as in hubbub.Tls('cert.pem', 'key.pem')"),
+    ("http", Http | None, "make it as in hubbub.Http()"),
     ("access", Access, "make it as in hubbub.Access(allow=['192.0.2.0/24'])"),
     ("proxies", Networks, "make it as in hubbub.Networks(['192.0.2.7'])"),
     ("room", str, "give the name of a room"),
@@ -56,6 +58,7 @@ class Listener(Generic[M]):
         framing: how messages are cut from the stream and put into it; None: as the server's rooms have it. It must be
             for the same type of messages, `str` or `bytes`.
         tls: how it speaks TLS; None: it does not.
+        http: how it speaks HTTP; None: it does not. Then what connects there are requests, and the rooms are streams.
         access: which addresses may connect.
         proxies: the networks of proxies, whose connections must begin with a PROXY header that says whose they are.
         authenticate: is asked whether a connection may come in, before it is a client.
@@ -77,13 +80,14 @@ class Listener(Generic[M]):
 
     Raises:
         TypeError: no kind of listener has such an endpoint, or an attribute is of another type.
-        ValueError: the port, the room's name, the role, the tail, the replay or the mode is not valid, an address of
-            one link lacks its interface, or a limit is not more than 0.
+        ValueError: it speaks HTTP and has `authenticate`. Or the port, the room's name, the role, the tail, the replay
+            or the mode is not valid, an address of one link lacks its interface, or a limit is not more than 0.
     """
 
     endpoint: Address | Path | int
     framing: Framing[M] | None = None
     tls: Tls | None = None
+    http: Http | None = None
     access: Access = field(default_factory=Access)
     proxies: Networks = field(default_factory=Networks)
     authenticate: Authenticate | None = None
@@ -113,7 +117,15 @@ class Listener(Generic[M]):
         check_replay(self.replay or 0)
         if self.sndbuf is not None and not 1 <= self.sndbuf <= INT_MAX:
             raise ValueError(f"sndbuf is {self.sndbuf}; it must be 1 to {INT_MAX}")
+        if self.http is not None and self.authenticate is not None:
+            raise ValueError(
+                "a place that speaks HTTP can ask for no secret yet; let it listen on loopback, or limit it"
+            )
         self.settings_in(Settings())
+
+    def spoken(self, framing: Framing[M]) -> Framing[Any]:
+        """How what comes in there is cut, where the server has that framing."""
+        return Raw() if self.http is not None else self.framing or framing
 
     @property
     def replayed(self) -> Since | None:
@@ -138,7 +150,7 @@ class Listener(Generic[M]):
     def guarded(self) -> bool:
         """Whether a client that speaks HTTP or TLS, where messages are text, is ended."""
         # What a client says that only reads is not heard.
-        return not self.any_protocol and Role.parse(self.role).speaks
+        return not (self.any_protocol or self.http) and Role.parse(self.role).speaks
 
     @property
     def introduces(self) -> bool:

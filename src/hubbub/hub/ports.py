@@ -60,6 +60,10 @@ class Member(Protocol):
     dropped: bool
 
     @property
+    def announced(self) -> bool:
+        """Whether it is a client, of which observers are told."""
+
+    @property
     def style(self) -> Style:
         """How it reads."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final, Generic
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic
 
 from ..framing import M
 from ..log.chunk import CannotTell
@@ -61,6 +61,7 @@ class Reader(Generic[M]):
 
     Attributes:
         client, link: as above.
+        announced: whether it is a client, of which observers are told, or only reads.
         token: the token of the connection: 64 random bits.
         transport: the transport of the link.
         direct: whether a flush may write to it at once: its transport takes data, and nothing else is to come before.
@@ -76,6 +77,8 @@ class Reader(Generic[M]):
         max_lag: the limit on its lag in each room, where its listener has one.
         muted: whether nothing is sent to it in private: it only writes, or takes nothing and stays because it speaks.
     """
+
+    announced: ClassVar[bool] = True
 
     # `_sent_in` is the turn in which something was sent at once; `_space` is made when somebody first waits.
     __slots__ = (
@@ -110,15 +113,13 @@ class Reader(Generic[M]):
         self.ending: Ending | None = None
         self.outbox = IDLE
         self.cursors: list[Cursor[Any, Any]] = _EMPTY
-        self.leaving = 0
-        self.unsettled = 0
+        self.leaving = self.unsettled = 0
         self.marked = False
         self.blocker: Cursor[Any, Any] | None = None
         self.when_slow: str | None = None
         self.pumped_by = pump
         self._supervisor = supervisor
-        self.dropped = False
-        self.muted = False
+        self.dropped = self.muted = False
         self.max_lag: MaxLag | None = None
         self._sent_in = 0
         self._space: tuple[Space, Space] | None = None

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Room(Generic[M]):
     """A named log and the clients that read it; made by `Server.room`.
 
-    `len(room)` says how many clients are in it, and `client in room` whether one is.
+    `len(room)` says how many read it, over HTTP too, and `client in room` whether a client does.
 
     Attributes:
         name: its name on the server.
@@ -83,7 +83,7 @@ class Room(Generic[M]):
     @property
     def clients(self) -> frozenset[Any]:
         """The clients that are in the room now: `Client` objects."""
-        return frozenset(cursor.reader.client for cursor in self.fan_out.members.values())
+        return frozenset(seat.reader.client for seat in self.fan_out.members.values() if seat.reader.announced)
 
     @property
     def closed(self) -> bool:
@@ -197,7 +197,6 @@ class Room(Generic[M]):
         self._on_close(self)
         self._closed = True
         self.finish()
-        self._log.end()
         self._hold.release()
         for cursor in list(self.fan_out.members.values()):
             cursor.reader.leave(cursor)

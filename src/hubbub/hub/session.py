@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
 from ..framing import M, words_in
 from ..values.ending import Ending, EndingCode
+from ..values.errors import PositionLost
 from ..wire.link import describe
 from .reader import Reader
 
@@ -16,9 +18,13 @@ if TYPE_CHECKING:
     from ..log.max_lag import MaxLag
     from ..values.errors import FramingError
     from ..values.role import Role
+    from ..values.since import Since
     from ..wire.link import Link
     from .ports import Supervisor
     from .pump import Pump
+    from .room import Room
+
+logger = logging.getLogger("hubbub")
 
 
 class Session(Reader[M]):
@@ -73,6 +79,21 @@ class Session(Reader[M]):
                 cursor.owner.overrun(cursor)
                 if skip:
                     cursor.skip_to(start)
+
+    def beat(self) -> None:
+        """Show that the connection lives, where its peer has to see that: not where it is a client's."""
+
+    async def replay(self, room: Room[M], since: Since) -> None:
+        """Join a room where only the older end of its log knows the place."""
+        try:
+            at = await room.fan_out.fetches.find(since)
+        except (PositionLost, OSError) as error:
+            reason = f"what is to be replayed cannot be read: {str(error) or 'it takes too long'}"
+            logger.error("%s is ended: %s", self.client, reason)
+            self.end(Ending(EndingCode.UNDELIVERABLE, reason), deliver=False)
+            return
+        if self.ending is None:
+            self.join(room.fan_out, at)
 
     def drop(self, count: int) -> None:
         """Note that so many private messages are not sent, since the client is muted."""

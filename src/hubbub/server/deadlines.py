@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from .stalls import Stalls
 
 
+HEARTBEAT_TIME: Final = 15.0
+"""Seconds between two heartbeats of a stream. Proxies end what is silent for a minute, and some for half of one."""
+
+HEARTBEAT_PARTS: Final = 60
+"""In so many parts, one after the other, all streams have theirs."""
+
 GONE_INTERVAL: Final = 1.0
 """Seconds between two looks for readers that are gone."""
 
@@ -42,6 +48,8 @@ class Deadlines(Generic[M]):
         self._readers = readers
         # How many of those that have ended their stream were asked about in this round.
         self._asked = 0
+        # The part of the streams that had its heartbeat last.
+        self._beaten = 0
         self._unfinished: Unchanged[Session[M]] = Unchanged(settings.message_time)
         self._idle: Unchanged[Session[M]] = Unchanged(settings.idle_time or inf)
         self._periodics = [
@@ -49,6 +57,7 @@ class Deadlines(Generic[M]):
             # These look at everybody, and so not as often.
             Periodic(self._unfinished.time / 8, self._end_unfinished),
             Periodic(GONE_INTERVAL, self._end_gone),
+            Periodic(HEARTBEAT_TIME / HEARTBEAT_PARTS, self._beat),
         ]
         if settings.idle_time is not None:
             self._periodics.append(Periodic(settings.idle_time / 8, self._end_idle))
@@ -82,6 +91,13 @@ class Deadlines(Generic[M]):
         # What is gone is told without being asked for (poll(2)).
         for descriptor, _ in poll.poll(0):
             links[descriptor].abort()
+
+    def _beat(self, now: float) -> None:
+        """Show to the next part of those that read over HTTP that their connection lives."""
+        streams = [reader for reader in self._readers if not reader.announced]
+        self._beaten = (self._beaten + 1) % HEARTBEAT_PARTS
+        for reader in streams[self._beaten :: HEARTBEAT_PARTS]:
+            reader.beat()
 
     def _end_idle(self, now: float) -> None:
         heard = [(reader, reader.link.bytes_received) for reader in self._readers if reader.link.awaited]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from enum import Enum, auto
+from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
 from ..door import kinds
@@ -22,13 +23,14 @@ from .observation import Observer, Statistics, tell
 from .sessions import Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
     from typing import Self
 
     from ..framing import Framing
     from ..hub.client import Client, Handler
     from ..log.store import Store
+    from ..web.conversation import Conversation
 
 
 class _State(Enum):
@@ -62,6 +64,7 @@ class Server(Hub[M]):
         ValueError: the port is out of range; a framing cannot carry the notice of the settings; or a descriptor is
             named twice. Or the framing of a listener has another type of messages, or does not end them although there
             is a secret. Or the settings have `durable="ack"`, and the server has no store.
+        ImportError: a listener speaks HTTP, and what that needs is not installed; the message has the command.
         RoomLimitReached: the listeners have more rooms than there may be.
         StoreError: a room was stored with another framing.
 
@@ -138,7 +141,8 @@ class Server(Hub[M]):
             raise ValueError(f"a descriptor is named twice: {descriptors}")
         times = [listener.settings_in(self.settings).patience for listener in self.listeners]
         patience = min(times, default=self.settings.patience)
-        self._sessions: Sessions[M] = Sessions(self, self._pump, handler, self._observer, patience)
+        converse = _conversations(self) if any(listener.http for listener in self.listeners) else None
+        self._sessions: Sessions[M] = Sessions(self, self._pump, handler, self._observer, patience, converse=converse)
         self._reserve = Reserve()
         self._acceptors: list[Acceptor[M]] = []
         self._addresses: tuple[Address, ...] = ()
@@ -282,7 +286,8 @@ class Server(Hub[M]):
                 self._acceptors.append(acceptor)
         self._addresses = tuple(address_of(acceptor.listening.getsockname()) for acceptor in self._acceptors)
         self._urls = tuple(
-            url_of(acceptor.listening, tls=acceptor.listener.tls is not None) for acceptor in self._acceptors
+            url_of(acceptor.listening, tls=acceptor.listener.tls is not None, http=acceptor.listener.http is not None)
+            for acceptor in self._acceptors
         )
         for acceptor in self._acceptors:
             acceptor.start()
@@ -316,3 +321,17 @@ class Server(Hub[M]):
                 self._state = _State.CLOSED
                 self._closed.fire()
         tell(self._observer.closed, self)
+
+
+def _conversations(server: Server[Any]) -> Callable[[], Conversation]:
+    """What begins a conversation over HTTP.
+
+    Raises:
+        ImportError: what that needs is not installed.
+    """
+    try:
+        # What it needs is an extra.
+        from ..web.conversation import Conversation  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ImportError(f"HTTP needs {error.name}; install it with: pip install 'hubbub[web]'") from error
+    return partial(Conversation, server)

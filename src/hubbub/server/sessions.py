@@ -6,7 +6,6 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic
 
@@ -15,12 +14,11 @@ from ..framing import M
 from ..hub.client import Client, Handler
 from ..log.max_lag import MaxLag
 from ..values.ending import Ending, EndingCode
-from ..values.errors import PositionLost
 from ..values.pace import Throttle
 from ..values.role import Role
-from ..wire.countdown import Countdown, within
+from ..wire.countdown import Countdown
 from ..wire.periodic import Periodic
-from ..wire.pulse import Pulse
+from .changes import Changes, wait_for
 from .deadlines import Deadlines
 from .failures import LEFT, ending_of
 from .notices import Notices
@@ -28,8 +26,7 @@ from .observation import Observer, overrides, tell
 from .stalls import Stalls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from collections.abc import Set as AbstractSet
+    from collections.abc import Callable, Coroutine, Sequence
 
     from ..door.arrival import Arrival
     from ..hub.hub import Hub
@@ -37,6 +34,9 @@ if TYPE_CHECKING:
     from ..hub.session import Session
     from ..values.address import Address
     from ..values.since import Since
+    from ..web.conversation import Conversation
+
+    Work = Callable[[], Coroutine[Any, Any, None]]
 
 logger = logging.getLogger("hubbub")
 
@@ -60,6 +60,7 @@ class Sessions(Generic[M]):
         handler: serves a client.
         observer: is told what happens.
         patience: the shortest of all listeners, in seconds.
+        converse: begins a conversation over HTTP, where a listener speaks that.
 
     Attributes:
         hears_messages: whether the observer wants to know of each message; what nobody hears costs nothing.
@@ -72,7 +73,16 @@ class Sessions(Generic[M]):
         left_over: the tasks of handlers that swallowed their cancellation when the server closed.
     """
 
-    def __init__(self, server: Hub[M], pump: Pump, handler: Handler[M], observer: Observer[M], patience: float) -> None:
+    def __init__(
+        self,
+        server: Hub[M],
+        pump: Pump,
+        handler: Handler[M],
+        observer: Observer[M],
+        patience: float,
+        *,
+        converse: Callable[[], Conversation] | None = None,
+    ) -> None:
         self.endings: Counter[EndingCode] = Counter()
         self.slowed_count = 0
         self.tail_count = 0
@@ -83,6 +93,7 @@ class Sessions(Generic[M]):
         self._server = server
         self._pump = pump
         self._handler = handler
+        self._converse = converse
         self._observer = observer
         self._settings = server.settings
         # The task of each, which may end after its connection has, and the other way round.
@@ -96,14 +107,14 @@ class Sessions(Generic[M]):
         self._hurried = False
         self.arrivals = Arrivals(server.framing, self._settings, self._serve, self._refused)
         self._connections = 0
-        self._changed = Pulse()
+        self._changes = Changes()
         self._deadlines = Deadlines(self._settings, patience, self._readers.keys(), self.stalls)
         self._forget_bursts = Periodic(FORGET_INTERVAL, lambda _ran: self.arrivals.forget_bursts())
 
     @property
     def clients(self) -> frozenset[Client[M]]:
         """The clients that have not ended."""
-        return frozenset(reader.client for reader in self._readers if reader.ending is None)
+        return frozenset(reader.client for reader in self._readers if reader.ending is None and reader.announced)
 
     # What a reader tells.
 
@@ -130,20 +141,21 @@ class Sessions(Generic[M]):
 
     def ended(self, reader: Session[M], ending: Ending) -> None:
         """A client has ended: give its handler some time to end as well."""
-        probe = self._notices.ended(reader.client, ending)
+        probe = reader.announced and self._notices.ended(reader.client, ending)
         self.endings[EndingCode.PROBE if probe else ending.code] += 1
         if reader not in self._handled and not self._closing:
             loop, time = reader.link.loop, self._settings.cancel_time
             self._graces[reader] = Countdown(loop, time, partial(self._cancel_handler, reader))
         slow = ending.code in (EndingCode.SLOW, EndingCode.STALLED)
         logger.log(logging.WARNING if slow else logging.DEBUG, "%s ended: %s", reader.client, ending)
-        tell(self._observer.ended, reader.client)
+        if reader.announced:
+            tell(self._observer.ended, reader.client)
 
     def closed(self, reader: Session[M]) -> None:
         """A client's connection is gone."""
         self._connections -= 1
         self.stalls.forget(reader)
-        self._changed.fire()
+        self._changes.tell()
 
     # What the server does.
 
@@ -159,7 +171,7 @@ class Sessions(Generic[M]):
             caller: a task that waits for this, and is left alone.
         """
         time = self._settings.cancel_time
-        drain = self._count_down(self._settings.drain_time)
+        drain = self._changes.count_down(self._settings.drain_time)
         try:
             # Those who were accepted by then, and of whom nothing is asked, are clients a few turns later.
             for _ in range(OPENING_TURNS):
@@ -172,11 +184,12 @@ class Sessions(Generic[M]):
             await self._part()
             # Their last words leave at the end of the turn.
             await asyncio.sleep(0)
-            await self._wait_until(lambda: self._hurried or not self._connections, drain)
+            await self._changes.wait_until(lambda: self._hurried or not self._connections, drain)
             for reader in self._readers:
                 reader.link.abort()
             # Their clients have been served: handlers may now finish what they have to do.
-            await self._wait_until(lambda: self._hurried or self._handled_but(caller), self._count_down(time))
+            handling = self._changes.count_down(time)
+            await self._changes.wait_until(lambda: self._hurried or self._handled_but(caller), handling)
         finally:
             drain.cancel()
             self._deadlines.stop()
@@ -187,13 +200,13 @@ class Sessions(Generic[M]):
             for task in others:
                 task.cancel()
         if others:
-            await _wait_for(others, time)
-        await self._wait_until(lambda: not self._connections, self._count_down(time))
+            await wait_for(others, time)
+        await self._changes.wait_until(lambda: not self._connections, self._changes.count_down(time))
         # What was under way for them.
         if tasks := set(self._pump.tasks):
             for task in tasks:
                 task.cancel()
-            await _wait_for(tasks, time)
+            await wait_for(tasks, time)
         for reader, task in self._readers.items():
             if task in others:
                 self.left_over.add(task)
@@ -202,7 +215,7 @@ class Sessions(Generic[M]):
     def hurry(self) -> None:
         """Let a close wait neither for clients nor for handlers to finish."""
         self._hurried = True
-        self._changed.fire()
+        self._changes.tell()
 
     def _handled_but(self, caller: asyncio.Task[Any] | None) -> bool:
         """Whether all handlers have ended but the one that runs in the task `caller`."""
@@ -217,7 +230,7 @@ class Sessions(Generic[M]):
         for index, reader in enumerate(readers):
             due = start + time * index / len(readers)
             if (delay := due - asyncio.get_running_loop().time()) > 0:
-                await self._wait_until(lambda: self._hurried, self._count_down(delay))
+                await self._changes.wait_until(lambda: self._hurried, self._changes.count_down(delay))
             if farewell is None:
                 reader.end(_SHUTDOWN, deliver=True)
             else:
@@ -225,20 +238,19 @@ class Sessions(Generic[M]):
 
     async def _serve(self, arrival: Arrival[M]) -> None:
         """Open the connection, run the handler, then end the connection."""
-        if not await self.arrivals.open(arrival):
+        conversation = self._converse() if self._converse and arrival.listener.http else None
+        if not await self.arrivals.open(arrival, conversation.hold if conversation else None):
             return
-        replayed = arrival.listener.replayed
-        reader = self._let_in(arrival, replayed)
-        # It would be kept for as long as the client stays.
-        del arrival
+        reader, work = self._let_in(arrival) if conversation is None else self._open_stream(arrival, conversation)
+        if arrival.ending is not None:
+            # It broke while it was let in.
+            reader.end(arrival.ending, deliver=False)
+            self.closed(reader)
+        # They would be kept for as long as the client stays.
+        del arrival, conversation
         ending = _CANCELLED
         try:
-            # Before that, an observer may end the client, which takes a task of its own.
-            await asyncio.sleep(0)
-            if reader.ending is None:
-                await self._replay(reader, replayed)
-            if reader.ending is None:
-                await self._handler(reader.client)
+            await work()
             ending = LEFT if reader.link.at_end else _FINISHED
         except Exception as error:
             ending = ending_of(error, reader)
@@ -248,7 +260,7 @@ class Sessions(Generic[M]):
             self.tail_count += reader.link.tail_dropped
             if grace := self._graces.pop(reader, None):
                 grace.cancel()
-            self._changed.fire()
+            self._changes.tell()
             if ending is _CANCELLED and self._closing:
                 ending = _SHUTDOWN
             reader.end(ending, deliver=ending not in (_CANCELLED, _SHUTDOWN))
@@ -257,8 +269,19 @@ class Sessions(Generic[M]):
             finally:
                 self._forget(reader)
 
-    def _let_in(self, arrival: Arrival[M], replayed: Since | None) -> Session[M]:
-        """Make a client of an arrival. It reads its room from now on, or from `replayed` if memory knows that place."""
+    async def _handle(self, reader: Session[M], replayed: Since | None) -> None:
+        """Run the handler of a client, once it has joined its room."""
+        # Before that, an observer may end the client, which takes a task of its own.
+        await asyncio.sleep(0)
+        if reader.ending is None and replayed is not None and reader.client not in reader.client.room:
+            await reader.replay(reader.client.room, replayed)
+        if reader.ending is None:
+            await self._handler(reader.client)
+
+    def _let_in(self, arrival: Arrival[M]) -> tuple[Session[M], Work]:
+        """Make a client of an arrival, and say what is then to be done for it."""
+        # It reads its room from now on, or from there if memory knows that place.
+        replayed = arrival.listener.replayed
         settings = self._settings
         link = arrival.link
         throttle = None
@@ -271,11 +294,7 @@ class Sessions(Generic[M]):
             self._server, room, link, arrival.origin, pump=self._pump, supervisor=self, role=role, max_lag=max_lag
         )
         reader = client._reader
-        link.hand_to(reader, throttle)
-        self._readers[reader] = self.arrivals.leave(arrival)
-        self._connections += 1
-        if not link.writable:
-            self.stalls.pause(reader)
+        self._enter(reader, arrival, throttle)
         at = None if replayed is None else room.fan_out.fetches.seek(replayed)
         if role.hears and (at or replayed is None):
             reader.join(room.fan_out, at)
@@ -285,31 +304,28 @@ class Sessions(Generic[M]):
         if self.hears_messages and (rest := link.decoded()):
             # They came together with the secret.
             self.received(client, rest)
-        if arrival.ending is not None:
-            # It broke while it was let in.
-            reader.end(arrival.ending, deliver=False)
-            self.closed(reader)
-        return reader
+        return reader, partial(self._handle, reader, replayed)
 
-    async def _replay(self, reader: Session[M], replayed: Since | None) -> None:
-        """Have a client join the room of its listener where only the older end of the log knows the place."""
-        room = reader.client.room
-        if replayed is None or reader.client in room:
-            return
-        try:
-            at = await room.fan_out.fetches.find(replayed)
-        except (PositionLost, OSError) as error:
-            reason = f"what is to be replayed cannot be read: {str(error) or 'it takes too long'}"
-            logger.error("%s is ended: %s", reader.client, reason)
-            reader.end(Ending(EndingCode.UNDELIVERABLE, reason), deliver=False)
-            return
-        if reader.ending is None:
-            reader.join(room.fan_out, at)
+    def _open_stream(self, arrival: Arrival[M], conversation: Conversation) -> tuple[Session[M], Work]:
+        """Make the reader of a stream of an arrival, and say what is then to be done for it."""
+        reader = conversation.open_stream(arrival, self._pump, self)
+        self._enter(reader, arrival)
+        return reader, reader.run
+
+    def _enter(self, reader: Session[M], arrival: Arrival[M], throttle: Throttle | None = None) -> None:
+        """An arrival has a reader."""
+        arrival.link.hand_to(reader, throttle)
+        self._readers[reader] = self.arrivals.leave(arrival)
+        self._connections += 1
+        if not arrival.link.writable:
+            self.stalls.pause(reader)
 
     def _refused(self, origin: Address, ending: Ending) -> None:
         self.endings[ending.code] += 1
         logger.debug("%s was not let in: %s", origin, ending)
-        tell(self._observer.refused, origin, ending)
+        if ending.code is not EndingCode.FINISHED:
+            # What was answered over HTTP has had what it came for.
+            tell(self._observer.refused, origin, ending)
 
     def _forget(self, reader: Session[M]) -> None:
         self._readers.pop(reader, None)
@@ -317,28 +333,10 @@ class Sessions(Generic[M]):
         if not reader.link.lost:
             reader.link.abort()
         self.arrivals.release(reader.client.address)
-        self._changed.fire()
+        self._changes.tell()
 
     def _cancel_handler(self, reader: Session[M]) -> None:
         del self._graces[reader]
         time = self._settings.cancel_time
         logger.warning("the handler of %s is cancelled: its client ended %g s ago", reader.client, time)
         self._readers[reader].cancel()
-
-    def _count_down(self, time: float) -> Countdown:
-        """A time that `_wait_until` may take."""
-        return Countdown(asyncio.get_running_loop(), time, self._changed.fire)
-
-    async def _wait_until(self, condition: Callable[[], bool], countdown: Countdown) -> None:
-        try:
-            while not (condition() or countdown.over):
-                await self._changed.wait()
-        finally:
-            countdown.cancel()
-
-
-async def _wait_for(tasks: AbstractSet[asyncio.Task[None]], time: float) -> None:
-    """Wait until these tasks have ended, or the time is over."""
-    with suppress(TimeoutError):
-        async with within(time):
-            await asyncio.wait(tasks)

@@ -191,6 +191,11 @@ class Inbox(ABC, Generic[M]):
             return await self._give_out(throttle)
         return messages
 
+    async def wait_end(self) -> None:
+        """Wait until the peer has ended its stream, or the connection is gone. It may be cancelled."""
+        while not (self.at_end or self.lost):
+            await self._wait()
+
     @property
     def awaited(self) -> bool:
         """Whether somebody receives, and it is the peer who keeps that one waiting.

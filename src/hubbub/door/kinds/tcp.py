@@ -1,4 +1,4 @@
-"""A host and a port, with TLS or without."""
+"""A host and a port, with TLS or without, for streams of messages or for HTTP."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ...values.address import Address, check_endpoint
 from ...wire.addresses import resolve
+from ..http import Http
 from ..kind import Kind, prepare, refused
 from ..networks import parse_address
 
@@ -34,16 +35,19 @@ _ADVICE: Final[Mapping[int | None, str]] = {
     socket.EAI_NONAME: "no such name or address is known; choose another host",
 }
 
+_HTTP: Final = ("http", "https")
+
 _NUMBER: Final = re.compile("[0-9]{1,5}")
 
 
 class _Tcp(Kind):
-    forms: ClassVar[tuple[str, ...]] = ("tcp://HOST:PORT", "tls://HOST:PORT")
+    forms: ClassVar[tuple[str, ...]] = ("tcp://HOST:PORT", "tls://HOST:PORT", "http://HOST:PORT", "https://HOST:PORT")
     endpoint: ClassVar[type] = Address
-    tls_schemes: ClassVar[frozenset[str]] = frozenset({"tls"})
+    tls_schemes: ClassVar[frozenset[str]] = frozenset({"tls", "https"})
 
     def parse(self, url: SplitResult, query: Mapping[str, str]) -> dict[str, Any]:
-        how = f"write it as {url.scheme}://127.0.0.1:5000 or {url.scheme}://[::]:5000"
+        port = "8080" if url.scheme in _HTTP else "5000"
+        how = f"write it as {url.scheme}://127.0.0.1:{port} or {url.scheme}://[::]:{port}"
         host, colon, port = url.netloc.rpartition(":")
         if ":" in host and not host.endswith("]"):
             how = f"as in {url.scheme}://[{host}]:{port}" if parse_address(host) else how
@@ -53,7 +57,7 @@ class _Tcp(Kind):
         # The interface of fe80::1%eth0 may be written as RFC 6874 has it, with %25.
         endpoint = Address((url.hostname or "").replace("%25", "%"), int(port))
         self.check(endpoint)
-        return {"endpoint": endpoint}
+        return {"endpoint": endpoint, **({"http": Http()} if url.scheme in _HTTP else {})}
 
     def check(self, endpoint: Any) -> None:
         check_endpoint(endpoint)

@@ -1,0 +1,64 @@
+"""What a place that speaks HTTP asks of requests: by which name they ask for it, and from which pages they come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from .networks import parse_address
+
+LOCAL: Final = "localhost"
+
+ANY: Final = "*"
+"""As an origin: those of all pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """How a listener speaks HTTP.
+
+    A page of another site can have a browser ask for anything. So its origin must be that of the request, or one of
+    `origins`. And a name that its owner points at this machine makes the page its own site (DNS rebinding). So a
+    request must ask for an address, `localhost`, the host of the listener, or one of `hosts`.
+
+    Args:
+        hosts: names by which the server is known, without a port.
+        origins: pages of other sites that may read, as in "https://example.com"; "*" for all.
+
+    Raises:
+        ValueError: a host has a port or a scheme, or an origin has no scheme or a path.
+    """
+
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for host in self.hosts:
+            if not host or host.lower() != _host_of(host):
+                raise ValueError(f"the host is {host!r}; write a name alone, as in boat.example")
+        for origin in self.origins:
+            url = urlsplit(origin)
+            if origin != ANY and not (url.netloc and origin == f"{url.scheme}://{url.netloc}"):
+                raise ValueError(f"the origin is {origin!r}; write a scheme and a host, as in https://boat.example")
+
+    def serves(self, host: str, endpoint: str) -> bool:
+        """Whether a request for `host`, as the header has it, is for this server, which listens on `endpoint`."""
+        name = _host_of(host)
+        known = (LOCAL, endpoint.lower(), *(each.lower() for each in self.hosts))
+        return name in known or parse_address(name) is not None
+
+    def admits(self, origin: str, own: str) -> bool:
+        """Whether a page of `origin` may read; `own` is the origin of the request itself."""
+        return origin == own or origin in self.origins or ANY in self.origins
+
+
+def _host_of(host: str) -> str:
+    """The name or the address in a Host header (RFC 9110, 7.2), in lower case; "" if that is none."""
+    try:
+        url = urlsplit(f"//{host}")
+        port, name = url.port, url.hostname or ""
+    except ValueError:
+        return ""
+    plain = f"[{name}]" if ":" in name else name
+    return name if host.lower() in (plain, f"{plain}:{port}") else ""

@@ -1,0 +1,1 @@
+"""The HTTP face: rooms as streams, for browsers, curl and scripts."""

@@ -1,0 +1,169 @@
+"""A reader over HTTP: it has a cursor, a lag, a policy and an ending, but no handler, and nobody is told of it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from ..hub.session import Session
+from ..values.ending import Ending, EndingCode
+from ..values.errors import PositionLost
+from ..values.role import Role
+from ..values.since import Since
+from . import answers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..framing import Framing
+    from ..hub.ports import Supervisor
+    from ..hub.pump import Pump
+    from ..hub.room import Room
+    from ..log.max_lag import MaxLag
+    from ..log.rendering import Style
+    from ..values.address import Address
+    from ..wire.link import Link
+    from .stream import Stream
+
+logger = logging.getLogger("hubbub")
+
+LOOKS: Final = 3
+"""How often a place is looked for that retention passes meanwhile."""
+
+_CAUGHT_UP: Final = Ending(EndingCode.FINISHED, "there is no more")
+
+_UNTOLD: Final = (EndingCode.LEFT, EndingCode.LOST, EndingCode.STALLED)
+"""Those who end so read nothing any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A stream that was asked for.
+
+    Attributes:
+        stream: its kind.
+        room: whose messages.
+        framing: how its readers read, as far as the kind needs one.
+        since: where it begins; None: with what is said from now on.
+        poll: whether it ends when it has caught up.
+        bare: whether it has no head, and the peer may end its own direction without leaving.
+        headers: further headers of the answer.
+        max_lag: how far it may lag, where its listener has a limit.
+    """
+
+    stream: Stream
+    room: Room[Any]
+    framing: Framing[Any]
+    since: Since | None
+    poll: bool
+    bare: bool
+    headers: Mapping[str, str]
+    max_lag: MaxLag | None
+
+    @property
+    def head(self) -> bytes:
+        """The head of the answer."""
+        about = {"Content-Type": self.stream.content_type(self.framing), "Connection": "close"}
+        return answers.head(HTTPStatus.OK, {**about, **self.stream.headers, **self.headers})
+
+
+class Visitor:
+    """Who reads over HTTP, as logs name it.
+
+    Attributes:
+        name: its address and port; `str` gives it too.
+        address: its IP address.
+    """
+
+    __slots__ = ("address", "name")
+
+    def __init__(self, address: Address) -> None:
+        self.name = str(address)
+        self.address = address.host
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class StreamSession(Session[Any]):
+    """The reader of a stream.
+
+    Args:
+        wanted: the stream.
+        link: its connection.
+        address: whose that is.
+        pump: pumps it.
+        supervisor: is told what happens.
+    """
+
+    __slots__ = ("_wanted",)
+
+    announced: ClassVar[bool] = False
+
+    def __init__(self, wanted: Wanted, link: Link[Any], address: Address, pump: Pump, supervisor: Supervisor) -> None:
+        super().__init__(Visitor(address), link, pump, supervisor, role=Role.READ, max_lag=wanted.max_lag)
+        self._wanted = wanted
+
+    @property
+    def style(self) -> Style:
+        return self._wanted.stream.rendering, self._wanted.framing
+
+    async def run(self) -> None:
+        """Read the room from where that was asked for, until the peer leaves or it has all it wants."""
+        wanted = self._wanted
+        self.send((b"" if wanted.bare else wanted.head) + wanted.stream.opening())
+        if wanted.since is None:
+            self.join(wanted.room.fan_out)
+        else:
+            await self._join_from(wanted.since)
+        if self.ending is not None:
+            return
+        if wanted.poll:
+            self.end(_CAUGHT_UP, deliver=True)
+        elif wanted.bare:
+            await self.link.wait_closed()
+        else:
+            await self.link.wait_end()
+
+    def beat(self) -> None:
+        """Show that the connection lives, if nothing waits for the peer anyway."""
+        if self.direct and self.ending is None and (wire := self._wanted.stream.heartbeat):
+            self.send(wire)
+
+    def dismiss(self, ending: Ending, words: str | None = None) -> None:
+        """End the connection; the stream itself says why."""
+        self.end(ending, deliver=True)
+
+    def end(self, ending: Ending, *, deliver: bool) -> None:
+        wire = b""
+        if self.ending is None and not self.link.lost and ending.code not in _UNTOLD:
+            wire = self._wanted.stream.end(ending)
+        if wire and deliver:
+            self._place(wire)
+        super().end(ending, deliver=deliver)
+        if wire and not deliver:
+            # What the transport has are whole messages.
+            self.transport.write(wire)
+
+    async def _join_from(self, since: Since) -> None:
+        wanted = self._wanted
+        fan_out, settings = wanted.room.fan_out, wanted.room.settings
+        reason = "retention is faster"
+        for _ in range(LOOKS):
+            try:
+                mark = await fan_out.fetches.find(since)
+            except PositionLost as lost:
+                if self.ending is None:
+                    self.send(wanted.stream.lost(lost, wanted.framing, settings.notice))
+                since = Since.of(lost.first)
+            except OSError as error:
+                reason = str(error) or "it takes too long"
+                break
+            else:
+                if self.ending is None:
+                    self.join(fan_out, mark)
+                return
+        logger.error("%s is ended: what it asked for cannot be read: %s", self.client, reason)
+        self.end(Ending(EndingCode.UNDELIVERABLE, f"what you asked for cannot be read: {reason}"), deliver=False)

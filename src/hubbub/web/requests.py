@@ -1,0 +1,139 @@
+"""Requests of HTTP/1.1, and of HTTP/0.9 as far as plain `nc` can write them (RFC 9112)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, urlsplit
+
+import h11
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_END: Final = re.compile(rb"\r?\n\r?\n")
+_BLANK: Final = re.compile(rb"(?:\r?\n)+")
+_LONE_LF: Final = re.compile(rb"(?<!\r)\n")
+
+_BARE: Final = re.compile(rb"GET (/[^\s]+/raw(?:\?\S*)?)\r?\n")
+"""The one request without a version that is answered, so that a line typed into `nc` is enough."""
+
+
+class Problem(Exception):
+    """A request is answered with an error.
+
+    Attributes:
+        status: its status.
+        reason: what is wrong, for the body of the answer.
+        headers: further headers of the answer.
+    """
+
+    def __init__(self, status: HTTPStatus, reason: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(status, reason)
+        self.status = status
+        self.reason = reason
+        self.headers = headers or {}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request, as far as its head says.
+
+    Attributes:
+        method: as in "GET".
+        target: what is asked for, as in "/root/sse?since=10".
+        headers: by their names in lower case. Of several with the same name it is the last one.
+        bare: whether it has no version: the answer is nothing but the stream.
+        last: whether no other request follows on its connection.
+    """
+
+    method: str
+    target: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    bare: bool = False
+    last: bool = False
+
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return urlsplit(self.target).path
+
+    def query(self, known: set[str]) -> dict[str, str]:
+        """The parameters behind the question mark.
+
+        Raises:
+            Problem: one is not `known`, or occurs twice.
+        """
+        # In forms + stands for a blank, and in a time with its zone for itself.
+        pairs = parse_qsl(urlsplit(self.target).query.replace("+", "%2B"), keep_blank_values=True)
+        query = dict(pairs)
+        if unknown := sorted(query.keys() - known):
+            raise Problem(
+                HTTPStatus.BAD_REQUEST, f"there is no parameter {unknown[0]!r}; use {', '.join(sorted(known))}"
+            )
+        if len(query) < len(pairs):
+            raise Problem(HTTPStatus.BAD_REQUEST, "a parameter occurs twice")
+        return query
+
+
+class Requests:
+    """Finds the requests in what a connection sends.
+
+    Args:
+        limit: bytes that the head of one may have.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._data = b""
+
+    @property
+    def begun(self) -> bool:
+        """Whether a request has begun, and not ended."""
+        return bool(self._data)
+
+    def feed(self, data: bytes) -> None:
+        """These bytes came."""
+        self._data += data
+
+    def next(self) -> Request | None:
+        """The next request; None as long as its head has not come.
+
+        Raises:
+            Problem: it is none, or too long. Nothing that comes after it can be understood.
+        """
+        if blank := _BLANK.match(self._data):
+            self._data = self._data[blank.end() :]
+        if bare := _BARE.match(self._data):
+            self._data = self._data[bare.end() :]
+            return Request("GET", bare[1].decode("latin-1"), bare=True, last=True)
+        end = _END.search(self._data)
+        if (len(self._data) if end is None else end.end()) > self._limit:
+            reason = f"the head of the request has more than {self._limit} bytes"
+            raise Problem(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, reason)
+        if end is None:
+            return None
+        head, self._data = self._data[: end.end()], self._data[end.end() :]
+        if _LONE_LF.search(head):
+            raise Problem(HTTPStatus.BAD_REQUEST, "a line ends with LF alone, and not with CR LF")
+        return _parse(head)
+
+
+def _parse(head: bytes) -> Request:
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=len(head))
+    connection.receive_data(head)
+    try:
+        event = connection.next_event()
+        has_body = not isinstance(connection.next_event(), h11.EndOfMessage)
+    except h11.RemoteProtocolError as error:
+        raise Problem(HTTPStatus(error.error_status_hint), str(error)) from None
+    assert isinstance(event, h11.Request)
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
+    if "content-length" in headers and "transfer-encoding" in headers:
+        raise Problem(HTTPStatus.BAD_REQUEST, "the request has both a Content-Length and a Transfer-Encoding")
+    wants_close = "close" in headers.get("connection", "").lower() or event.http_version < b"1.1"
+    method, target = event.method.decode("latin-1"), event.target.decode("latin-1")
+    # The body of a request that is not to have one is not read.
+    return Request(method, target, headers, last=wants_close or has_body)

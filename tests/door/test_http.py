@@ -1,0 +1,72 @@
+"""By which names a server is asked over HTTP, and from which pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import hubbub
+from hubbub.door.http import Http
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "LocalHost:8080",
+        "127.0.0.1",
+        "192.0.2.7:80",
+        "[::1]",
+        "[2001:db8::1]:8080",
+        "boat.example:1",
+        "pi.lan",
+    ],
+)
+def test_a_request_may_ask_for_an_address_and_for_known_names(host: str) -> None:
+    assert Http(hosts=("Boat.example",)).serves(host, "pi.lan")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("evil.example", "", "localhost.evil.example", "boat.example@evil.example", "evil.example/localhost"),
+        *("localhost:x", "localhost:99999", "localhost#", "[::1", "127.0.0.1.evil.example", " localhost", "2130706433"),
+    ],
+)
+def test_other_names_may_be_of_anybody(host: str) -> None:
+    assert not Http(hosts=("boat.example",)).serves(host, "pi.lan")
+
+
+def test_a_page_reads_its_own_site_and_others_only_where_it_may() -> None:
+    http = Http(origins=("https://boat.example",))
+    own = "http://localhost:8080"
+    assert http.admits(own, own)
+    assert http.admits("https://boat.example", own)
+    for origin in ("http://boat.example", "https://boat.example:444", "null", "http://localhost", "*", ""):
+        assert not http.admits(origin, own)
+    assert Http(origins=("*",)).admits("null", own)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"hosts": ("boat.example:80",)}, r"^the host is 'boat.example:80'; write a name alone, as in boat.example$"),
+        ({"hosts": ("http://boat.example",)}, "write a name alone"),
+        ({"hosts": ("",)}, "write a name alone"),
+        ({"origins": ("boat.example",)}, "^the origin is 'boat.example'; write a scheme and a host"),
+        ({"origins": ("https://boat.example/",)}, "write a scheme and a host"),
+    ],
+)
+def test_what_names_no_host_or_site_is_an_error(options: Any, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        Http(**options)
+
+
+async def admit(arrival: hubbub.Arrival) -> bool:
+    raise NotImplementedError
+
+
+def test_a_place_for_http_can_ask_for_no_secret() -> None:
+    with pytest.raises(ValueError, match=r"^a place that speaks HTTP can ask for no secret yet; let it"):
+        hubbub.Listener(endpoint=hubbub.Address("127.0.0.1", 0), http=Http(), authenticate=admit)

@@ -1,0 +1,82 @@
+"""Requests over HTTP, by hand: what a test writes is what goes over the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import hubbub
+
+from support.helpers import WAIT_TIME, Peer, Record, at, idle, serving
+
+LISTENERS: Any = (
+    hubbub.Listener(endpoint=hubbub.Address("127.0.0.1", 0)),
+    hubbub.Listener(endpoint=hubbub.Address("127.0.0.1", 0), http=hubbub.Http()),
+)
+"""A place for lines, and one for HTTP."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The head of an answer: its status and its headers, by their names as they were written."""
+
+    status: int
+    headers: dict[str, str]
+
+
+@asynccontextmanager
+async def web_serving(handler: Any = idle, **options: Any) -> AsyncIterator[tuple[hubbub.Server[Any], Record]]:
+    """A server for lines and HTTP, unless `listeners` says otherwise."""
+    options.setdefault("listeners", LISTENERS)
+    # It has no port of its own, as its listeners have.
+    async with serving(handler, **options) as served:
+        yield served
+
+
+@asynccontextmanager
+async def requesting(server: hubbub.Server[Any], *lines: str, place: int = 1, **options: Any) -> AsyncIterator[Peer]:
+    """A peer that has sent a request of these lines, or only its first one for HTTP/1.1 on localhost."""
+    if len(lines) == 1:
+        lines = (f"{lines[0]} HTTP/1.1", "Host: localhost")
+    async with Peer.of(at(server, place), **options) as peer:
+        await peer.send("\r\n".join([*lines, "", ""]).encode())
+        yield peer
+
+
+async def answer(peer: Peer) -> Answer:
+    """The head of the next answer."""
+    async with asyncio.timeout(WAIT_TIME):
+        first, *headers = (await peer.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[:-2]
+    return Answer(int(first.split()[1]), dict(header.split(": ", 1) for header in headers))
+
+
+async def said(peer: Peer) -> str:
+    """The body of an error, whose head is to come."""
+    headers = (await answer(peer)).headers
+    return (await peer.exactly(int(headers["Content-Length"]))).decode().removesuffix("\n")
+
+
+async def refusal(server: hubbub.Server[Any], *lines: str, **options: Any) -> tuple[int, str]:
+    """The status of the answer to a request, and what it says."""
+    async with requesting(server, *lines, **options) as peer:
+        head = await answer(peer)
+        return head.status, (await peer.exactly(int(head.headers["Content-Length"]))).decode().removesuffix("\n")
+
+
+async def json_line(peer: Peer) -> dict[str, Any]:
+    """The next object of a stream."""
+    fields: dict[str, Any] = json.loads(await peer.line())
+    return fields
+
+
+async def event(peer: Peer) -> dict[str, str]:
+    """The next server-sent event, field by field; several of the same name are joined as in a browser."""
+    fields: dict[str, str] = {}
+    while (line := (await peer.line()).decode()) not in ("\n", ""):
+        name, _, value = line.removesuffix("\n").partition(": ")
+        fields[name] = f"{fields[name]}\n{value}" if name in fields else value
+    return fields

@@ -1,0 +1,183 @@
+"""Requests that want no stream: what they are answered, and how long a connection may take."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import hubbub
+
+from support.certificates import make_certificates
+from support.helpers import Peer, at, eventually
+from support.http import LISTENERS, answer, refusal, requesting, said, web_serving
+from support.programs import Finished, finish, require_program
+
+NOTHING_HERE = "there is nothing here; the streams of the room root are /root/json, /root/raw, /root/sse"
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status", "reason"),
+    [
+        ("GET /", 404, NOTHING_HERE),
+        ("GET /root", 404, NOTHING_HERE),
+        ("GET /root/xml", 404, NOTHING_HERE),
+        ("GET /root/raw/", 404, NOTHING_HERE),
+        ("GET /root/raw/../../etc/passwd", 404, NOTHING_HERE),
+        ("GET /root/__init__", 404, NOTHING_HERE),
+        ("GET /../raw", 404, "there is no room '..'"),
+        ("GET /nowhere/raw", 404, "there is no room 'nowhere'"),
+        ("GET /root/raw?since=x", 400, None),
+        ("GET /root/raw?poll=yes", 400, "poll must be 0 or 1"),
+        ("GET /root/raw?sinse=1", 400, "there is no parameter 'sinse'; use poll, since"),
+        ("POST /root/raw", 405, "use one of GET, HEAD, OPTIONS"),
+        ("DELETE /root/raw", 405, "use one of GET, HEAD, OPTIONS"),
+    ],
+)
+async def test_what_is_not_there_is_said(request_line: str, status: int, reason: str | None) -> None:
+    async with web_serving() as (server, _):
+        assert (await refusal(server, request_line))[0] == status
+        if reason is not None:
+            assert (await refusal(server, request_line))[1] == reason
+
+
+async def test_rooms_that_the_app_keeps_can_be_read_and_those_of_clients_not() -> None:
+    async def join(client: hubbub.Client) -> None:
+        await client.join("private")
+        await client.join("kept")
+        await client.wait_closed()
+
+    async with web_serving(join) as (server, _), Peer.of(server):
+        server.room("kept")
+        await eventually(lambda: "private" in server.rooms)
+        assert (await refusal(server, "GET /private/raw"))[0] == 404
+        async with requesting(server, "GET /kept/raw") as peer:
+            assert (await answer(peer)).status == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost@evil.example", ""])
+async def test_a_name_that_is_not_known_is_refused(host: str) -> None:
+    async with web_serving() as (server, _):
+        status, reason = await refusal(server, "GET /root/raw HTTP/1.1", f"Host: {host}")
+        assert status == 403
+        assert reason == f"this server is not known as {host!r}; its operator can --allow-host it"
+
+
+FOREIGN = "Origin: https://boat.example"
+
+
+async def test_pages_of_other_sites_read_only_where_they_may() -> None:
+    lines = "GET /root/sse HTTP/1.1", "Host: localhost:8080"
+    trusting = (LISTENERS[0], replace(LISTENERS[1], http=hubbub.Http(origins=("https://boat.example",))))
+    async with web_serving() as (server, _):
+        status, reason = await refusal(server, *lines, FOREIGN)
+        assert status == 403
+        assert reason.startswith("pages of 'https://boat.example' may not read here; the operator")
+        async with requesting(server, *lines, "Origin: http://localhost:8080") as peer:
+            assert (await answer(peer)).status == 200
+    async with web_serving(listeners=trusting) as (server, _):
+        async with requesting(server, *lines, FOREIGN) as peer:
+            headers = (await answer(peer)).headers
+            assert headers["Access-Control-Allow-Origin"] == "https://boat.example"
+            assert headers["Vary"] == "Origin"
+        asking = (
+            "OPTIONS /root/sse HTTP/1.1",
+            "Host: localhost",
+            FOREIGN,
+            "Access-Control-Request-Headers: last-event-id",
+        )
+        async with requesting(server, *asking) as peer:
+            head = await answer(peer)
+            assert head.status == 204
+            assert head.headers["Access-Control-Allow-Methods"] == head.headers["Allow"] == "GET, HEAD, OPTIONS"
+            assert head.headers["Access-Control-Allow-Headers"] == "last-event-id"
+            assert "Content-Length" not in head.headers
+
+
+async def test_head_has_the_head_of_the_stream_and_nothing_else() -> None:
+    async with web_serving() as (server, record):
+        async with requesting(server, "HEAD /root/sse") as peer:
+            head = await answer(peer)
+            assert (head.status, head.headers["Content-Type"]) == (200, "text/event-stream")
+            assert await peer.rest() == b""
+        async with requesting(server, "HEAD /root/xml") as peer:
+            assert (await answer(peer)).status == 404
+            peer.end()
+            assert await peer.rest() == b""
+        await eventually(lambda: server.statistics().endings.get(hubbub.EndingCode.FINISHED, 0) >= 1)
+        assert not record.clients
+
+
+async def test_where_clients_only_write_nobody_reads_over_http() -> None:
+    listeners = (LISTENERS[0], replace(LISTENERS[1], role="write"))
+    async with web_serving(listeners=listeners) as (server, _):
+        assert await refusal(server, "GET /root/raw") == (403, "nobody may read here")
+
+
+async def test_requests_that_come_at_once_are_answered_one_after_the_other() -> None:
+    request = b"GET /nowhere/raw HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    async with web_serving() as (server, _), Peer.of(at(server, 1)) as peer:
+        await peer.send(request * 200 + b"GET /root/raw?since=all HTTP/1.1\r\nHost: localhost\r\n\r\n" + request)
+        for _ in range(200):
+            assert await said(peer) == "there is no room 'nowhere'"
+        assert (await answer(peer)).status == 200
+        await eventually(lambda: len(server.root) == 1)
+        await server.broadcast("a")
+        # What came behind the request for the stream is no request any more.
+        assert await peer.line() == b"a\n"
+
+
+@pytest.mark.parametrize("data", [b"", b"GET /root/raw HTTP/1.1\r\nHost: local"])
+async def test_a_request_must_come_in_time(data: bytes) -> None:
+    settings = hubbub.Settings(handshake_time=0.2)
+    async with web_serving(settings=settings) as (server, record), Peer.of(at(server, 1)) as peer:
+        await peer.send(data)
+        assert (await peer.rest()).startswith(b"HTTP/1.1 408 Request Timeout\r\n" if data else b"")
+        (ending,) = await record.wait_for_refusals(1)
+        assert ending == hubbub.Ending(hubbub.EndingCode.LATE, "no whole request within 0.2 s")
+
+
+async def test_a_head_that_is_too_long_is_refused_before_it_has_come() -> None:
+    async with web_serving() as (server, record), Peer.of(at(server, 1)) as peer:
+        await peer.send(b"GET /root/raw HTTP/1.1\r\nX: " + b"x" * 17 * 1024)
+        assert (await answer(peer)).status == 431
+        (ending,) = await record.wait_for_refusals(1)
+        assert ending.code is hubbub.EndingCode.MALFORMED
+
+
+@pytest.mark.parametrize("data", [b"", b"GET /nowhere/raw HTTP/1.1\r\nHost: localhost\r\n\r\n"])
+async def test_one_that_asks_for_nothing_more_is_forgotten(data: bytes) -> None:
+    async with web_serving() as (server, _):
+        async with Peer.of(at(server, 1)) as peer:
+            await peer.send(data)
+            if data:
+                await said(peer)
+        await eventually(lambda: sum(server.statistics().endings.values()) == 1)
+        assert not server._sessions.arrivals.tasks
+
+
+async def test_a_bare_request_is_refused_in_a_line() -> None:
+    async with web_serving() as (server, _), Peer.of(at(server, 1)) as peer:
+        await peer.send(b"GET /nowhere/raw\n")
+        assert await peer.rest() == b"there is no room 'nowhere'\n"
+
+
+async def test_a_server_that_closes_waits_for_no_request() -> None:
+    async with web_serving() as (server, _), requesting(server, "GET /nowhere/raw") as peer:
+        await said(peer)
+        async with asyncio.timeout(5):
+            await server.close()
+        assert await peer.rest() == b""
+
+
+async def test_curl_reads_a_room_with_tls_and_without(tmp_path: Path) -> None:
+    curl, certificates = require_program("curl"), make_certificates(tmp_path)
+    listeners = (LISTENERS[1], certificates.listener(http=hubbub.Http()))
+    async with web_serving(listeners=listeners) as (server, _):
+        await server.broadcast("a")
+        for url, scheme in zip(server.urls, ("http://127.0.0.1:", "https://127.0.0.1:"), strict=True):
+            assert url.startswith(scheme)
+            command = (curl, "-sS", "--cacert", str(certificates.ca), f"{url}/root/raw?since=all&poll=1")
+            assert await asyncio.to_thread(finish, *command) == Finished(0, "a\n", "")

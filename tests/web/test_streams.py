@@ -1,0 +1,330 @@
+"""Rooms as streams over HTTP: what each kind shows, where it begins, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hubbub
+from hubbub.apps.relay import relay
+from hubbub.server import deadlines
+
+from support.helpers import Peer, at, eventually, history_of
+from support.http import LISTENERS, answer, event, json_line, requesting, web_serving
+
+KIB = 1024
+
+
+def listeners(**options: Any) -> Any:
+    return (LISTENERS[0], replace(LISTENERS[1], **options))
+
+
+async def joined(server: hubbub.Server[Any], count: int = 1) -> None:
+    """Wait until so many read the root room."""
+    await eventually(lambda: len(server.root) == count)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content_type"),
+    [("raw", "text/plain; charset=utf-8"), ("json", "application/x-ndjson"), ("sse", "text/event-stream")],
+)
+async def test_a_stream_ends_with_its_connection_and_is_no_page(kind: str, content_type: str) -> None:
+    async with web_serving() as (server, _), requesting(server, f"GET /root/{kind}") as peer:
+        head = await answer(peer)
+        assert head.status == 200
+        assert head.headers["Content-Type"] == content_type
+        assert head.headers["Connection"] == "close"
+        assert head.headers["X-Content-Type-Options"] == "nosniff"
+        assert head.headers["Cache-Control"] == "no-store"
+        assert head.headers.get("X-Accel-Buffering") == ("no" if kind == "sse" else None)
+        assert not head.headers.keys() & {"Content-Length", "Transfer-Encoding"}
+
+
+async def test_raw_is_what_clients_read() -> None:
+    async with web_serving() as (server, _), requesting(server, "GET /root/raw") as peer, Peer.of(server) as plain:
+        await answer(peer)
+        await joined(server, 2)
+        await server.broadcast_many(["one", "two"])
+        assert await peer.exactly(8) == await plain.exactly(8) == b"one\ntwo\n"
+
+
+async def test_json_has_what_is_known_of_each_message() -> None:
+    async with web_serving() as (server, _), requesting(server, "GET /root/json") as peer:
+        await answer(peer)
+        await joined(server)
+        before = server.root.head
+        last = await server.broadcast_many(['a "quote"', "\x7f"], sender="alice")
+        first, second = await json_line(peer), await json_line(peer)
+        time = first.pop("time")
+        assert first == {"position": f"{last.term}:{before.seq + 1}", "sender": "alice", "message": 'a "quote"'}
+        assert second == {"position": str(last), "time": time, "sender": "alice", "message": "\x7f"}
+        (entry, _) = await history_of(server.root)
+        assert time.endswith("Z")
+        assert entry.time - 1e-5 <= datetime.fromisoformat(time).timestamp() <= entry.time
+
+
+async def test_json_has_bytes_that_are_no_text_in_base64_and_lines_without_their_ends() -> None:
+    framing = hubbub.ByteLines(keepends=True)
+    async with web_serving(relay, framing=framing) as (server, _), requesting(server, "GET /root/json") as peer:
+        await answer(peer)
+        await joined(server)
+        await server.broadcast_many([b"one\r\n", b"two\n", b"\xff\n"])
+        assert [(await json_line(peer))["message"] for _ in range(2)] == ["one", "two"]
+        third = await json_line(peer)
+        assert (third["message"], third["base64"]) == ("/w==", True)
+
+
+async def test_an_event_has_the_position_as_its_id() -> None:
+    async with web_serving() as (server, _), requesting(server, "GET /root/sse") as peer:
+        await answer(peer)
+        retry = await event(peer)
+        assert 1000 <= int(retry["retry"]) <= 5000
+        await joined(server)
+        position = await server.broadcast("hello")
+        assert await event(peer) == {"id": str(position), "data": "hello"}
+
+
+@pytest.mark.parametrize("text", ["a\rb", "data: x", "a\r\rid: 7", "", "\ufeffx", ": no comment"])
+async def test_no_message_passes_for_another_event(text: str) -> None:
+    async with web_serving() as (server, _), requesting(server, "GET /root/sse") as peer:
+        await answer(peer)
+        await event(peer)
+        await joined(server)
+        position = await server.broadcast(text)
+        assert await event(peer) == {"id": str(position), "data": text.replace("\r", "\n")}
+
+
+async def test_an_event_of_bytes_that_are_no_text_is_in_base64() -> None:
+    async with (
+        web_serving(relay, framing=hubbub.ByteLines()) as (server, _),
+        requesting(server, "GET /root/sse") as peer,
+    ):
+        await answer(peer)
+        await event(peer)
+        await joined(server)
+        position = await server.broadcast(b"\xff")
+        assert await event(peer) == {"event": "base64", "id": str(position), "data": "/w=="}
+
+
+# Where they begin.
+
+
+@pytest.mark.parametrize(
+    ("since", "expected"), [("all", "abc"), ("1", "c"), ("0", ""), ("none", ""), ("1h", "abc"), ("{first}", "bc")]
+)
+async def test_a_stream_begins_where_it_was_asked_for_and_a_poll_ends_when_there_is_no_more(
+    since: str, expected: str
+) -> None:
+    async with web_serving() as (server, _):
+        first = await server.broadcast("a")
+        # A batch of its own: what is replayed begins with one.
+        await server.broadcast("b", sender="bob")
+        await server.broadcast("c")
+        target = f"/root/raw?poll=1&since={since.format(first=first)}"
+        async with requesting(server, f"GET {target}") as peer:
+            await answer(peer)
+            assert await peer.rest() == "".join(f"{each}\n" for each in expected).encode()
+
+
+async def test_a_browser_that_comes_back_goes_on_behind_its_last_event() -> None:
+    async with web_serving() as (server, _):
+        first = await server.broadcast("a")
+        await server.broadcast("b")
+        lines = "GET /root/sse?since=all HTTP/1.1", "Host: localhost", f"Last-Event-ID: {first}"
+        async with requesting(server, *lines) as peer:
+            await answer(peer)
+            await event(peer)
+            assert (await event(peer))["data"] == "b"
+            await server.broadcast("c")
+            assert (await event(peer))["data"] == "c"
+
+
+async def test_a_place_that_replays_does_so_where_the_request_says_nothing() -> None:
+    async with web_serving(listeners=listeners(replay=1)) as (server, _):
+        await server.broadcast("a")
+        await server.broadcast("b")
+        for target, expected in (("/root/raw?poll=1", b"b\n"), ("/root/raw?poll=1&since=none", b"")):
+            async with requesting(server, f"GET {target}") as peer:
+                await answer(peer)
+                assert await peer.rest() == expected
+
+
+async def test_a_line_typed_into_nc_gets_the_bare_stream_and_may_end_its_own_direction() -> None:
+    async with web_serving() as (server, _), Peer.of(at(server, 1)) as peer:
+        await server.broadcast("a")
+        await peer.send(b"GET /root/raw?since=1\n")
+        peer.end()
+        assert await peer.line() == b"a\n"
+        await server.broadcast("b")
+        assert await peer.line() == b"b\n"
+
+
+# Positions that are lost, and gaps.
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_position_that_is_lost_is_told_in_the_stream(known: bool) -> None:
+    settings = hubbub.Settings(retention=8 * KIB, chunk_limit=4 * KIB)
+    async with web_serving(settings=settings) as (server, _):
+        lost = await server.broadcast("x")
+        for number in range(100):
+            await server.broadcast(f"{number} {'.' * 300}")
+        await eventually(lambda: not server.root.holds(lost))
+        position = lost if known else hubbub.Position("0" * 16, 5)
+        async with requesting(server, f"GET /root/json?poll=1&since={position}") as peer:
+            await answer(peer)
+            gap, entry = await json_line(peer), await json_line(peer)
+        oldest = server.root.oldest
+        assert gap == {"missed": oldest.seq - lost.seq if known else None, "first": str(oldest)}
+        assert entry["position"] == f"{oldest.term}:{oldest.seq + 1}"
+        async with requesting(server, f"GET /root/sse?poll=1&since={position}") as peer:
+            await answer(peer)
+            await event(peer)
+            missed = await event(peer)
+            assert (missed["event"], missed["id"]) == ("missed", str(oldest))
+        async with requesting(server, f"GET /root/raw?poll=1&since={position}") as peer:
+            await answer(peer)
+            count = oldest.seq - lost.seq if known else "some"
+            assert await peer.line() == f"[{count} messages missed]\n".encode()
+
+
+SMALL = hubbub.Settings(retention=64 * KIB, chunk_limit=16 * KIB, unsent_limit=16 * KIB, pace=None, patience=60)
+
+
+async def overwhelm(server: hubbub.Server[Any], peer: Peer) -> int:
+    """Say more than memory holds while a reader takes nothing; how many messages."""
+    peer.stall()
+    for number in range(3000):
+        await server.broadcast(f"{number:>6} {'.' * 1000}")
+        await asyncio.sleep(0)
+    return 3000
+
+
+async def test_a_reader_that_skips_is_told_how_many_it_missed_and_where_it_goes_on() -> None:
+    settings = replace(SMALL, when_slow="skip")
+    async with (
+        web_serving(settings=settings) as (server, _),
+        requesting(server, "GET /root/json", receive_buffer=16 * KIB) as peer,
+    ):
+        await answer(peer)
+        await joined(server)
+        count = await overwhelm(server, peer)
+        peer.resume()
+        seqs: list[int] = []
+        missed = 0
+        while not seqs or seqs[-1] < count:
+            fields = await json_line(peer)
+            if "missed" in fields:
+                missed += fields["missed"]
+                assert hubbub.Position.parse(fields["first"]).seq == seqs[-1] + fields["missed"]
+            else:
+                seqs.append(hubbub.Position.parse(fields["position"]).seq)
+        assert missed
+        assert len(seqs) + missed == count
+
+
+async def test_a_reader_that_is_too_slow_is_told_so_behind_what_it_was_given() -> None:
+    async with (
+        web_serving(settings=SMALL) as (server, record),
+        requesting(server, "GET /root/json", receive_buffer=16 * KIB) as peer,
+    ):
+        await answer(peer)
+        await joined(server)
+        await overwhelm(server, peer)
+        assert server.statistics().endings == {hubbub.EndingCode.SLOW: 1}
+        peer.resume()
+        *messages, end = (await peer.rest()).splitlines()
+        assert all(b'"message"' in line for line in messages)
+        assert b'"end": "slow"' in end
+        assert b'"retry": true' in end
+        assert not record.clients
+
+
+async def test_the_end_of_the_server_is_told_behind_everything_else() -> None:
+    async with web_serving() as (server, _), requesting(server, "GET /root/sse") as peer:
+        await answer(peer)
+        await event(peer)
+        await joined(server)
+        await server.broadcast("last words")
+        await server.close()
+        assert (await event(peer))["data"] == "last words"
+        end = await event(peer)
+        assert end["event"] == "end"
+        assert end["data"] == '{"end": "shutdown", "reason": "the server closed", "retry": true}'
+        assert await peer.rest() == b""
+
+
+# Who reads.
+
+
+async def test_a_stream_is_no_client_and_nobody_is_told_of_it() -> None:
+    async with web_serving() as (server, record), requesting(server, "GET /root/json") as peer:
+        await answer(peer)
+        await joined(server)
+        assert server.clients == server.root.clients == frozenset()
+        assert server.statistics().clients == 0
+        await peer.send(b"what it says is read and discarded" * 1000)
+        peer.end()
+        await eventually(lambda: not len(server.root))
+        assert server.statistics().endings == {hubbub.EndingCode.LEFT: 1}
+        assert [*record.clients, *record.refusals, *record.ended_clients] == []
+
+
+async def test_one_that_takes_nothing_is_ended_as_stalled() -> None:
+    settings = replace(SMALL, patience=0.4, when_slow="skip")
+    async with (
+        web_serving(settings=settings) as (server, _),
+        requesting(server, "GET /root/json", receive_buffer=16 * KIB) as peer,
+    ):
+        await answer(peer)
+        await joined(server)
+        await overwhelm(server, peer)
+        await eventually(lambda: hubbub.EndingCode.STALLED in server.statistics().endings)
+
+
+async def test_a_browser_hears_a_heartbeat_and_other_streams_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "HEARTBEAT_TIME", 0.5)
+    async with (
+        web_serving() as (server, _),
+        requesting(server, "GET /root/sse") as peer,
+        requesting(server, "GET /root/json") as other,
+    ):
+        for each in (peer, other):
+            await answer(each)
+        await event(peer)
+        for _ in range(3):
+            assert await peer.line() == b":\n"
+            assert await peer.line() == b"\n"
+        await server.broadcast("a")
+        assert (await json_line(other))["message"] == "a"
+
+
+async def test_a_reader_that_leaves_while_it_waits_for_the_store_is_forgotten(tmp_path: Path) -> None:
+    store = hubbub.SqliteStore(tmp_path / "log.db")
+    settings = hubbub.Settings(retention=8 * KIB, chunk_limit=4 * KIB)
+    async with web_serving(settings=settings, store=store) as (server, _):
+        for number in range(100):
+            await server.broadcast(f"{number} {'.' * 300}")
+        async with requesting(server, "GET /root/raw?since=all&poll=1") as peer:
+            await answer(peer)
+            assert (await peer.rest()).count(b"\n") == 100
+        async with requesting(server, "GET /root/raw?since=all") as peer:
+            peer.reset()
+        await eventually(lambda: not len(server.root))
+
+
+async def test_idle_streams_and_clients_share_a_room_in_order() -> None:
+    async with (
+        web_serving(relay) as (server, _),
+        requesting(server, "GET /root/json") as reader,
+        Peer.of(server) as speaker,
+    ):
+        await answer(reader)
+        await joined(server, 2)
+        await speaker.send(b"".join(b"%d\n" % number for number in range(1000)))
+        assert [(await json_line(reader))["message"] for _ in range(1000)] == [str(number) for number in range(1000)]
