@@ -34,8 +34,9 @@ def test_a_request_may_ask_for_an_address_and_for_known_names(host: str) -> None
         *("localhost:x", "localhost:99999", "localhost#", "[::1", "127.0.0.1.evil.example", " localhost", "2130706433"),
     ],
 )
-def test_other_names_may_be_of_anybody(host: str) -> None:
-    assert not Http(hosts=("boat.example",)).serves(host, "pi.lan")
+@pytest.mark.parametrize("endpoint", ["pi.lan", ""])
+def test_other_names_may_be_of_anybody(host: str, endpoint: str) -> None:
+    assert not Http(hosts=("boat.example",)).serves(host, endpoint)
 
 
 def test_a_page_reads_its_own_site_and_others_only_where_it_may() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import hubbub
+from hubbub.web.conversation import Conversation
 
 from support.certificates import make_certificates
 from support.helpers import Peer, at, eventually
@@ -94,6 +95,66 @@ async def test_pages_of_other_sites_read_only_where_they_may() -> None:
             assert head.headers["Access-Control-Allow-Methods"] == head.headers["Allow"] == "GET, HEAD, OPTIONS"
             assert head.headers["Access-Control-Allow-Headers"] == "last-event-id"
             assert "Content-Length" not in head.headers
+
+
+async def test_a_page_that_may_read_can_read_what_is_wrong() -> None:
+    trusting = (LISTENERS[0], replace(LISTENERS[1], http=hubbub.Http(origins=("https://boat.example",))))
+    async with (
+        web_serving(listeners=trusting) as (server, _),
+        requesting(server, "GET /nowhere/sse HTTP/1.1", "Host: localhost", FOREIGN) as peer,
+    ):
+        head = await answer(peer)
+        assert (head.status, head.headers["Access-Control-Allow-Origin"]) == (404, "https://boat.example")
+
+
+@pytest.mark.parametrize(
+    ("site", "what", "status"),
+    [
+        ("cross-site", "image", 403),
+        ("same-site", "empty", 403),
+        ("cross-site", "iframe", 403),
+        ("cross-site", "document", 200),
+        ("same-origin", "empty", 200),
+        ("none", "document", 200),
+    ],
+)
+async def test_no_page_of_another_site_has_a_browser_read_for_nothing(site: str, what: str, status: int) -> None:
+    lines = "GET /root/raw HTTP/1.1", "Host: localhost", f"Sec-Fetch-Site: {site}", f"Sec-Fetch-Dest: {what}"
+    everybody = (LISTENERS[0], replace(LISTENERS[1], http=hubbub.Http(origins=("*",))))
+    async with web_serving() as (server, _), requesting(server, *lines) as peer:
+        assert (await answer(peer)).status == status
+    async with web_serving(listeners=everybody) as (server, _), requesting(server, *lines) as peer:
+        assert (await answer(peer)).status == 200
+
+
+@pytest.mark.parametrize("target", ["//[", "//[x]y/raw", "http://[/raw", "*", "x", "%", "/%00/raw"])
+async def test_a_target_that_is_none_ends_nothing(target: str) -> None:
+    async with web_serving() as (server, _):
+        assert (await refusal(server, f"GET {target}"))[0] == 404
+        await eventually(lambda: not server._sessions.arrivals.tasks)
+
+
+async def test_whatever_fails_concerns_its_connection_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with web_serving(settings=hubbub.Settings(clients_limit=1)) as (server, _):
+        with monkeypatch.context() as broken:
+            broken.setattr(Conversation, "_answer", None)
+            async with requesting(server, "GET /root/raw") as peer:
+                assert await peer.rest() == b""
+        assert server.statistics().endings == {hubbub.EndingCode.FAILED: 1}
+        assert "cannot be let in" in caplog.text
+        async with requesting(server, "GET /root/raw") as peer:
+            assert (await answer(peer)).status == 200
+
+
+async def test_one_that_was_answered_and_asks_nothing_more_is_not_told_to_anybody() -> None:
+    settings = hubbub.Settings(handshake_time=0.3)
+    async with web_serving(settings=settings) as (server, record), requesting(server, "GET /nowhere/raw") as peer:
+        await said(peer)
+        assert await peer.rest() == b""
+        await eventually(lambda: server.statistics().endings == {hubbub.EndingCode.FINISHED: 1})
+        assert record.refusals == []
 
 
 async def test_head_has_the_head_of_the_stream_and_nothing_else() -> None:

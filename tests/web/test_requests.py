@@ -106,6 +106,37 @@ def test_a_head_is_as_long_as_it_may_be(data: bytes) -> None:
     assert problem_of(data, limit=len(data) - 1).status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 
 
+def test_a_line_that_may_be_a_bare_request_in_many_ways_is_looked_at_once() -> None:
+    data = b"GET /" + b"/raw?" * 13_000
+    assert problem_of(data).status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    assert problem_of(data + b"\r\n").status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    assert fed(data, limit=len(data)).next() is None
+
+
+def test_a_head_may_come_byte_by_byte() -> None:
+    requests = fed()
+    for byte in HEAD[:-1]:
+        requests.feed(bytes((byte,)))
+        assert requests.next() is None
+    requests.feed(HEAD[-1:])
+    assert requests.next() == READ
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("/a/b?c/d", "/a/b"),
+        ("http://localhost:80/a/b?c", "/a/b"),
+        ("http://localhost", "/"),
+        ("//[", "//["),
+        ("*", "/"),
+        ("//\u2100", "//\u2100"),
+    ],
+)
+def test_a_target_has_a_path_whatever_it_is(target: str, path: str) -> None:
+    assert Request("GET", target).path == path
+
+
 def test_a_head_of_the_limit_is_read() -> None:
     assert fed(HEAD, limit=len(HEAD)).next() == READ
 
@@ -124,13 +155,32 @@ def test_a_query_has_parameters_that_are_known_each_once() -> None:
         assert caught.value.reason == reason
 
 
-@given(st.binary(max_size=200), st.binary(max_size=50))
+PARTS = [
+    b"GET ",
+    b"/",
+    b"[",
+    b"//",
+    b"?a=",
+    b"%",
+    b" HTTP/1.1",
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b":",
+    b"Host: a",
+    b"\xe2\x84\x80",
+    b"/raw",
+]
+
+
+@given(st.lists(st.sampled_from(PARTS)).map(b"".join), st.binary(max_size=50))
 def test_bytes_are_a_request_a_problem_or_a_part(first: bytes, second: bytes) -> None:
     requests = fed()
     for data in (first, second):
         requests.feed(data)
         try:
-            while requests.next() is not None:
-                pass
+            while (request := requests.next()) is not None:
+                assert request.path.startswith("/")
+                request.query({"a"})
         except Problem:
             return

@@ -193,6 +193,76 @@ async def test_a_position_that_is_lost_is_told_in_the_stream(known: bool) -> Non
             assert await peer.line() == f"[{count} messages missed]\n".encode()
 
 
+async def test_a_binary_stream_ends_where_it_cannot_tell_what_is_missing(caplog: pytest.LogCaptureFixture) -> None:
+    async with web_serving(relay, framing=hubbub.Raw()) as (server, _):
+        await server.broadcast(b"a")
+        async with requesting(server, f"GET /root/raw?since={'0' * 16}:5") as peer:
+            assert (await answer(peer)).headers["Content-Type"] == "application/octet-stream"
+            assert await peer.rest() == b""
+        assert server.statistics().endings == {hubbub.EndingCode.UNDELIVERABLE: 1}
+        assert "messages are missing, and the framing" in caplog.text
+        async with requesting(server, f"GET /root/json?poll=1&since={'0' * 16}:5") as peer:
+            await answer(peer)
+            assert (await json_line(peer))["missed"] is None
+            assert (await json_line(peer))["message"] == "a"
+
+
+@pytest.mark.parametrize("reason", ["no such luck", ""])
+async def test_a_place_that_cannot_be_found_is_told(reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def find(*_: object) -> None:
+        raise TimeoutError(reason)
+
+    monkeypatch.setattr("hubbub.hub.fetches.find", find)
+    async with web_serving() as (server, _), requesting(server, "GET /root/json?since=all") as peer:
+        await answer(peer)
+        end = await json_line(peer)
+        assert end["end"] == "undeliverable"
+        assert end["reason"] == f"what you asked for cannot be read: {reason or 'it takes too long'}"
+        assert await peer.rest() == b""
+
+
+async def test_a_place_that_retention_passes_again_and_again_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def find(*_: object) -> None:
+        raise hubbub.PositionLost(position, position, position, 3)
+
+    position = hubbub.Position("0" * 16, 5)
+    monkeypatch.setattr("hubbub.hub.fetches.find", find)
+    async with web_serving() as (server, _), requesting(server, "GET /root/json?since=all") as peer:
+        await answer(peer)
+        assert [await json_line(peer) for _ in range(3)] == 3 * [{"missed": 3, "first": str(position)}]
+        assert (await json_line(peer))["reason"] == "what you asked for cannot be read: retention is faster"
+
+
+async def test_the_end_of_its_room_is_the_end_of_a_stream() -> None:
+    async with web_serving() as (server, _):
+        room = server.room("alarms")
+        async with requesting(server, "GET /alarms/json") as peer:
+            await answer(peer)
+            await eventually(lambda: len(room) == 1)
+            await room.broadcast("last")
+            room.close()
+            assert (await json_line(peer))["message"] == "last"
+            assert await json_line(peer) == {"end": "closed", "reason": "the room was closed", "retry": False}
+            assert await peer.rest() == b""
+
+
+async def test_places_of_different_framings_share_what_does_not_depend_on_them() -> None:
+    one, other = (replace(LISTENERS[1], framing=framing) for framing in (hubbub.Lines(), hubbub.Lines(crlf=True)))
+    async with (
+        web_serving(listeners=(one, other)) as (server, _),
+        requesting(server, "GET /root/json", place=0) as first,
+        requesting(server, "GET /root/json", place=1) as second,
+        requesting(server, "GET /root/raw", place=1) as third,
+    ):
+        for peer in (first, second, third):
+            await answer(peer)
+        await joined(server, 3)
+        await server.broadcast("a")
+        assert await json_line(first) == await json_line(second)
+        assert await third.line() == b"a\r\n"
+        assert len({cursor.rendering for cursor in server.root.fan_out.members.values()}) == 2
+
+
 SMALL = hubbub.Settings(retention=64 * KIB, chunk_limit=16 * KIB, unsent_limit=16 * KIB, pace=None, patience=60)
 
 
@@ -315,7 +385,8 @@ async def test_a_reader_that_leaves_while_it_waits_for_the_store_is_forgotten(tm
             assert (await peer.rest()).count(b"\n") == 100
         async with requesting(server, "GET /root/raw?since=all") as peer:
             peer.reset()
-        await eventually(lambda: not len(server.root))
+        await eventually(lambda: server.statistics().endings.get(hubbub.EndingCode.LOST, 0) == 1)
+        assert not len(server.root)
 
 
 async def test_idle_streams_and_clients_share_a_room_in_order() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any, Generic
 
 from ..framing import M, words_in
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from ..values.settings import Settings
     from .listener import Listener
 
+logger = logging.getLogger("hubbub")
+
+_FAILED = Ending(EndingCode.FAILED, "letting it in has failed")
 _SHUTDOWN = Ending(EndingCode.SHUTDOWN, "the server closed")
 
 
@@ -98,6 +102,12 @@ class Arrivals(Generic[M]):
                 await arrival.link.wait_closed()
             finally:
                 self._forget(arrival)
+            return False
+        except Exception:
+            # Whatever it was, it concerns this connection alone.
+            logger.exception("%s cannot be let in", arrival)
+            self._refused(arrival.origin, _FAILED)
+            self._forget(arrival)
             return False
         except asyncio.CancelledError:
             self._refused(arrival.origin, _SHUTDOWN)

@@ -42,15 +42,20 @@ class Http:
             if origin != ANY and not (url.netloc and origin == f"{url.scheme}://{url.netloc}"):
                 raise ValueError(f"the origin is {origin!r}; write a scheme and a host, as in https://boat.example")
 
+    @property
+    def open(self) -> bool:
+        """Whether pages of all sites may read."""
+        return ANY in self.origins
+
     def serves(self, host: str, endpoint: str) -> bool:
         """Whether a request for `host`, as the header has it, is for this server, which listens on `endpoint`."""
         name = _host_of(host)
         known = (LOCAL, endpoint.lower(), *(each.lower() for each in self.hosts))
-        return name in known or parse_address(name) is not None
+        return bool(name) and (name in known or parse_address(name) is not None)
 
     def admits(self, origin: str, own: str) -> bool:
         """Whether a page of `origin` may read; `own` is the origin of the request itself."""
-        return origin == own or origin in self.origins or ANY in self.origins
+        return origin == own or origin in self.origins or self.open
 
 
 def _host_of(host: str) -> str:

@@ -40,10 +40,17 @@ class Deadlines(Generic[M]):
         patience: the shortest of all listeners, in seconds.
         readers: everybody, as it changes.
         stalls: those of them whose transport has not taken all it was given.
+        beating: whether some of them may need heartbeats.
     """
 
     def __init__(
-        self, settings: Settings, patience: float, readers: AbstractSet[Session[M]], stalls: Stalls[M]
+        self,
+        settings: Settings,
+        patience: float,
+        readers: AbstractSet[Session[M]],
+        stalls: Stalls[M],
+        *,
+        beating: bool,
     ) -> None:
         self._readers = readers
         # How many of those that have ended their stream were asked about in this round.
@@ -57,8 +64,9 @@ class Deadlines(Generic[M]):
             # These look at everybody, and so not as often.
             Periodic(self._unfinished.time / 8, self._end_unfinished),
             Periodic(GONE_INTERVAL, self._end_gone),
-            Periodic(HEARTBEAT_TIME / HEARTBEAT_PARTS, self._beat),
         ]
+        if beating:
+            self._periodics.append(Periodic(HEARTBEAT_TIME / HEARTBEAT_PARTS, self._beat))
         if settings.idle_time is not None:
             self._periodics.append(Periodic(settings.idle_time / 8, self._end_idle))
 
@@ -94,9 +102,8 @@ class Deadlines(Generic[M]):
 
     def _beat(self, now: float) -> None:
         """Show to the next part of those that read over HTTP that their connection lives."""
-        streams = [reader for reader in self._readers if not reader.announced]
         self._beaten = (self._beaten + 1) % HEARTBEAT_PARTS
-        for reader in streams[self._beaten :: HEARTBEAT_PARTS]:
+        for reader in [reader for reader in self._readers if reader.token % HEARTBEAT_PARTS == self._beaten]:
             reader.beat()
 
     def _end_idle(self, now: float) -> None:

@@ -108,7 +108,9 @@ class Sessions(Generic[M]):
         self.arrivals = Arrivals(server.framing, self._settings, self._serve, self._refused)
         self._connections = 0
         self._changes = Changes()
-        self._deadlines = Deadlines(self._settings, patience, self._readers.keys(), self.stalls)
+        self._deadlines = Deadlines(
+            self._settings, patience, self._readers.keys(), self.stalls, beating=converse is not None
+        )
         self._forget_bursts = Periodic(FORGET_INTERVAL, lambda _ran: self.arrivals.forget_bursts())
 
     @property

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from http import HTTPStatus
 
 _ALWAYS: Final = {
-    # A browser shall not take a stream for a page of ours, nor keep it.
+    # A browser shall not take a stream for a page of ours, keep it, or show it in a page of another site.
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
 }
 
 

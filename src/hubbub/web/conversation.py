@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..door.arrival import Arrival
-    from ..door.http import Http
     from ..hub.hub import Hub
     from ..hub.ports import Supervisor
     from ..hub.pump import Pump
@@ -61,15 +60,19 @@ class Conversation:
         """
         requests = Requests(arrival.settings.unauthenticated_limit)
         time = arrival.settings.handshake_time
+        answered = False
         try:
             while self.wanted is None:
                 async with within(time):
                     await self._answer_one(arrival, requests)
+                answered = True
                 # Many may have come at once.
                 await asyncio.sleep(0)
         except ConnectionClosed:
             raise Refused(_SILENT if arrival.link.silent else arrival.ending or _ANSWERED) from None
         except TimeoutError:
+            if answered and not requests.begun:
+                raise Refused(_ANSWERED) from None
             if requests.begun and arrival.link.writable:
                 words = f"the request did not come within {time:g} s"
                 arrival.link.transport.write(answers.text(HTTPStatus.REQUEST_TIMEOUT, words, {}, last=True))
@@ -87,17 +90,18 @@ class Conversation:
         except Problem as problem:
             await _refuse(arrival, None, problem)
             raise Refused(Ending(EndingCode.MALFORMED, problem.reason)) from None
+        shared: Mapping[str, str] = {}
         try:
-            await self._answer(arrival, request)
+            shared = _check_site(arrival, request)
+            await self._answer(arrival, request, shared)
         except Problem as problem:
+            problem.headers = {**problem.headers, **shared}
             await _refuse(arrival, request, problem)
         if request.last and self.wanted is None:
             raise Refused(_ANSWERED)
 
-    async def _answer(self, arrival: Arrival[Any], request: Request) -> None:
-        http = arrival.listener.http
-        assert http is not None
-        shared = _check_site(arrival, http, request)
+    async def _answer(self, arrival: Arrival[Any], request: Request, shared: Mapping[str, str]) -> None:
+        """Answer a request, with headers that all answers share."""
         if request.method == "OPTIONS":
             asked = request.headers.get("access-control-request-headers")
             headers = {"Allow": METHODS, "Access-Control-Allow-Methods": METHODS}
@@ -116,9 +120,9 @@ class Conversation:
     def _find(self, arrival: Arrival[Any], request: Request, headers: Mapping[str, str]) -> Wanted:
         """The stream that a request asks for."""
         _, name, *kind = (*request.path.split("/"), "")
-        stream = streams.find("/".join(kind[:-1]))
+        stream = streams.found().get("/".join(kind[:-1]))
         if stream is None:
-            kinds = ", ".join(f"/root/{each}" for each in streams.names())
+            kinds = ", ".join(f"/root/{each}" for each in streams.found())
             raise Problem(HTTPStatus.NOT_FOUND, f"there is nothing here; the streams of the room root are {kinds}")
         listener = arrival.listener
         if not Role.parse(listener.role).hears:
@@ -145,20 +149,33 @@ class Conversation:
         return room
 
 
-def _check_site(arrival: Arrival[Any], http: Http, request: Request) -> dict[str, str]:
+def _check_site(arrival: Arrival[Any], request: Request) -> dict[str, str]:
     """See that a request is for this server, and from a page that may read; the headers that tell a browser so."""
+    http = arrival.listener.http
+    assert http is not None
     host, origin = request.headers.get("host"), request.headers.get("origin")
     endpoint = str(getattr(arrival.listener.endpoint, "host", ""))
     # A browser always names it.
     if host is not None and not http.serves(host, endpoint):
         raise Problem(HTTPStatus.FORBIDDEN, f"this server is not known as {host!r}; its operator can --allow-host it")
     if origin is None:
+        if _is_from_elsewhere(request) and not http.open:
+            raise Problem(HTTPStatus.FORBIDDEN, "a page of another site may not read here as if it were an image")
         return {}
     own = f"{'https' if arrival.listener.tls else 'http'}://{host}"
     if not http.admits(origin, own):
         reason = f"pages of {origin!r} may not read here; the operator of this server can --allow-origin them"
         raise Problem(HTTPStatus.FORBIDDEN, reason)
     return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+
+
+def _is_from_elsewhere(request: Request) -> bool:
+    """Whether a page of another site has a browser ask for something that it cannot read, and need not look at.
+
+    A person may follow a link from there (https://www.w3.org/TR/fetch-metadata/).
+    """
+    site, what = request.headers.get("sec-fetch-site"), request.headers.get("sec-fetch-dest")
+    return site in ("cross-site", "same-site") and what != "document"
 
 
 def _since(request: Request, query: Mapping[str, str]) -> Since | None:

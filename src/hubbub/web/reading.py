@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ..hub.session import Session
+from ..log.chunk import CannotTell
 from ..values.ending import Ending, EndingCode
 from ..values.errors import PositionLost
 from ..values.role import Role
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ..hub.ports import Supervisor
     from ..hub.pump import Pump
     from ..hub.room import Room
+    from ..log.cursor import Cursor
     from ..log.max_lag import MaxLag
     from ..log.rendering import Style
     from ..values.address import Address
@@ -29,13 +31,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("hubbub")
 
-LOOKS: Final = 3
+TRIES: Final = 3
 """How often a place is looked for that retention passes meanwhile."""
 
 _CAUGHT_UP: Final = Ending(EndingCode.FINISHED, "there is no more")
 
+_CLOSED: Final = Ending(EndingCode.CLOSED, "the room was closed")
+
 _UNTOLD: Final = (EndingCode.LEFT, EndingCode.LOST, EndingCode.STALLED)
-"""Those who end so read nothing any more."""
+"""A peer of which that is the end reads nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ class Wanted:
 
     Attributes:
         stream: its kind.
-        room: whose messages.
+        room: the room.
         framing: how its readers read, as far as the kind needs one.
         since: where it begins; None: with what is said from now on.
         poll: whether it ends when it has caught up.
@@ -93,7 +97,7 @@ class StreamSession(Session[Any]):
     Args:
         wanted: the stream.
         link: its connection.
-        address: whose that is.
+        address: that of its peer.
         pump: pumps it.
         supervisor: is told what happens.
     """
@@ -108,7 +112,7 @@ class StreamSession(Session[Any]):
 
     @property
     def style(self) -> Style:
-        return self._wanted.stream.rendering, self._wanted.framing
+        return self._wanted.stream.style(self._wanted.room, self._wanted.framing)
 
     async def run(self) -> None:
         """Read the room from where that was asked for, until the peer leaves or it has all it wants."""
@@ -122,15 +126,18 @@ class StreamSession(Session[Any]):
             return
         if wanted.poll:
             self.end(_CAUGHT_UP, deliver=True)
-        elif wanted.bare:
-            await self.link.wait_closed()
         else:
-            await self.link.wait_end()
+            await self.link.wait_end(half=not wanted.bare)
 
     def beat(self) -> None:
         """Show that the connection lives, if nothing waits for the peer anyway."""
         if self.direct and self.ending is None and (wire := self._wanted.stream.heartbeat):
             self.send(wire)
+
+    def leave(self, cursor: Cursor[Any, Any]) -> None:
+        super().leave(cursor)
+        if self.ending is None:
+            self.end(_CLOSED, deliver=True)
 
     def dismiss(self, ending: Ending, words: str | None = None) -> None:
         """End the connection; the stream itself says why."""
@@ -142,28 +149,31 @@ class StreamSession(Session[Any]):
             wire = self._wanted.stream.end(ending)
         if wire and deliver:
             self._place(wire)
+        # What else waits is dropped, and the head may be among it.
+        is_told = bool(wire) and not (deliver or self.outbox.has_private)
         super().end(ending, deliver=deliver)
-        if wire and not deliver:
+        if is_told:
             # What the transport has are whole messages.
             self.transport.write(wire)
 
     async def _join_from(self, since: Since) -> None:
         wanted = self._wanted
-        fan_out, settings = wanted.room.fan_out, wanted.room.settings
-        reason = "retention is faster"
-        for _ in range(LOOKS):
-            try:
-                mark = await fan_out.fetches.find(since)
-            except PositionLost as lost:
-                if self.ending is None:
-                    self.send(wanted.stream.lost(lost, wanted.framing, settings.notice))
+        fan_out = wanted.room.fan_out
+        try:
+            for _ in range(TRIES):
+                try:
+                    mark = await fan_out.fetches.find(since)
+                except PositionLost as error:
+                    lost = error
+                else:
+                    if self.ending is None:
+                        self.join(fan_out, mark)
+                    return
+                if wire := wanted.stream.lost(lost, wanted.framing, wanted.room.settings.notice):
+                    self.send(wire)
                 since = Since.of(lost.first)
-            except OSError as error:
-                reason = str(error) or "it takes too long"
-                break
-            else:
-                if self.ending is None:
-                    self.join(fan_out, mark)
-                return
+            reason = "retention is faster"
+        except (OSError, CannotTell) as error:
+            reason = str(error) or "it takes too long"
         logger.error("%s is ended: what it asked for cannot be read: %s", self.client, reason)
-        self.end(Ending(EndingCode.UNDELIVERABLE, f"what you asked for cannot be read: {reason}"), deliver=False)
+        self.end(Ending(EndingCode.UNDELIVERABLE, f"what you asked for cannot be read: {reason}"), deliver=True)

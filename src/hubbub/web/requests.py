@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import h11
 
@@ -17,7 +17,7 @@ _END: Final = re.compile(rb"\r?\n\r?\n")
 _BLANK: Final = re.compile(rb"(?:\r?\n)+")
 _LONE_LF: Final = re.compile(rb"(?<!\r)\n")
 
-_BARE: Final = re.compile(rb"GET (/[^\s]+/raw(?:\?\S*)?)\r?\n")
+_BARE: Final = re.compile(rb"GET (/[^\s?]+/raw(?:\?\S*)?)\r?\n")
 """The one request without a version that is answered, so that a line typed into `nc` is enough."""
 
 
@@ -57,8 +57,9 @@ class Request:
 
     @property
     def path(self) -> str:
-        """The target without its query."""
-        return urlsplit(self.target).path
+        """The target without its query, and without the scheme and the host that it may have (RFC 9112, 3.2.2)."""
+        path = self.target.partition("?")[0]
+        return path if path.startswith("/") else "/" + path.partition("://")[2].partition("/")[2]
 
     def query(self, known: set[str]) -> dict[str, str]:
         """The parameters behind the question mark.
@@ -67,7 +68,7 @@ class Request:
             Problem: one is not `known`, or occurs twice.
         """
         # In forms + stands for a blank, and in a time with its zone for itself.
-        pairs = parse_qsl(urlsplit(self.target).query.replace("+", "%2B"), keep_blank_values=True)
+        pairs = parse_qsl(self.target.partition("?")[2].replace("+", "%2B"), keep_blank_values=True)
         query = dict(pairs)
         if unknown := sorted(query.keys() - known):
             raise Problem(
@@ -87,7 +88,9 @@ class Requests:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._data = b""
+        self._data = bytearray()
+        # How much of that has been looked at: it may come byte by byte.
+        self._seen = 0
 
     @property
     def begun(self) -> bool:
@@ -102,23 +105,33 @@ class Requests:
         """The next request; None as long as its head has not come.
 
         Raises:
-            Problem: it is none, or too long. Nothing that comes after it can be understood.
+            Problem: these bytes are not a request, or it is too long. Nothing that comes after it can be understood.
         """
-        if blank := _BLANK.match(self._data):
-            self._data = self._data[blank.end() :]
-        if bare := _BARE.match(self._data):
-            self._data = self._data[bare.end() :]
-            return Request("GET", bare[1].decode("latin-1"), bare=True, last=True)
-        end = _END.search(self._data)
-        if (len(self._data) if end is None else end.end()) > self._limit:
+        if not self._seen and (blank := _BLANK.match(self._data)):
+            del self._data[: blank.end()]
+        line_end = self._data.find(b"\n", self._seen)
+        end = _END.search(self._data, max(0, self._seen - len("\r\n\r")))
+        is_first = self._data.find(b"\n", 0, self._seen) < 0
+        self._seen = len(self._data)
+        if (self._seen if end is None else end.end()) > self._limit:
             reason = f"the head of the request has more than {self._limit} bytes"
             raise Problem(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, reason)
+        if is_first and line_end >= 0 and (bare := _BARE.fullmatch(self._data, 0, line_end + 1)):
+            target = bare[1].decode("latin-1")
+            self._take(line_end + 1)
+            return Request("GET", target, bare=True, last=True)
         if end is None:
             return None
-        head, self._data = self._data[: end.end()], self._data[end.end() :]
+        head = self._take(end.end())
         if _LONE_LF.search(head):
             raise Problem(HTTPStatus.BAD_REQUEST, "a line ends with LF alone, and not with CR LF")
         return _parse(head)
+
+    def _take(self, size: int) -> bytes:
+        head = bytes(self._data[:size])
+        del self._data[:size]
+        self._seen = 0
+        return head
 
 
 def _parse(head: bytes) -> Request:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..log.rendering import Rendering
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..framing import Framing
+    from ..hub.room import Room
+    from ..log.rendering import Style
     from ..values.ending import Ending
     from ..values.errors import PositionLost
 
@@ -19,15 +19,16 @@ class Stream(ABC):
     """One kind of stream: how its readers see a room. A file of `streams` each, with one by the name of STREAM.
 
     Attributes:
-        rendering: the class that writes the messages.
         headers: those of its answer, beside the type of its content.
-        heartbeat: what is written to a reader to whom nothing else was, so that nobody between takes the connection for
-            dead; nothing, if empty.
+        heartbeat: what is written now and then, so that no proxy takes the connection for dead; nothing, if empty.
     """
 
-    rendering: ClassVar[type[Rendering[Any]]] = Rendering
     headers: ClassVar[Mapping[str, str]] = {}
     heartbeat: ClassVar[bytes] = b""
+
+    @abstractmethod
+    def style(self, room: Room[Any], framing: Framing[Any]) -> Style:
+        """How its readers read a room, at a place that has that framing."""
 
     @abstractmethod
     def content_type(self, framing: Framing[Any]) -> str:
@@ -39,7 +40,11 @@ class Stream(ABC):
 
     @abstractmethod
     def lost(self, error: PositionLost, framing: Framing[Any], notice: str | None) -> bytes:
-        """What tells that messages are gone from where it was to begin; `notice` is the room's, see `Settings`."""
+        """What tells that messages are gone from where it was to begin; `notice` is the room's, see `Settings`.
+
+        Raises:
+            CannotTell: the framing cannot say so.
+        """
 
     def end(self, ending: Ending) -> bytes:
         """What tells why it ends."""

@@ -191,9 +191,9 @@ class Inbox(ABC, Generic[M]):
             return await self._give_out(throttle)
         return messages
 
-    async def wait_end(self) -> None:
-        """Wait until the peer has ended its stream, or the connection is gone. It may be cancelled."""
-        while not (self.at_end or self.lost):
+    async def wait_end(self, *, half: bool) -> None:
+        """Wait until the connection ends, or, if `half` counts too, the peer's stream. It may be cancelled."""
+        while not (self._spent or self.lost or (half and self.at_end)):
             await self._wait()
 
     @property

@@ -8,22 +8,17 @@ from __future__ import annotations
 import pkgutil
 from functools import cache
 from importlib import import_module
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..stream import Stream
 
 
 @cache
-def names() -> list[str]:
-    """The names of all kinds."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
-
-
-@cache
-def find(name: str) -> Stream | None:
-    """The kind of that name, if there is one."""
-    if name not in names():
-        return None
-    stream: Stream = import_module(f"{__name__}.{name}").STREAM
-    return stream
+def found() -> Mapping[str, Stream]:
+    """All kinds, by their names."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return MappingProxyType({name: import_module(f"{__name__}.{name}").STREAM for name in names})

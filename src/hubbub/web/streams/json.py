@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from ...log.as_json import json_line, known_of, missed_of
-from ...log.rendering import Rendering
-from ..stream import Stream
-from ..texts import message_of
+from ...log.as_json import json_line, known_of
+from ..known import KnownRendering, KnownStream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from ...framing import Framing
     from ...log.chunk import Batch
-    from ...values.ending import Ending
-    from ...values.errors import PositionLost
+    from ...values.position import Position
 
 
-class _Objects(Rendering[Any]):
-    def render(self, batch: Batch, messages: Sequence[Any]) -> bytes:
-        first = batch.end.seq - len(messages) + 1
-        return b"".join(
-            json_line(known_of(self.log.position(seq), batch.time, batch.sender, message_of(message, self.log.framing)))
-            for seq, message in enumerate(messages, start=first)
-        )
+class _Objects(KnownRendering):
+    def one(self, position: Position, batch: Batch, message: str | bytes) -> bytes:
+        return json_line(known_of(position, batch.time, batch.sender, message))
 
-    def notice(self, missed: int, seq: int) -> bytes:
-        return json_line(missed_of(missed, self.log.position(seq)))
+    @staticmethod
+    def gap(fields: Mapping[str, Any]) -> bytes:
+        return json_line(fields)
 
 
-class _Json(Stream):
-    rendering = _Objects
+class _Json(KnownStream):
+    rendering: ClassVar[type[KnownRendering]] = _Objects
 
     def content_type(self, framing: Framing[Any]) -> str:
         return "application/x-ndjson"
 
-    def lost(self, error: PositionLost, framing: Framing[Any], notice: str | None) -> bytes:
-        return json_line(missed_of(error.missed, error.first))
-
-    def end(self, ending: Ending) -> bytes:
-        return json_line({"end": ending.code, "reason": ending.reason, "retry": ending.code.worth_retrying})
+    def ended(self, fields: Mapping[str, Any]) -> bytes:
+        return json_line(fields)
 
 
 STREAM: Final = _Json()

@@ -10,18 +10,14 @@ import re
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from ...log.as_json import json_line, missed_of
-from ...log.rendering import Rendering
-from ..stream import Stream
-from ..texts import message_of
+from ...log.as_json import json_line
+from ..known import KnownRendering, KnownStream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from ...framing import Framing
     from ...log.chunk import Batch
-    from ...values.ending import Ending
-    from ...values.errors import PositionLost
     from ...values.position import Position
 
 RETRY: Final = (1000, 5000)
@@ -30,23 +26,28 @@ RETRY: Final = (1000, 5000)
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 
 
-class _Events(Rendering[Any]):
-    def render(self, batch: Batch, messages: Sequence[Any]) -> bytes:
-        first = batch.end.seq - len(messages) + 1
-        return b"".join(
-            _message(self.log.position(seq), message_of(message, self.log.framing))
-            for seq, message in enumerate(messages, start=first)
-        )
+class _Events(KnownRendering):
+    def one(self, position: Position, batch: Batch, message: str | bytes) -> bytes:
+        kind, text = "", message
+        if isinstance(message, bytes):
+            try:
+                text = message.decode()
+            except UnicodeDecodeError:
+                kind, text = "event: base64\n", b64encode(message).decode()
+        # A line end in a message would end the line of the event, and what follows could pass for another event.
+        data = "".join(f"data: {line}\n" for line in _LINE_END.split(str(text)))
+        return f"{kind}id: {position}\n{data}\n".encode(errors="replace")
 
-    def notice(self, missed: int, seq: int) -> bytes:
-        return _missed(missed, self.log.position(seq))
+    @staticmethod
+    def gap(fields: Mapping[str, Any]) -> bytes:
+        return b"event: missed\nid: %b\ndata: %b\n" % (fields["first"].encode(), json_line(fields))
 
 
-class _Sse(Stream):
-    rendering = _Events
+class _Sse(KnownStream):
+    rendering: ClassVar[type[KnownRendering]] = _Events
     # nginx would keep events back until its buffer is full.
     headers: ClassVar[Mapping[str, str]] = {"X-Accel-Buffering": "no"}
-    heartbeat = b":\n\n"
+    heartbeat: ClassVar[bytes] = b":\n\n"
 
     def content_type(self, framing: Framing[Any]) -> str:
         return "text/event-stream"
@@ -54,26 +55,8 @@ class _Sse(Stream):
     def opening(self) -> bytes:
         return b"retry: %d\n\n" % random.randint(*RETRY)  # noqa: S311 - nothing is secret about it
 
-    def lost(self, error: PositionLost, framing: Framing[Any], notice: str | None) -> bytes:
-        return _missed(error.missed, error.first)
-
-    def end(self, ending: Ending) -> bytes:
-        fields = {"end": ending.code, "reason": ending.reason, "retry": ending.code.worth_retrying}
+    def ended(self, fields: Mapping[str, Any]) -> bytes:
         return b"event: end\ndata: %b\n" % json_line(fields)
-
-
-def _message(position: Position, message: str | bytes) -> bytes:
-    try:
-        text = message if isinstance(message, str) else message.decode()
-    except UnicodeDecodeError:
-        return b"event: base64\nid: %b\ndata: %b\n\n" % (str(position).encode(), b64encode(message))  # type: ignore[arg-type]
-    # A line end in a message would end the line of the event, and what follows could pass for another event.
-    data = "".join(f"data: {line}\n" for line in _LINE_END.split(text))
-    return f"id: {position}\n{data}\n".encode()
-
-
-def _missed(missed: int | None, first: Position) -> bytes:
-    return b"event: missed\nid: %b\ndata: %b\n" % (str(first).encode(), json_line(missed_of(missed, first)))
 
 
 STREAM: Final = _Sse()
