@@ -6,10 +6,9 @@ import sys
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final
 
-from ..log.as_json import json_line, known_of, rfc3339
+from ..log.as_json import message_lines, rfc3339
 from ..stores.reading import Damage
 from ..values.errors import FramingError
-from ..values.position import Position
 from ..values.text import printable
 
 if TYPE_CHECKING:
@@ -105,12 +104,10 @@ class AsJson(Form):
         assert self._framing is not None
         term = self._room.position(batch.end.seq).term
         messages = self._split(self._framing, batch, wire)
-        for seq, message in enumerate(messages[first:last], start=batch.start.seq + first + 1):
-            try:
-                known = known_of(Position(term, seq), batch.time, batch.sender, message)
-            except ValueError as error:
-                raise Damage(str(error)) from None
-            yield json_line({**self._fields, **known})
+        try:
+            yield message_lines(batch, term, batch.start.seq + first + 1, messages[first:last], self._fields)
+        except ValueError as error:
+            raise Damage(str(error)) from None
 
 
 def written_time(seconds: float, timespec: str = "microseconds") -> str:

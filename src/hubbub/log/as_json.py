@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from ..values.position import Position
+    from .chunk import Batch
 
 
 def json_line(fields: Mapping[str, Any]) -> bytes:
@@ -18,19 +20,38 @@ def json_line(fields: Mapping[str, Any]) -> bytes:
     return f"{json.dumps(fields)}\n".replace("\x7f", "\\u007f").encode()
 
 
-def known_of(position: Position, time: float, sender: str, message: str | bytes) -> dict[str, Any]:
-    """What is known of a message, as the fields of an object.
+def message_lines(
+    batch: Batch, term: str, first: int, messages: Iterable[str | bytes], fields: Mapping[str, Any] | None = None
+) -> bytes:
+    """Messages of a batch, each as a line: what is known of it, and its text.
 
     Bytes that are not UTF-8 are in base64, and a field `base64` says so.
 
+    Args:
+        batch: knows their time and their sender.
+        term: the term that they are in.
+        first: the `seq` after the first of them.
+        messages: the messages.
+        fields: what each object begins with.
+
     Raises:
-        ValueError: the time is none.
+        ValueError: the time of the batch is none.
     """
-    known = {"position": str(position), "time": rfc3339(time), "sender": sender}
-    try:
-        return {**known, "message": message if isinstance(message, str) else message.decode()}
-    except UnicodeDecodeError:
-        return {**known, "message": b64encode(message).decode(), "base64": True}  # type: ignore[arg-type] # only bytes
+    # All but the number and the text is the same for all of them, and written once.
+    before = json.dumps({**(fields or {}), "position": f"{term}:"})[:-2]
+    behind = json.dumps({"time": rfc3339(batch.time), "sender": batch.sender, "message": ""})[1:-3]
+    lines = [f'{before}{seq}", {behind}{_value(message)}}}\n' for seq, message in enumerate(messages, start=first)]
+    return "".join(lines).replace("\x7f", "\\u007f").encode()
+
+
+def _value(message: str | bytes) -> str:
+    """A message as the value of its field, and what follows that."""
+    if isinstance(message, bytes):
+        try:
+            message = message.decode()
+        except UnicodeDecodeError:
+            return f'"{b64encode(message).decode()}", "base64": true'  # type: ignore[arg-type] # only bytes fail
+    return encode_basestring_ascii(message)
 
 
 def missed_of(missed: int | None, first: Position) -> dict[str, Any]:

@@ -18,36 +18,32 @@ if TYPE_CHECKING:
     from ..log.rendering import Style
     from ..values.ending import Ending
     from ..values.errors import PositionLost
-    from ..values.position import Position
 
 
 class KnownRendering(Rendering[Any]):
     """The messages of a log, each with what is known of it."""
 
     def render(self, batch: Batch, messages: Sequence[Any]) -> bytes:
-        first = batch.end.seq - len(messages) + 1
-        return b"".join(
-            self.one(self.log.position(seq), batch, self._without_end(message))
-            for seq, message in enumerate(messages, start=first)
-        )
+        term = self.log.position(batch.end.seq).term
+        return self.lines(batch, term, batch.end.seq - len(messages) + 1, self._without_ends(messages))
 
     def notice(self, missed: int, seq: int) -> bytes:
         return self.gap(missed_of(missed, self.log.position(seq)))
 
     @abstractmethod
-    def one(self, position: Position, batch: Batch, message: str | bytes) -> bytes:
-        """One message of a batch; the position is that after it."""
+    def lines(self, batch: Batch, term: str, first: int, messages: Sequence[str | bytes]) -> bytes:
+        """Messages of a batch, all in one term; `first` is the `seq` after the first of them."""
 
     @staticmethod
     @abstractmethod
     def gap(fields: Mapping[str, Any]) -> bytes:
         """What tells that messages are missing; see `missed_of`."""
 
-    def _without_end(self, message: Any) -> Any:
-        """A message without the end of its line, which lines of bytes may keep."""
-        if isinstance(message, bytes) and self.log.framing.textual and message.endswith(b"\n"):
-            return message[:-1].removesuffix(b"\r")
-        return message
+    def _without_ends(self, messages: Sequence[Any]) -> Sequence[Any]:
+        """Messages without the ends of their lines, which lines of bytes may keep."""
+        if messages and isinstance(messages[0], bytes) and self.log.framing.textual:
+            return [message.removesuffix(b"\n").removesuffix(b"\r") for message in messages]
+        return messages
 
 
 class KnownStream(Stream):

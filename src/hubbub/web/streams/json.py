@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from ...log.as_json import json_line, known_of
+from ...log.as_json import json_line, message_lines
 from ..known import KnownRendering, KnownStream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ...framing import Framing
     from ...log.chunk import Batch
-    from ...values.position import Position
 
 
 class _Objects(KnownRendering):
-    def one(self, position: Position, batch: Batch, message: str | bytes) -> bytes:
-        return json_line(known_of(position, batch.time, batch.sender, message))
+    def lines(self, batch: Batch, term: str, first: int, messages: Sequence[str | bytes]) -> bytes:
+        return message_lines(batch, term, first, messages)
 
     @staticmethod
     def gap(fields: Mapping[str, Any]) -> bytes:

@@ -14,11 +14,10 @@ from ...log.as_json import json_line
 from ..known import KnownRendering, KnownStream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ...framing import Framing
     from ...log.chunk import Batch
-    from ...values.position import Position
 
 RETRY: Final = (1000, 5000)
 """Milliseconds after which a browser comes back: at random between these, so that not all come back at once."""
@@ -27,16 +26,9 @@ _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 
 
 class _Events(KnownRendering):
-    def one(self, position: Position, batch: Batch, message: str | bytes) -> bytes:
-        kind, text = "", message
-        if isinstance(message, bytes):
-            try:
-                text = message.decode()
-            except UnicodeDecodeError:
-                kind, text = "event: base64\n", b64encode(message).decode()
-        # A line end in a message would end the line of the event, and what follows could pass for another event.
-        data = "".join(f"data: {line}\n" for line in _LINE_END.split(str(text)))
-        return f"{kind}id: {position}\n{data}\n".encode(errors="replace")
+    def lines(self, batch: Batch, term: str, first: int, messages: Sequence[str | bytes]) -> bytes:
+        events = [f"id: {term}:{seq}\n{_data(message)}\n" for seq, message in enumerate(messages, start=first)]
+        return "".join(events).encode(errors="replace")
 
     @staticmethod
     def gap(fields: Mapping[str, Any]) -> bytes:
@@ -57,6 +49,19 @@ class _Sse(KnownStream):
 
     def ended(self, fields: Mapping[str, Any]) -> bytes:
         return b"event: end\ndata: %b\n" % json_line(fields)
+
+
+def _data(message: str | bytes) -> str:
+    """The fields of a message."""
+    if isinstance(message, bytes):
+        try:
+            message = message.decode()
+        except UnicodeDecodeError:
+            return f"event: base64\ndata: {b64encode(message).decode()}\n"  # type: ignore[arg-type] # only bytes fail
+    if "\r" in message or "\n" in message:
+        # A line end would end the line of the event, and what follows could pass for another event.
+        return "".join(f"data: {line}\n" for line in _LINE_END.split(message))
+    return f"data: {message}\n"
 
 
 STREAM: Final = _Sse()
