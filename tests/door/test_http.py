@@ -31,7 +31,17 @@ def test_a_request_may_ask_for_an_address_and_for_known_names(host: str) -> None
     "host",
     [
         *("evil.example", "", "localhost.evil.example", "boat.example@evil.example", "evil.example/localhost"),
-        *("localhost:x", "localhost:99999", "localhost#", "[::1", "127.0.0.1.evil.example", " localhost", "2130706433"),
+        *(
+            "localhost:x",
+            "[::1%25evil]",
+            "1.2.3.4%evil.example",
+            "localhost:99999",
+            "localhost#",
+            "[::1",
+            "127.0.0.1.evil.example",
+            " localhost",
+            "2130706433",
+        ),
     ],
 )
 @pytest.mark.parametrize("endpoint", ["pi.lan", ""])

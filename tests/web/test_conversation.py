@@ -148,6 +148,23 @@ async def test_whatever_fails_concerns_its_connection_alone(
             assert (await answer(peer)).status == 200
 
 
+async def test_one_that_reads_no_answer_is_forgotten() -> None:
+    settings = hubbub.Settings(handshake_time=0.3, linger_time=0.2)
+    head = b"OPTIONS / HTTP/1.1\r\nHost: localhost\r\nAccess-Control-Request-Headers: "
+    asking = head + b"x" * 15_000 + b"\r\n\r\n"
+    async with web_serving(settings=settings) as (server, _), Peer.of(at(server, 1), receive_buffer=4096) as peer:
+        peer.stall()
+        peer.writer.write(asking * 500)
+        await eventually(lambda: server.statistics().endings == {hubbub.EndingCode.LATE: 1})
+        await eventually(lambda: not server._sessions.arrivals.tasks)
+
+
+async def test_what_is_no_request_is_said_without_its_bytes() -> None:
+    async with web_serving() as (server, _), Peer.of(at(server, 1)) as peer:
+        await peer.send(b"\x16\x03\x01\r\n\r\n")
+        assert await said(peer) == "illegal request line"
+
+
 async def test_one_that_was_answered_and_asks_nothing_more_is_not_told_to_anybody() -> None:
     settings = hubbub.Settings(handshake_time=0.3)
     async with web_serving(settings=settings) as (server, record), requesting(server, "GET /nowhere/raw") as peer:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic
 
 from ..framing import M, words_in
 from ..values.address import Address
 from ..values.ending import Ending, EndingCode
 from ..wire.addresses import address_of
+from ..wire.countdown import within
 from .acceptor import turn_away
 from .arrival import Arrival, Refused
 from .limits import Limits, Source
@@ -99,7 +101,11 @@ class Arrivals(Generic[M]):
             self._refused(arrival.origin, refused.ending)
             try:
                 arrival.see_off(refused.ending)
-                await arrival.link.wait_closed()
+                # A peer that reads nothing may have much unread.
+                settings = arrival.settings
+                with suppress(TimeoutError):
+                    async with within(settings.linger_time + settings.handshake_time):
+                        await arrival.link.wait_closed()
             finally:
                 self._forget(arrival)
             return False

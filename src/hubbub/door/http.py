@@ -66,4 +66,5 @@ def _host_of(host: str) -> str:
     except ValueError:
         return ""
     plain = f"[{name}]" if ":" in name else name
-    return name if host.lower() in (plain, f"{plain}:{port}") else ""
+    # The interface of an address means something to its own machine alone.
+    return name if "%" not in host and host.lower() in (plain, f"{plain}:{port}") else ""

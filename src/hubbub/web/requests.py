@@ -141,7 +141,8 @@ def _parse(head: bytes) -> Request:
         event = connection.next_event()
         has_body = not isinstance(connection.next_event(), h11.EndOfMessage)
     except h11.RemoteProtocolError as error:
-        raise Problem(HTTPStatus(error.error_status_hint), str(error)) from None
+        # What it quotes, it quotes as Python has it.
+        raise Problem(HTTPStatus(error.error_status_hint), str(error).partition(": bytearray")[0]) from None
     assert isinstance(event, h11.Request)
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
     if "content-length" in headers and "transfer-encoding" in headers:
