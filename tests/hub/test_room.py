@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from typing import Any
 
 import pytest
 
 import hubbub
-from hubbub.hub.hold import APPENDS_LIMIT
+from hubbub.hub.hold import APPENDS_LIMIT, MESSAGES_LIMIT
+from hubbub.log.chunk import Chunk
 from hubbub.log.history import batches_since
+from hubbub.log.log import Log
 
-from support.helpers import Peer, dial, history_of, idle, one_client, serving
+from support.helpers import Peer, dial, eventually, history_of, idle, one_client, serving
 
 KIB = 1024
 
@@ -277,6 +280,24 @@ async def test_a_flood_of_tiny_broadcasts_lets_others_run() -> None:
             await asyncio.sleep(0)
             heads.append(server.root.head.seq)
         assert max(later - earlier for earlier, later in itertools.pairwise([0, *heads])) <= 2 * APPENDS_LIMIT
+
+
+async def test_no_chunk_has_many_more_messages_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[int] = []
+    flush = Log.flush
+
+    def count(log: Log[Any]) -> Chunk:
+        chunk = flush(log)
+        flushed.append(sum(batch.count for batch in chunk.batches))
+        return chunk
+
+    monkeypatch.setattr(Log, "flush", count)
+    async with serving(idle, framing=hubbub.Delimited(b";")) as (server, _):
+        await server.broadcast_many([b""] * 100_000)
+        for _ in range(100):
+            await server.broadcast_many([b""] * 1000)
+        await eventually(lambda: sum(flushed) == 200_000)
+    assert max(flushed) <= 2 * MESSAGES_LIMIT
 
 
 async def test_senders_that_wait_go_on_in_their_order() -> None:

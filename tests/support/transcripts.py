@@ -18,7 +18,7 @@ which then ends the program.
 What must vary is compared by its sameness: a port chosen by the system (five digits behind a colon, from 32700 on) or
 the id of a process may be any number, but the same one on the page is the same one in the run. In the tables of ss, the
 order of the rows, the space between columns and the numbers of files are nobody's promise, and states take a moment to
-change: ss is asked until it shows what the page shows.
+change: ss is asked until it shows what the page shows. So is `hubbub log` for a list: a store commits a bit later.
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ FILES = ("ini", "nginx", "sh", "text", "toml", "yaml")
 
 _PROMPTS = (PROMPT, "telnet> ")
 _ENTER = " ⏎"
+_LISTS = re.compile(re.escape(PROMPT) + r"hubbub log \S+")
+"""The command that lists the rooms of a store."""
+
 _KEY = re.compile(r"\^([A-Z\]])")
 _FENCE = re.compile(r"```(?P<kind>\w*) ?(?P<argument>.*)")
 _ANYTHING = "…"
@@ -139,11 +142,11 @@ class Numbers:
         return True
 
     def match_table(self, expected: list[str], shown: list[str]) -> bool:
-        """Whether two tables of ss are the same."""
+        """Whether two tables are the same."""
         if len(expected) != len(shown) or not expected:
             return expected == shown
         # Whether there is a space in the header is a matter of its version.
-        if "".join(expected[0].split()) != "".join(shown[0].split()):
+        if not self.match("".join(expected[0].split()), "".join(shown[0].split())):
             return False
         page, run = (
             [re.sub(r"\bfd=\d+", "fd=N", " ".join(row.split())) for row in table[1:]] for table in (expected, shown)
@@ -194,8 +197,8 @@ class _Replay:
             number, line = self._lines.popleft()
             prompt = next((prompt for prompt in _PROMPTS if line.startswith(prompt)), "")
             key = _KEY.match(line)
-            if line.startswith(f"{PROMPT}ss "):
-                self._ask_ss(number, line.removeprefix(PROMPT))
+            if line.startswith(f"{PROMPT}ss ") or _LISTS.fullmatch(line):
+                self._ask_again(number, line.removeprefix(PROMPT))
             elif prompt:
                 self._type_line(number, line.removeprefix(prompt), prompt)
             elif line.endswith(_ENTER):
@@ -267,7 +270,7 @@ class _Replay:
             if time.monotonic() > deadline:
                 self._fail(number, self._numbers.translate(expected), "\n".join(skipped))
 
-    def _ask_ss(self, number: int, command: str) -> None:
+    def _ask_again(self, number: int, command: str) -> None:
         expected = []
         while self._lines and not self._lines[0][1].startswith(PROMPT):
             expected.append(self._lines.popleft()[1])

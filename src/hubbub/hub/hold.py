@@ -20,6 +20,11 @@ APPENDS_LIMIT: Final = 4096
 """Broadcasts before a flush lets the event loop turn, however short they are."""
 
 
+MESSAGES_LIMIT: Final = 16 * 1024
+"""About how many messages a chunk has, however short they are: it is rendered in one go, and some renderings write a
+hundred bytes for each."""
+
+
 class Hold:
     """Holds the senders of a room to its pace for a lagging reader, and while its next chunk or its store is full."""
 
@@ -71,7 +76,10 @@ class Hold:
 
     def _is_full(self, size: int) -> bool:
         log = self._log
-        return 0 < log.pending_size > self._chunk_size - size or log.pending_appends >= APPENDS_LIMIT
+        if 0 < log.pending_size > self._chunk_size - size or log.pending_appends >= APPENDS_LIMIT:
+            return True
+        # None is shorter than a byte.
+        return log.pending_size > MESSAGES_LIMIT and log.head.seq - log.readable.seq >= MESSAGES_LIMIT
 
     def _is_held(self) -> bool:
         return self._fan_out.holding and self._pace.delay(asyncio.get_running_loop().time()) > 0

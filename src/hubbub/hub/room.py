@@ -13,7 +13,7 @@ from ..values.settings import ACK
 from ..values.since import Since, SinceLike
 from . import policies
 from .fan_out import FanOut
-from .hold import Hold
+from .hold import MESSAGES_LIMIT, Hold
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -174,7 +174,8 @@ class Room(Generic[M]):
         It raises what `broadcast` raises.
         """
         wire = self.framing.encode(messages)
-        if len(messages) > 1 and (len(wire) > self._chunk_size or not self.framing.self_delimiting):
+        is_large = len(wire) > self._chunk_size or len(messages) > MESSAGES_LIMIT
+        if len(messages) > 1 and (is_large or not self.framing.self_delimiting):
             half = len(messages) // 2
             await self.broadcast_many(messages[:half], exclude=exclude, sender=sender)
             return await self.broadcast_many(messages[half:], exclude=exclude, sender=sender)
@@ -216,8 +217,7 @@ class Room(Generic[M]):
             # No message, or one of no bytes in a framing without delimiters: nothing that a reader could notice.
             return log.position(log.head.seq)
         name, token = "", 0
-        if sender is None:
-            sender = exclude
+        sender = exclude if sender is None else sender
         if isinstance(sender, str):
             name = sender
         elif sender is not None:

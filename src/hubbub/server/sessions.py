@@ -26,7 +26,7 @@ from .observation import Observer, overrides, tell
 from .stalls import Stalls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Sequence
 
     from ..door.arrival import Arrival
     from ..hub.hub import Hub
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from ..values.address import Address
     from ..values.since import Since
     from ..web.conversation import Conversation
+    from ..web.reading import StreamSession
 
-    Work = Callable[[], Coroutine[Any, Any, None]]
 
 logger = logging.getLogger("hubbub")
 
@@ -243,7 +243,9 @@ class Sessions(Generic[M]):
         conversation = self._converse() if self._converse and arrival.listener.http else None
         if not await self.arrivals.open(arrival, conversation.hold if conversation else None):
             return
-        reader, work = self._let_in(arrival) if conversation is None else self._open_stream(arrival, conversation)
+        stream = None if conversation is None else self._open_stream(arrival, conversation)
+        replayed = arrival.listener.replayed
+        reader = stream or self._let_in(arrival, replayed)
         if arrival.ending is not None:
             # It broke while it was let in.
             reader.end(arrival.ending, deliver=False)
@@ -252,7 +254,12 @@ class Sessions(Generic[M]):
         del arrival, conversation
         ending = _CANCELLED
         try:
-            await work()
+            if stream is not None:
+                await stream.run()
+            else:
+                await self._prepare(reader, replayed)
+                if reader.ending is None:
+                    await self._handler(reader.client)
             ending = LEFT if reader.link.at_end else _FINISHED
         except Exception as error:
             ending = ending_of(error, reader)
@@ -271,19 +278,15 @@ class Sessions(Generic[M]):
             finally:
                 self._forget(reader)
 
-    async def _handle(self, reader: Session[M], replayed: Since | None) -> None:
-        """Run the handler of a client, once it has joined its room."""
+    async def _prepare(self, reader: Session[M], replayed: Since | None) -> None:
+        """Let a client join its room, if only the older end of that knows what is to be replayed."""
         # Before that, an observer may end the client, which takes a task of its own.
         await asyncio.sleep(0)
         if reader.ending is None and replayed is not None and reader.client not in reader.client.room:
             await reader.replay(reader.client.room, replayed)
-        if reader.ending is None:
-            await self._handler(reader.client)
 
-    def _let_in(self, arrival: Arrival[M]) -> tuple[Session[M], Work]:
-        """Make a client of an arrival, and say what is then to be done for it."""
-        # It reads its room from now on, or from there if memory knows that place.
-        replayed = arrival.listener.replayed
+    def _let_in(self, arrival: Arrival[M], replayed: Since | None) -> Session[M]:
+        """Make a client of an arrival. It reads its room from now on, or from `replayed` if memory knows that place."""
         settings = self._settings
         link = arrival.link
         throttle = None
@@ -306,13 +309,13 @@ class Sessions(Generic[M]):
         if self.hears_messages and (rest := link.decoded()):
             # They came together with the secret.
             self.received(client, rest)
-        return reader, partial(self._handle, reader, replayed)
+        return reader
 
-    def _open_stream(self, arrival: Arrival[M], conversation: Conversation) -> tuple[Session[M], Work]:
-        """Make the reader of a stream of an arrival, and say what is then to be done for it."""
+    def _open_stream(self, arrival: Arrival[M], conversation: Conversation) -> StreamSession:
+        """Make the reader of a stream of an arrival."""
         reader = conversation.open_stream(arrival, self._pump, self)
         self._enter(reader, arrival)
-        return reader, reader.run
+        return reader
 
     def _enter(self, reader: Session[M], arrival: Arrival[M], throttle: Throttle | None = None) -> None:
         """An arrival has a reader."""
