@@ -515,6 +515,7 @@ def test_a_length_that_goes_wild_is_told(log: Log, path: Path) -> None:
 def test_a_time_that_is_none_is_told(log: Log, path: Path) -> None:
     write_store(path, {"root": (Lines(), [Said(b"1\n", time=1e300)])})
     assert " is not a time; " in error_of(log(path), 1)
+    assert " is not a time; " in error_of(log(path, "root", "--json"), 1)
 
 
 def test_a_room_without_a_term_is_told(log: Log, path: Path) -> None:

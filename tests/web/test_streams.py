@@ -221,6 +221,28 @@ async def test_a_place_that_cannot_be_found_is_told(reason: str, monkeypatch: py
         assert await peer.rest() == b""
 
 
+async def test_where_no_notice_is_wanted_raw_tells_of_nothing() -> None:
+    async with web_serving(settings=hubbub.Settings(notice=None)) as (server, _):
+        await server.broadcast("a")
+        async with requesting(server, f"GET /root/raw?poll=1&since={'0' * 16}:5") as peer:
+            await answer(peer)
+            assert await peer.rest() == b"a\n"
+
+
+async def test_one_that_leaves_while_its_place_is_looked_for_joins_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def find(*_: object) -> object:
+        await eventually(lambda: bool(server.statistics().endings))
+        return server.root.fan_out.log.mark()
+
+    monkeypatch.setattr("hubbub.hub.fetches.find", find)
+    async with web_serving() as (server, _):
+        async with requesting(server, "GET /root/json?since=all") as peer:
+            await answer(peer)
+            peer.reset()
+        await eventually(lambda: not server._sessions._readers)
+        assert not len(server.root)
+
+
 async def test_a_place_that_retention_passes_again_and_again_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     async def find(*_: object) -> None:
         raise hubbub.PositionLost(position, position, position, 3)

@@ -169,7 +169,8 @@ class StreamSession(Session[Any]):
                     if self.ending is None:
                         self.join(fan_out, mark)
                     return
-                if wire := wanted.stream.lost(lost, wanted.framing, wanted.room.settings.notice):
+                wire = wanted.stream.lost(lost, wanted.framing, wanted.room.settings.notice)
+                if wire and self.ending is None:
                     self.send(wire)
                 since = Since.of(lost.first)
             reason = "retention is faster"
