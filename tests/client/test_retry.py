@@ -183,8 +183,8 @@ async def test_after_a_connection_that_lasted_pauses_are_short_again() -> None:
         for _ in range(4):
             connection._backoff.pause()
         first = await place.peer()
-        # As if it had been made so long ago.
-        connection._made_at -= settings.retry_limit
+        # As if it had been made longer ago than that: a difference of times is rounded.
+        connection._made_at -= 2 * settings.retry_limit
         await gone(first)
         receiving = asyncio.create_task(connection.receive())
         second = await place.peer()
