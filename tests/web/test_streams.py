@@ -7,12 +7,15 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 import hubbub
 from hubbub.apps.relay import relay
+from hubbub.hub.fan_out import FanOut
 from hubbub.server import deadlines
+from hubbub.web.conversation import Conversation
 
 from support.helpers import Peer, at, eventually, history_of
 from support.http import LISTENERS, answer, event, json_line, requesting, web_serving
@@ -227,6 +230,23 @@ async def test_where_no_notice_is_wanted_raw_tells_of_nothing() -> None:
         async with requesting(server, f"GET /root/raw?poll=1&since={'0' * 16}:5") as peer:
             await answer(peer)
             assert await peer.rest() == b"a\n"
+
+
+async def test_one_that_is_lost_before_its_stream_begins_joins_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    hold, joined = Conversation.hold, Mock(wraps=FanOut.join)
+
+    async def lose(conversation: Conversation, arrival: hubbub.Arrival[Any]) -> None:
+        await hold(conversation, arrival)
+        arrival.link.abort()
+        await arrival.link.wait_closed()
+
+    monkeypatch.setattr(Conversation, "hold", lose)
+    monkeypatch.setattr(FanOut, "join", joined)
+    async with web_serving() as (server, _), requesting(server, "GET /root/json") as peer:
+        assert await peer.rest() == b""
+        await eventually(lambda: sum(server.statistics().endings.values()) == 1)
+        await eventually(lambda: not server._sessions._readers)
+    assert not joined.called
 
 
 async def test_one_that_leaves_while_its_place_is_looked_for_joins_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

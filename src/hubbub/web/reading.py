@@ -116,6 +116,9 @@ class StreamSession(Session[Any]):
 
     async def run(self) -> None:
         """Read the room from where that was asked for, until the peer leaves or it has all it wants."""
+        if self.ending is not None:
+            # The connection broke before this began.
+            return
         wanted = self._wanted
         self.send((b"" if wanted.bare else wanted.head) + wanted.stream.opening())
         if wanted.since is None:
