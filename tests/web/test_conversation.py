@@ -28,11 +28,11 @@ NOTHING_HERE = "there is nothing here; the streams of the room root are /root/js
         ("GET /root/raw/", 404, NOTHING_HERE),
         ("GET /root/raw/../../etc/passwd", 404, NOTHING_HERE),
         ("GET /root/__init__", 404, NOTHING_HERE),
-        ("GET /../raw", 404, "there is no room '..'"),
-        ("GET /nowhere/raw", 404, "there is no room 'nowhere'"),
+        ("GET /../raw", 404, "the room '..' does not exist"),
+        ("GET /nowhere/raw", 404, "the room 'nowhere' does not exist"),
         ("GET /root/raw?since=x", 400, None),
         ("GET /root/raw?poll=yes", 400, "poll must be 0 or 1"),
-        ("GET /root/raw?sinse=1", 400, "there is no parameter 'sinse'; use poll, since"),
+        ("GET /root/raw?sinse=1", 400, "the parameter 'sinse' is not known; use poll, since"),
         ("POST /root/raw", 405, "use one of GET, HEAD, OPTIONS"),
         ("DELETE /root/raw", 405, "use one of GET, HEAD, OPTIONS"),
     ],
@@ -199,11 +199,11 @@ async def test_requests_that_come_at_once_are_answered_one_after_the_other() -> 
     async with web_serving() as (server, _), Peer.of(at(server, 1)) as peer:
         await peer.send(request * 200 + b"GET /root/raw?since=all HTTP/1.1\r\nHost: localhost\r\n\r\n" + request)
         for _ in range(200):
-            assert await said(peer) == "there is no room 'nowhere'"
+            assert await said(peer) == "the room 'nowhere' does not exist"
         assert (await answer(peer)).status == 200
         await eventually(lambda: len(server.root) == 1)
         await server.broadcast("a")
-        # What came behind the request for the stream is no request any more.
+        # Nothing answers what came behind the request for the stream.
         assert await peer.line() == b"a\n"
 
 
@@ -239,7 +239,7 @@ async def test_one_that_asks_for_nothing_more_is_forgotten(data: bytes) -> None:
 async def test_a_bare_request_is_refused_in_a_line() -> None:
     async with web_serving() as (server, _), Peer.of(at(server, 1)) as peer:
         await peer.send(b"GET /nowhere/raw\n")
-        assert await peer.rest() == b"there is no room 'nowhere'\n"
+        assert await peer.rest() == b"the room 'nowhere' does not exist\n"
 
 
 async def test_a_server_that_closes_waits_for_no_request() -> None:

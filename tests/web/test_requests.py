@@ -147,7 +147,7 @@ def test_a_query_has_parameters_that_are_known_each_once() -> None:
         "poll": "",
     }
     for target, reason in (
-        ("/a/b?sinse=1", "there is no parameter 'sinse'; use poll, since"),
+        ("/a/b?sinse=1", "the parameter 'sinse' is not known; use poll, since"),
         ("/a/b?poll=1&poll=0", "a parameter occurs twice"),
     ):
         with pytest.raises(Problem) as caught:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from hubbub.hub.fan_out import FanOut
 from hubbub.server import deadlines
 from hubbub.web.conversation import Conversation
 
-from support.helpers import Peer, at, eventually, history_of
+from support.helpers import Peer, Record, at, eventually, history_of
 from support.http import LISTENERS, answer, event, json_line, requesting, web_serving
 
 KIB = 1024
@@ -308,24 +309,24 @@ async def test_places_of_different_framings_share_what_does_not_depend_on_them()
 SMALL = hubbub.Settings(retention=64 * KIB, chunk_limit=16 * KIB, unsent_limit=16 * KIB, pace=None, patience=60)
 
 
-async def overwhelm(server: hubbub.Server[Any], peer: Peer) -> int:
-    """Say more than memory holds while a reader takes nothing; how many messages."""
-    peer.stall()
-    for number in range(3000):
-        await server.broadcast(f"{number:>6} {'.' * 1000}")
-        await asyncio.sleep(0)
-    return 3000
-
-
-async def test_a_reader_that_skips_is_told_how_many_it_missed_and_where_it_goes_on() -> None:
-    settings = replace(SMALL, when_slow="skip")
+@asynccontextmanager
+async def overwhelmed(settings: hubbub.Settings) -> AsyncIterator[tuple[hubbub.Server[Any], Record, Peer, int]]:
+    """A server that has said more than memory holds, and its reader, which took nothing of that; how many messages."""
     async with (
-        web_serving(settings=settings) as (server, _),
+        web_serving(settings=settings) as (server, record),
         requesting(server, "GET /root/json", receive_buffer=16 * KIB) as peer,
     ):
         await answer(peer)
         await joined(server)
-        count = await overwhelm(server, peer)
+        peer.stall()
+        for number in range(3000):
+            await server.broadcast(f"{number:>6} {'.' * 1000}")
+            await server.root.fan_out.flushed.wait()
+        yield server, record, peer, 3000
+
+
+async def test_a_reader_that_skips_is_told_how_many_it_missed_and_where_it_goes_on() -> None:
+    async with overwhelmed(replace(SMALL, when_slow="skip")) as (_, _, peer, count):
         peer.resume()
         seqs: list[int] = []
         missed = 0
@@ -341,13 +342,7 @@ async def test_a_reader_that_skips_is_told_how_many_it_missed_and_where_it_goes_
 
 
 async def test_a_reader_that_is_too_slow_is_told_so_behind_what_it_was_given() -> None:
-    async with (
-        web_serving(settings=SMALL) as (server, record),
-        requesting(server, "GET /root/json", receive_buffer=16 * KIB) as peer,
-    ):
-        await answer(peer)
-        await joined(server)
-        await overwhelm(server, peer)
+    async with overwhelmed(SMALL) as (server, record, peer, _):
         assert server.statistics().endings == {hubbub.EndingCode.SLOW: 1}
         peer.resume()
         *messages, end = (await peer.rest()).splitlines()
@@ -388,14 +383,7 @@ async def test_a_stream_is_no_client_and_nobody_is_told_of_it() -> None:
 
 
 async def test_one_that_takes_nothing_is_ended_as_stalled() -> None:
-    settings = replace(SMALL, patience=0.4, when_slow="skip")
-    async with (
-        web_serving(settings=settings) as (server, _),
-        requesting(server, "GET /root/json", receive_buffer=16 * KIB) as peer,
-    ):
-        await answer(peer)
-        await joined(server)
-        await overwhelm(server, peer)
+    async with overwhelmed(replace(SMALL, patience=0.4, when_slow="skip")) as (server, _, _, _):
         await eventually(lambda: hubbub.EndingCode.STALLED in server.statistics().endings)
 
 

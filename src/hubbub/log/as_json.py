@@ -44,14 +44,20 @@ def message_lines(
     return "".join(lines).replace("\x7f", "\\u007f").encode()
 
 
+def text_of(message: str | bytes) -> tuple[str, bool]:
+    """A message as text, and whether that is base64: it is, where bytes are not UTF-8."""
+    if isinstance(message, str):
+        return message, False
+    try:
+        return message.decode(), False
+    except UnicodeDecodeError:
+        return b64encode(message).decode(), True
+
+
 def _value(message: str | bytes) -> str:
     """A message as the value of its field, and what follows that."""
-    if isinstance(message, bytes):
-        try:
-            message = message.decode()
-        except UnicodeDecodeError:
-            return f'"{b64encode(message).decode()}", "base64": true'  # type: ignore[arg-type] # only bytes fail
-    return encode_basestring_ascii(message)
+    text, is_base64 = text_of(message)
+    return f'"{text}", "base64": true' if is_base64 else encode_basestring_ascii(text)
 
 
 def missed_of(missed: int | None, first: Position) -> dict[str, Any]:

@@ -330,8 +330,7 @@ def _conversations(server: Server[Any]) -> Callable[[], Conversation]:
         ImportError: what that needs is not installed.
     """
     try:
-        # What it needs is an extra.
-        from ..web.conversation import Conversation  # noqa: PLC0415
+        from ..web.conversation import Conversation  # noqa: PLC0415 - what it needs is an extra
     except ModuleNotFoundError as error:
         raise ImportError(f"HTTP needs {error.name}; install it with: pip install 'hubbub[web]'") from error
     return partial(Conversation, server)

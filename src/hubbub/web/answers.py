@@ -26,7 +26,7 @@ def head(status: HTTPStatus, headers: Mapping[str, str]) -> bytes:
 
 
 def text(status: HTTPStatus, words: str, headers: Mapping[str, str], *, last: bool, empty: bool = False) -> bytes:
-    """An answer that says something to whoever reads it.
+    """An answer whose body is text.
 
     Args:
         status: its status.

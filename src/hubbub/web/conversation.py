@@ -145,7 +145,7 @@ class Conversation:
         """A room that is to be seen from outside: of a place, or one that the app keeps."""
         room = self._hub.rooms.get(name)
         if room is None or not room.keep:
-            raise Problem(HTTPStatus.NOT_FOUND, f"there is no room {name!r}")
+            raise Problem(HTTPStatus.NOT_FOUND, f"the room {name!r} does not exist")
         return room
 
 

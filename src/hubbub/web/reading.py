@@ -34,7 +34,7 @@ logger = logging.getLogger("hubbub")
 TRIES: Final = 3
 """How often a place is looked for that retention passes meanwhile."""
 
-_CAUGHT_UP: Final = Ending(EndingCode.FINISHED, "there is no more")
+_CAUGHT_UP: Final = Ending(EndingCode.FINISHED, "the stream has caught up")
 
 _CLOSED: Final = Ending(EndingCode.CLOSED, "the room was closed")
 

@@ -72,7 +72,7 @@ class Request:
         query = dict(pairs)
         if unknown := sorted(query.keys() - known):
             raise Problem(
-                HTTPStatus.BAD_REQUEST, f"there is no parameter {unknown[0]!r}; use {', '.join(sorted(known))}"
+                HTTPStatus.BAD_REQUEST, f"the parameter {unknown[0]!r} is not known; use {', '.join(sorted(known))}"
             )
         if len(query) < len(pairs):
             raise Problem(HTTPStatus.BAD_REQUEST, "a parameter occurs twice")

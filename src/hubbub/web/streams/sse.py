@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import random
 import re
-from base64 import b64encode
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from ...log.as_json import json_line
+from ...log.as_json import json_line, text_of
 from ..known import KnownRendering, KnownStream
 
 if TYPE_CHECKING:
@@ -53,15 +52,13 @@ class _Sse(KnownStream):
 
 def _data(message: str | bytes) -> str:
     """The fields of a message."""
-    if isinstance(message, bytes):
-        try:
-            message = message.decode()
-        except UnicodeDecodeError:
-            return f"event: base64\ndata: {b64encode(message).decode()}\n"  # type: ignore[arg-type] # only bytes fail
-    if "\r" in message or "\n" in message:
+    text, is_base64 = text_of(message)
+    if is_base64:
+        return f"event: base64\ndata: {text}\n"
+    if "\r" in text or "\n" in text:
         # A line end would end the line of the event, and what follows could pass for another event.
-        return "".join(f"data: {line}\n" for line in _LINE_END.split(message))
-    return f"data: {message}\n"
+        return "".join(f"data: {line}\n" for line in _LINE_END.split(text))
+    return f"data: {text}\n"
 
 
 STREAM: Final = _Sse()
