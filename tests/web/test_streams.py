@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -133,6 +134,16 @@ async def test_a_stream_begins_where_it_was_asked_for_and_a_poll_ends_when_there
         async with requesting(server, f"GET {target}") as peer:
             await answer(peer)
             assert await peer.rest() == "".join(f"{each}\n" for each in expected).encode()
+
+
+@pytest.mark.parametrize("kind", ["json", "sse"])
+async def test_who_begins_in_the_middle_of_a_batch_has_the_positions_of_its_messages(kind: str) -> None:
+    async with web_serving() as (server, _):
+        last = await server.broadcast_many(["a", "b", "c"])
+        async with requesting(server, f"GET /root/{kind}?poll=1&since=2") as peer:
+            await answer(peer)
+            body = (await peer.rest()).decode()
+        assert re.findall(r"[0-9a-f]{16}:[0-9]+", body) == [f"{last.term}:{last.seq - 1}", str(last)]
 
 
 async def test_a_browser_that_comes_back_goes_on_behind_its_last_event() -> None:
@@ -350,6 +361,27 @@ async def test_a_reader_that_is_too_slow_is_told_so_behind_what_it_was_given() -
         assert b'"end": "slow"' in end
         assert b'"retry": true' in end
         assert not record.clients
+
+
+async def test_no_end_is_told_where_not_even_the_head_was_written() -> None:
+    asking = b"OPTIONS / HTTP/1.1\r\nHost: localhost\r\nAccess-Control-Request-Headers: " + b"x" * 15_000 + b"\r\n\r\n"
+    async with web_serving(settings=SMALL) as (server, _), Peer.of(at(server, 1), receive_buffer=4096) as peer:
+        peer.stall()
+        await peer.send(asking)
+        await eventually(lambda: bool(server._sessions.arrivals._tasks))
+        (arrival,) = server._sessions.arrivals._tasks
+        await eventually(lambda: bool(arrival.link.messages_received))
+        while arrival.link.writable:
+            received = arrival.link.bytes_received
+            await peer.send(asking)
+            await eventually(lambda received=received: arrival.link.bytes_received >= received + len(asking))  # type: ignore[misc] # mypy wants no default
+        await peer.send(b"GET /root/json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await joined(server)
+        (reader,) = server._sessions._readers
+        assert reader.outbox.has_private
+        reader.end(hubbub.Ending(hubbub.EndingCode.SLOW, "too slow"), deliver=False)
+        peer.resume()
+        assert (await peer.rest()).endswith(b"x\r\n\r\n")
 
 
 async def test_the_end_of_the_server_is_told_behind_everything_else() -> None:
