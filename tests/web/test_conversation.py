@@ -50,12 +50,14 @@ async def test_rooms_that_the_app_keeps_can_be_read_and_those_of_clients_not() -
         await client.join("kept")
         await client.wait_closed()
 
-    async with web_serving(join) as (server, _), Peer.of(server):
+    async with web_serving(join) as (server, _):
+        # Before a client could make it, which keeps none.
         server.room("kept")
-        await eventually(lambda: "private" in server.rooms)
-        assert (await refusal(server, "GET /private/raw"))[0] == 404
-        async with requesting(server, "GET /kept/raw") as peer:
-            assert (await answer(peer)).status == 200
+        async with Peer.of(server):
+            await eventually(lambda: "private" in server.rooms)
+            assert (await refusal(server, "GET /private/raw"))[0] == 404
+            async with requesting(server, "GET /kept/raw") as peer:
+                assert (await answer(peer)).status == 200
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost@evil.example", ""])
