@@ -13,7 +13,7 @@ from ..values.ending import Ending, EndingCode
 from ..values.errors import PositionLost
 from ..values.role import Role
 from ..values.since import Since
-from . import answers
+from ..door import answers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
