@@ -6,12 +6,12 @@ import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
+from ..door import answers
 from ..door.arrival import Refused
 from ..values.ending import Ending, EndingCode
 from ..values.errors import ConnectionClosed
 from ..values.text import printable
 from ..wire.countdown import within
-from ..door import answers
 from .finding import find
 from .reading import StreamSession
 from .requests import Problem, Request, Requests

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from ..door import answers
 from ..hub.session import Session
 from ..log.chunk import CannotTell
 from ..values.ending import Ending, EndingCode
 from ..values.errors import PositionLost
 from ..values.role import Role
 from ..values.since import Since
-from ..door import answers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
