@@ -16,7 +16,7 @@ from support.helpers import Peer, at, eventually
 from support.http import LISTENERS, answer, refusal, requesting, said, web_serving
 from support.programs import Finished, finish, require_program
 
-NOTHING_HERE = "there is nothing here; the streams of the room root are /root/json, /root/raw, /root/sse"
+NOTHING_HERE = "there is nothing here; the streams of the room root are /root/json, /root/raw, /root/sse, /root/ws"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hubbub
+from hubbub.framing import Discarder
 from hubbub.values.fixed_limits import READ_SIZE
 from hubbub.wire.inbox import PIECES_LIMIT
 
@@ -61,7 +62,7 @@ async def test_many_small_pieces_are_joined_while_they_wait() -> None:
 
 async def test_a_flood_that_nobody_receives_lets_the_event_loop_turn() -> None:
     box = Box()
-    box.discard()
+    box.discard(Discarder(box.framing))
     box._discard(b"x" * (READ_SIZE - 1))
     assert box.reading
     box._discard(b"x" * READ_SIZE)
@@ -146,7 +147,7 @@ async def test_an_inbox_that_discards_forgets_what_it_has_and_reads_on() -> None
     box.arrive(b"one\n")
     box.arrive(b"two\n")
     assert not box.reading
-    box.discard()
+    box.discard(Discarder(box.framing))
     assert box.reading
     assert box.bytes_received == 8
     receiver = await receiving(box)

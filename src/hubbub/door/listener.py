@@ -112,8 +112,7 @@ class Listener(Generic[M]):
         Role.parse(self.role)
         if self.tail not in ("keep", "drop", None):
             raise ValueError(f"tail is {self.tail!r}; it must be keep or drop")
-        if self.max_lag is not None:
-            MaxLag(self.max_lag)
+        _ = self.lag_limit
         check_replay(self.replay or 0)
         if self.sndbuf is not None and not 1 <= self.sndbuf <= INT_MAX:
             raise ValueError(f"sndbuf is {self.sndbuf}; it must be 1 to {INT_MAX}")
@@ -132,6 +131,11 @@ class Listener(Generic[M]):
         """Where its clients begin to read; None: with what is said from then on."""
         since = Since.of(self.replay or 0)
         return since if since.amount and Role.parse(self.role).hears else None
+
+    @property
+    def lag_limit(self) -> MaxLag | None:
+        """How far its clients may lag; None: as much as the room retains."""
+        return None if self.max_lag is None else MaxLag(self.max_lag)
 
     def settings_in(self, settings: Settings) -> Settings:
         """The settings of a server as they are here."""

@@ -59,6 +59,7 @@ class Client(Generic[M]):
         supervisor: Supervisor,
         role: Role = Role.BOTH,
         max_lag: MaxLag | None = None,
+        session: Callable[..., Session[M]] = Session,
     ) -> None:
         self.server = server
         self.room = room
@@ -68,7 +69,7 @@ class Client(Generic[M]):
         self._host, self._port = address
         self._name: str | None = None
         self._state: dict[str, Any] | None = None
-        self._reader = Session(self, link, pump, supervisor, role=role, max_lag=max_lag)
+        self._reader = session(self, link, pump, supervisor, role=role, max_lag=max_lag)
 
     def __str__(self) -> str:
         return self.name
@@ -341,8 +342,7 @@ class Client(Generic[M]):
 
     async def _wait_to_move(self) -> None:
         """Wait while too much waits for the client, and now and then for a turn of the event loop."""
-        reader = self._reader
-        pump = reader.pumped_by
+        reader, pump = self._reader, self._reader.pumped_by
         pump.moves += 1
         if reader.full:
             await reader.wait_for_space(to_send=False)

@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..framing import M, words_in
+from ..framing import Discarder, M, words_in
 from ..values.ending import Ending, EndingCode
 from ..values.errors import PositionLost
 from ..wire.link import describe
@@ -15,6 +15,7 @@ from .reader import Reader
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..framing import Decoder
     from ..log.max_lag import MaxLag
     from ..values.errors import FramingError
     from ..values.role import Role
@@ -51,7 +52,11 @@ class Session(Reader[M]):
         self.max_lag = max_lag
         self.muted = not role.hears
         if not role.speaks:
-            link.discard()
+            link.discard(self.deaf_decoder())
+
+    def deaf_decoder(self) -> Decoder[M]:
+        """Takes what a client says that may not speak."""
+        return Discarder(self.link.framing)
 
     def dismiss(self, ending: Ending, words: str | None = None) -> None:
         """End the connection, and tell the client why, in `words` or those of the ending."""
@@ -82,6 +87,9 @@ class Session(Reader[M]):
 
     def beat(self) -> None:
         """Show that the connection lives, where its peer has to see that: not where it is a client's."""
+
+    async def run(self) -> None:
+        """Serve the connection, where that is not what a client's handler does."""
 
     async def replay(self, room: Room[M], since: Since) -> None:
         """Join a room where only the older end of its log knows the place."""

@@ -6,14 +6,15 @@ import asyncio
 import logging
 import random
 from collections import Counter
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic
 
 from ..door.arrivals import Arrivals
 from ..framing import M
 from ..hub.client import Client, Handler
-from ..log.max_lag import MaxLag
 from ..values.ending import Ending, EndingCode
+from ..values.errors import PositionLost
 from ..values.pace import Throttle
 from ..values.role import Role
 from ..wire.countdown import Countdown
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from ..values.address import Address
     from ..values.since import Since
     from ..web.conversation import Conversation
-    from ..web.reading import StreamSession
 
 
 logger = logging.getLogger("hubbub")
@@ -243,9 +243,10 @@ class Sessions(Generic[M]):
         conversation = self._converse() if self._converse and arrival.listener.http else None
         if not await self.arrivals.open(arrival, conversation.hold if conversation else None):
             return
-        stream = None if conversation is None else self._open_stream(arrival, conversation)
-        replayed = arrival.listener.replayed
-        reader = stream or self._let_in(arrival, replayed)
+        since = conversation.wanted.since if conversation and conversation.wanted else arrival.listener.replayed
+        reader = self._let_in(arrival, conversation)
+        if reader.announced:
+            self._introduce(reader, since)
         if arrival.ending is not None:
             # It broke while it was let in.
             reader.end(arrival.ending, deliver=False)
@@ -254,10 +255,10 @@ class Sessions(Generic[M]):
         del arrival, conversation
         ending = _CANCELLED
         try:
-            if stream is not None:
-                await stream.run()
+            if not reader.announced:
+                await reader.run()
             else:
-                await self._prepare(reader, replayed)
+                await self._prepare(reader, since)
                 if reader.ending is None:
                     await self._handler(reader.client)
             ending = LEFT if reader.link.at_end else _FINISHED
@@ -278,52 +279,52 @@ class Sessions(Generic[M]):
             finally:
                 self._forget(reader)
 
-    async def _prepare(self, reader: Session[M], replayed: Since | None) -> None:
+    async def _prepare(self, reader: Session[M], since: Since | None) -> None:
         """Let a client join its room, if only the older end of that knows what is to be replayed."""
         # Before that, an observer may end the client, which takes a task of its own.
         await asyncio.sleep(0)
-        if reader.ending is None and replayed is not None and reader.client not in reader.client.room:
-            await reader.replay(reader.client.room, replayed)
+        if reader.ending is None and since is not None and reader.client not in reader.client.room:
+            await reader.replay(reader.client.room, since)
 
-    def _let_in(self, arrival: Arrival[M], replayed: Since | None) -> Session[M]:
-        """Make a client of an arrival. It reads its room from now on, or from `replayed` if memory knows that place."""
-        settings = self._settings
-        link = arrival.link
-        throttle = None
-        if settings.message_rate or settings.byte_rate:
-            throttle = Throttle(settings.message_rate, settings.byte_rate)
-        room = self._server.place(arrival.listener.room)
-        role = Role.parse(arrival.listener.role)
-        max_lag = None if arrival.listener.max_lag is None else MaxLag(arrival.listener.max_lag)
-        client = Client(
-            self._server, room, link, arrival.origin, pump=self._pump, supervisor=self, role=role, max_lag=max_lag
-        )
-        reader = client._reader
-        self._enter(reader, arrival, throttle)
-        at = None if replayed is None else room.fan_out.fetches.seek(replayed)
-        if role.hears and (at or replayed is None):
-            reader.join(room.fan_out, at)
-        tell(self._observer.connected, client)
-        if reader.ending is None:
-            self._notices.connected(client, link.loop)
-        if self.hears_messages and (rest := link.decoded()):
-            # They came together with the secret.
-            self.received(client, rest)
-        return reader
-
-    def _open_stream(self, arrival: Arrival[M], conversation: Conversation) -> StreamSession:
-        """Make the reader of a stream of an arrival."""
-        reader = conversation.open_stream(arrival, self._pump, self)
-        self._enter(reader, arrival)
-        return reader
-
-    def _enter(self, reader: Session[M], arrival: Arrival[M], throttle: Throttle | None = None) -> None:
-        """An arrival has a reader."""
-        arrival.link.hand_to(reader, throttle)
+    def _let_in(self, arrival: Arrival[M], conversation: Conversation | None) -> Session[M]:
+        """Make the reader of an arrival, which is that of a client unless its conversation wants something else."""
+        listener = arrival.listener
+        reader: Session[M]
+        if conversation is not None:
+            reader = conversation.open(arrival, self._pump, self)
+        else:
+            reader = Client(
+                self._server,
+                self._server.place(listener.room),
+                arrival.link,
+                arrival.origin,
+                pump=self._pump,
+                supervisor=self,
+                role=Role.parse(listener.role),
+                max_lag=listener.lag_limit,
+            )._reader
+        arrival.link.hand_to(reader, Throttle.of(self._settings))
         self._readers[reader] = self.arrivals.leave(arrival)
         self._connections += 1
         if not arrival.link.writable:
             self.stalls.pause(reader)
+        return reader
+
+    def _introduce(self, reader: Session[M], since: Since | None) -> None:
+        """Have a client read its room from now on, or from `since` if memory knows that place, and tell of it."""
+        client, at = reader.client, None
+        fan_out = client.room.fan_out
+        if since is not None:
+            with suppress(PositionLost):
+                at = fan_out.fetches.seek(since)
+        if client.role.hears and (at or since is None):
+            reader.join(fan_out, at)
+        tell(self._observer.connected, client)
+        if reader.ending is None:
+            self._notices.connected(client, reader.link.loop)
+        if self.hears_messages and (rest := reader.link.decoded()):
+            # They came together with the secret.
+            self.received(client, rest)
 
     def _refused(self, origin: Address, ending: Ending) -> None:
         self.endings[ending.code] += 1

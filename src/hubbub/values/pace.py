@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Self
+
+    from .settings import Settings
 
 BURST_TIME: Final = 0.1
 """How much unused time, in seconds, a sender may make up for. It is more than a timer oversleeps."""
@@ -64,6 +67,12 @@ class Throttle:
         self._slice = ceil(message_rate * BURST_TIME) if message_rate else None
         self._received = 0
         self.held: Sequence[Any] = ()
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self | None:
+        """The one of a client with these settings; None if they have no limit."""
+        rates = settings.message_rate, settings.byte_rate
+        return cls(*rates) if any(rates) else None
 
     def receive(self, messages: Sequence[Any], received: int, now: float) -> None:
         """Hold `messages`.

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from ..door import answers
 from ..door.arrival import Refused
+from ..hub.client import Client
 from ..values.ending import Ending, EndingCode
 from ..values.errors import ConnectionClosed
+from ..values.role import Role
 from ..values.text import printable
 from ..wire.countdown import within
 from .finding import find
-from .reading import StreamSession
+from .reading import StreamSession, Visitor, WebSession
 from .requests import Problem, Request, Requests
 from .site import check_site
 
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from ..hub.hub import Hub
     from ..hub.ports import Supervisor
     from ..hub.pump import Pump
+    from ..hub.session import Session
     from .reading import Wanted
 
 METHODS: Final = "GET, HEAD, OPTIONS"
@@ -59,9 +64,12 @@ class Conversation:
         time = arrival.settings.handshake_time
         answered = False
         try:
-            while self.wanted is None:
+            while True:
                 async with within(time):
                     await self._answer_one(arrival, requests)
+                if self.wanted is not None:
+                    # Its reader joins at once: the peer has the head, and is to hear all from now on.
+                    return
                 answered = True
                 # Many may have come at once.
                 await asyncio.sleep(0)
@@ -75,10 +83,27 @@ class Conversation:
                 arrival.link.transport.write(answers.text(HTTPStatus.REQUEST_TIMEOUT, words, {}, last=True))
             raise Refused(Ending(EndingCode.LATE, f"no whole request within {time:g} s")) from None
 
-    def open_stream(self, arrival: Arrival[Any], pump: Pump, supervisor: Supervisor) -> StreamSession:
+    def open(self, arrival: Arrival[Any], pump: Pump, supervisor: Supervisor) -> Session[Any]:
         """The reader of the stream that is wanted."""
         assert self.wanted is not None
-        return StreamSession(self.wanted, arrival.link, arrival.origin, pump, supervisor)
+        wanted, link = self.wanted, arrival.link
+        link.speak(wanted.stream.spoken(wanted.framing))
+        role = Role.parse(arrival.listener.role)
+        if not wanted.by_client:
+            visitor = Visitor(arrival.origin)
+            return StreamSession(wanted, visitor, link, pump, supervisor, role=Role.READ, max_lag=wanted.max_lag)
+        client = Client(
+            self._hub,
+            wanted.room,
+            link,
+            arrival.origin,
+            pump=pump,
+            supervisor=supervisor,
+            role=role,
+            max_lag=wanted.max_lag,
+            session=partial(WebSession, wanted),
+        )
+        return client._reader
 
     async def _answer_one(self, arrival: Arrival[Any], requests: Requests) -> None:
         try:
@@ -90,15 +115,15 @@ class Conversation:
         shared: Mapping[str, str] = {}
         try:
             shared = check_site(arrival, request)
-            await self._answer(arrival, request, shared)
+            await self._answer(arrival, request, shared, early=requests.begun)
         except Problem as problem:
             problem.headers = {**problem.headers, **shared}
             await _refuse(arrival, request, problem)
         if request.last and self.wanted is None:
             raise Refused(_ANSWERED)
 
-    async def _answer(self, arrival: Arrival[Any], request: Request, shared: Mapping[str, str]) -> None:
-        """Answer a request, with headers that all answers share."""
+    async def _answer(self, arrival: Arrival[Any], request: Request, shared: Mapping[str, str], *, early: bool) -> None:
+        """Answer a request, with headers that all answers share; `early` says whether more came behind it."""
         if request.method == "OPTIONS":
             asked = request.headers.get("access-control-request-headers")
             headers = {"Allow": METHODS, "Access-Control-Allow-Methods": METHODS}
@@ -106,13 +131,18 @@ class Conversation:
             headers |= {"Access-Control-Allow-Headers": asked} if asked else {}
             await arrival.send(answers.text(HTTPStatus.NO_CONTENT, "", {**headers, **shared}, last=request.last))
             return
-        wanted = find(self._hub, arrival, request, shared)
-        if request.method == "HEAD":
-            await arrival.send(wanted.head)
-            raise Refused(_ANSWERED)
-        if request.method != "GET":
+        wanted = find(self._hub, arrival, request)
+        if request.method not in ("GET", "HEAD"):
             raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"use one of {METHODS}", {"Allow": METHODS})
-        self.wanted = wanted
+        stream, head = wanted.stream.accept(request, wanted.framing, shared)
+        if request.method == "HEAD":
+            await arrival.send(head)
+            raise Refused(_ANSWERED)
+        if stream.has_clients and early:
+            # These bytes are not of a request, and RFC 6455 (4.1) forbids them.
+            raise Problem(HTTPStatus.BAD_REQUEST, "a client of WebSocket waits for the answer before it says more")
+        await arrival.send((b"" if request.bare else head) + stream.opening())
+        self.wanted = replace(wanted, stream=stream)
 
 
 async def _refuse(arrival: Arrival[Any], request: Request | None, problem: Problem) -> None:

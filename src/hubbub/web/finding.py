@@ -5,7 +5,6 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from ..log.max_lag import MaxLag
 from ..values.role import Role
 from ..values.since import Since
 from . import streams
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
 _PARAMETERS: Final = {"since", "poll"}
 
 
-def find(hub: Hub[Any], arrival: Arrival[Any], request: Request, headers: Mapping[str, str]) -> Wanted:
-    """The stream that a request asks for, whose answer has further `headers`.
+def find(hub: Hub[Any], arrival: Arrival[Any], request: Request) -> Wanted:
+    """The stream that a request asks for.
 
     Raises:
         Problem: there is none, or the request may not have it.
@@ -35,21 +34,21 @@ def find(hub: Hub[Any], arrival: Arrival[Any], request: Request, headers: Mappin
         kinds = ", ".join(f"/root/{each}" for each in streams.found())
         raise Problem(HTTPStatus.NOT_FOUND, f"there is nothing here; the streams of the room root are {kinds}")
     listener = arrival.listener
-    if not Role.parse(listener.role).hears:
-        raise Problem(HTTPStatus.FORBIDDEN, "nobody may read here")
     query = request.query(_PARAMETERS)
     if (poll := query.get("poll", "0")) not in ("0", "1"):
         raise Problem(HTTPStatus.BAD_REQUEST, "poll must be 0 or 1")
-    return Wanted(
+    wanted = Wanted(
         stream=stream,
         room=_room(hub, name),
         framing=listener.framing or hub.framing,
         since=_since(request, query) or listener.replayed,
         poll=poll == "1",
         bare=request.bare,
-        headers=headers,
-        max_lag=None if listener.max_lag is None else MaxLag(listener.max_lag),
+        max_lag=listener.lag_limit,
     )
+    if not (Role.parse(listener.role).hears or wanted.by_client):
+        raise Problem(HTTPStatus.FORBIDDEN, "nobody may read here")
+    return wanted
 
 
 def _room(hub: Hub[Any], name: str) -> Room[Any]:

@@ -1,24 +1,20 @@
-"""A reader over HTTP: it has a cursor, a lag, a policy and an ending, but no handler, and nobody is told of it."""
+"""The readers of streams over HTTP. Each has a cursor, a lag, a policy and an ending, as those of plain TCP have."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from ..door import answers
+from ..framing import words_in
 from ..hub.session import Session
 from ..log.chunk import CannotTell
 from ..values.ending import Ending, EndingCode
 from ..values.errors import PositionLost
-from ..values.role import Role
 from ..values.since import Since
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ..framing import Framing
+    from ..framing import Decoder, Framing
     from ..hub.ports import Supervisor
     from ..hub.pump import Pump
     from ..hub.room import Room
@@ -26,6 +22,8 @@ if TYPE_CHECKING:
     from ..log.max_lag import MaxLag
     from ..log.rendering import Style
     from ..values.address import Address
+    from ..values.errors import FramingError
+    from ..values.role import Role
     from ..wire.link import Link
     from .stream import Stream
 
@@ -52,8 +50,7 @@ class Wanted:
         framing: how its readers read, as far as the kind needs one.
         since: where it begins; None: with what is said from now on.
         poll: whether it ends when it has caught up.
-        bare: whether it has no head, and the peer may end its own direction without leaving.
-        headers: further headers of the answer.
+        bare: whether the peer may end its own direction without leaving.
         max_lag: how far it may lag, where its listener has a limit.
     """
 
@@ -63,14 +60,12 @@ class Wanted:
     since: Since | None
     poll: bool
     bare: bool
-    headers: Mapping[str, str]
     max_lag: MaxLag | None
 
     @property
-    def head(self) -> bytes:
-        """The head of the answer."""
-        about = {"Content-Type": self.stream.content_type(self.framing), "Connection": "close"}
-        return answers.head(HTTPStatus.OK, {**about, **self.stream.headers, **self.headers})
+    def by_client(self) -> bool:
+        """Whether its reader is a client, which has a handler and may speak."""
+        return self.stream.has_clients and not self.poll
 
 
 class Visitor:
@@ -91,77 +86,59 @@ class Visitor:
         return self.name
 
 
-class StreamSession(Session[Any]):
-    """The reader of a stream.
+class WebSession(Session[Any]):
+    """The reader of a stream. Alone, it is that of a client.
 
     Args:
         wanted: the stream.
+        client: the handle that the user has.
         link: its connection.
-        address: that of its peer.
         pump: pumps it.
         supervisor: is told what happens.
+        role: what it may do.
     """
 
     __slots__ = ("_wanted",)
 
-    announced: ClassVar[bool] = False
-
-    def __init__(self, wanted: Wanted, link: Link[Any], address: Address, pump: Pump, supervisor: Supervisor) -> None:
-        super().__init__(Visitor(address), link, pump, supervisor, role=Role.READ, max_lag=wanted.max_lag)
+    def __init__(
+        self,
+        wanted: Wanted,
+        client: Any,
+        link: Link[Any],
+        pump: Pump,
+        supervisor: Supervisor,
+        *,
+        role: Role,
+        max_lag: MaxLag | None,
+    ) -> None:
         self._wanted = wanted
+        super().__init__(client, link, pump, supervisor, role=role, max_lag=max_lag)
 
     @property
     def style(self) -> Style:
         return self._wanted.stream.style(self._wanted.room, self._wanted.framing)
 
-    async def run(self) -> None:
-        """Read the room from where that was asked for, until the peer leaves or it has all it wants."""
-        if self.ending is not None:
-            # The connection broke before this began.
-            return
-        wanted = self._wanted
-        self.send((b"" if wanted.bare else wanted.head) + wanted.stream.opening())
-        if wanted.since is None:
-            self.join(wanted.room.fan_out)
-        else:
-            await self._join_from(wanted.since)
-        if self.ending is not None:
-            return
-        if wanted.poll:
-            self.end(_CAUGHT_UP, deliver=True)
-        else:
-            await self.link.wait_end(half=not wanted.bare)
+    def deaf_decoder(self) -> Decoder[Any]:
+        # It answers what the stream itself asks, such as whether this end lives.
+        return self.link.framing.decoder(self.link.settings.message_limit)
 
     def beat(self) -> None:
         """Show that the connection lives, if nothing waits for the peer anyway."""
         if self.direct and self.ending is None and (wire := self._wanted.stream.heartbeat):
             self.send(wire)
 
-    def leave(self, cursor: Cursor[Any, Any]) -> None:
-        super().leave(cursor)
-        if self.ending is None:
-            self.end(_CLOSED, deliver=True)
-
     def dismiss(self, ending: Ending, words: str | None = None) -> None:
-        """End the connection; the stream itself says why."""
+        """End the connection; the stream itself says why. It also has the `words`, where a framing carries them."""
+        if self.ending is None and words and (wire := words_in(self.link.framing, words)):
+            self._place(wire)
         self.end(ending, deliver=True)
 
     def end(self, ending: Ending, *, deliver: bool) -> None:
-        wire = b""
-        if self.ending is None and not self.link.lost and ending.code not in _UNTOLD:
-            wire = self._wanted.stream.end(ending)
-        if wire and deliver:
-            self._place(wire)
-        # What else waits is dropped, and the head may be among it.
-        is_told = bool(wire) and not (deliver or self.outbox.has_private)
-        super().end(ending, deliver=deliver)
-        if is_told:
-            # What the transport has are whole messages.
-            self.transport.write(wire)
+        is_told = self.ending is None and not self.link.lost and ending.code not in _UNTOLD
+        self._end_with(self._wanted.stream.end(ending) if is_told else b"", ending, deliver=deliver)
 
-    async def _join_from(self, since: Since) -> None:
-        wanted = self._wanted
-        fan_out = wanted.room.fan_out
+    async def replay(self, room: Room[Any], since: Since) -> None:
+        fan_out = room.fan_out
         try:
             for _ in range(TRIES):
                 try:
@@ -172,7 +149,7 @@ class StreamSession(Session[Any]):
                     if self.ending is None:
                         self.join(fan_out, mark)
                     return
-                wire = wanted.stream.lost(lost, wanted.framing, wanted.room.settings.notice)
+                wire = self._wanted.stream.lost(lost, self._wanted.framing, room.settings.notice)
                 if wire and self.ending is None:
                     self.send(wire)
                 since = Since.of(lost.first)
@@ -181,3 +158,46 @@ class StreamSession(Session[Any]):
             reason = str(error) or "it takes too long"
         logger.error("%s is ended: what it asked for cannot be read: %s", self.client, reason)
         self.end(Ending(EndingCode.UNDELIVERABLE, f"what you asked for cannot be read: {reason}"), deliver=True)
+
+    def on_failed(self, error: FramingError) -> None:
+        wire = b"" if self.ending else self._wanted.stream.failed(error)
+        self._end_with(wire, Ending(error.code, error.reason), deliver=False)
+
+    def _end_with(self, wire: bytes, ending: Ending, *, deliver: bool) -> None:
+        """End the connection with these bytes, behind what is still delivered."""
+        if wire and deliver:
+            self._place(wire)
+        super().end(ending, deliver=deliver)
+        if wire and not deliver and not self.link.closing:
+            # What the transport has are whole messages.
+            self.transport.write(wire)
+
+
+class StreamSession(WebSession):
+    """The reader of a stream that only reads: it has no handler, and nobody is told of it."""
+
+    __slots__ = ()
+
+    announced: ClassVar[bool] = False
+
+    async def run(self) -> None:
+        """Read the room from where that was asked for, until the peer leaves or it has all it wants."""
+        wanted = self._wanted
+        if self.ending is not None:
+            # The connection broke before this began.
+            return
+        if wanted.since is None:
+            self.join(wanted.room.fan_out)
+        else:
+            await self.replay(wanted.room, wanted.since)
+        if self.ending is not None:
+            return
+        if wanted.poll:
+            self.end(_CAUGHT_UP, deliver=True)
+        else:
+            await self.link.wait_end(half=not wanted.bare)
+
+    def leave(self, cursor: Cursor[Any, Any]) -> None:
+        super().leave(cursor)
+        if self.ending is None:
+            self.end(_CLOSED, deliver=True)

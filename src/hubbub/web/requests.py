@@ -44,7 +44,7 @@ class Request:
     Attributes:
         method: as in "GET".
         target: what is asked for, as in "/root/sse?since=10".
-        headers: by their names in lower case. Of several with the same name it is the last one.
+        headers: by their names in lower case. Several with the same name are joined with commas.
         bare: whether it has no version: the answer is nothing but the stream.
         last: whether no other request follows on its connection.
     """
@@ -144,7 +144,10 @@ def _parse(head: bytes) -> Request:
         # What it quotes, it quotes as Python has it.
         raise Problem(HTTPStatus(error.error_status_hint), str(error).partition(": bytearray")[0]) from None
     assert isinstance(event, h11.Request)
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
+    headers: dict[str, str] = {}
+    for name, value in ((name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers):
+        # They are one list (RFC 9110, 5.3).
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
     if "content-length" in headers and "transfer-encoding" in headers:
         raise Problem(HTTPStatus.BAD_REQUEST, "the request has both a Content-Length and a Transfer-Encoding")
     wants_close = "close" in headers.get("connection", "").lower() or event.http_version < b"1.1"

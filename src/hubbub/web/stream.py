@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..door import answers
+from ..framing import Raw
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,7 +16,8 @@ if TYPE_CHECKING:
     from ..hub.room import Room
     from ..log.rendering import Style
     from ..values.ending import Ending
-    from ..values.errors import PositionLost
+    from ..values.errors import FramingError, PositionLost
+    from .requests import Request
 
 
 class Stream(ABC):
@@ -21,8 +26,10 @@ class Stream(ABC):
     Attributes:
         headers: those of its answer, beside the type of its content.
         heartbeat: what is written now and then, so that no proxy takes the connection for dead; nothing, if empty.
+        has_clients: whether its readers are clients, and may speak: then it says in `spoken` how.
     """
 
+    has_clients: ClassVar[bool] = False
     headers: ClassVar[Mapping[str, str]] = {}
     heartbeat: ClassVar[bytes] = b""
 
@@ -30,13 +37,31 @@ class Stream(ABC):
     def style(self, room: Room[Any], framing: Framing[Any]) -> Style:
         """How its readers read a room, at a place that has that framing."""
 
-    @abstractmethod
     def content_type(self, framing: Framing[Any]) -> str:
         """The type of its content, for readers in `framing`."""
+        return "application/octet-stream"
 
     def opening(self) -> bytes:
         """What it begins with."""
         return b""
+
+    def accept(self, request: Request, framing: Framing[Any], headers: Mapping[str, str]) -> tuple[Stream, bytes]:
+        """Accept a request: the kind that it is to have, if it can choose of several, and the head of the answer.
+
+        Args:
+            request: the request.
+            framing: how messages are framed at the place.
+            headers: further headers of the answer.
+
+        Raises:
+            Problem: the request lacks something.
+        """
+        about = {"Content-Type": self.content_type(framing), "Connection": "close"}
+        return self, answers.head(HTTPStatus.OK, {**about, **self.headers, **headers})
+
+    def spoken(self, framing: Framing[Any]) -> Framing[Any]:
+        """How its readers speak, at a place that has that framing. Nobody hears those that are not clients."""
+        return Raw()
 
     @abstractmethod
     def lost(self, error: PositionLost, framing: Framing[Any], notice: str | None) -> bytes:
@@ -48,4 +73,8 @@ class Stream(ABC):
 
     def end(self, ending: Ending) -> bytes:
         """What tells why it ends."""
+        return b""
+
+    def failed(self, error: FramingError) -> bytes:
+        """What tells a reader that what it said is not a message."""
         return b""

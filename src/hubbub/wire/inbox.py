@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
-from ..framing import Beginning, Discarder, M
+from ..framing import Beginning, M
 from ..values.errors import FramingError
 from ..values.fixed_limits import READ_SIZE
 
@@ -215,10 +215,15 @@ class Inbox(ABC, Generic[M]):
         """Whether the peer has begun a message and not ended it, as far as was decoded."""
         return self._decoder.partial and not self.at_end
 
-    def discard(self) -> None:
-        """Receive nothing any more: count what arrives and discard it. The end of the peer's stream ends nothing."""
+    def speak(self, framing: Framing[M]) -> None:
+        """Cut what arrives from now on by another framing. What came before is not counted any more."""
+        self.framing, self._decoder, self._beginning = framing, framing.decoder(self.settings.message_limit), None
+        self.messages_received = self.bytes_received = 0
+
+    def discard(self, decoder: Decoder[M]) -> None:
+        """Receive nothing any more: let `decoder` have what arrives. The end of the peer's stream ends nothing."""
         self._messages = _NOTHING
-        self._decoder, self._beginning = Discarder(self.framing), None
+        self._decoder, self._beginning = decoder, None
         self.listening = False
         if self._inbox:
             self._take_inbox()
@@ -254,7 +259,10 @@ class Inbox(ABC, Generic[M]):
     def _discard(self, data: bytes) -> None:
         """Bytes have arrived that nobody receives."""
         self.bytes_received += len(data)
-        self._decoder.feed(data)
+        try:
+            self._decoder.feed(data)
+        except FramingError as error:
+            self._owner.on_failed(error)
         if replies := self._decoder.take_replies():
             self._owner.on_replies(replies)
         if len(data) >= READ_SIZE:
@@ -323,18 +331,15 @@ class Inbox(ABC, Generic[M]):
         return self.lost or (self.at_end and self.listening)
 
     def _decode_end(self) -> Sequence[M]:
-        if self.at_end and self.listening:
-            self._spent = True
-            if not self.drop_tail:
-                return self._decoder.end()
-            self.tail_dropped = self._decoder.partial
-            return []
-        self._spent = self.lost
+        has_ended = self.at_end and self.listening
+        self._spent = has_ended or self.lost
+        if has_ended and not self.drop_tail:
+            return self._decoder.end()
+        self.tail_dropped = has_ended and self._decoder.partial
         return []
 
     def _take_inbox(self) -> bytes:
-        inbox = self._inbox
-        data = inbox[0] if len(inbox) == 1 else b"".join(inbox)
+        data = b"".join(self._inbox)
         self._inbox = _EMPTY
         if self._inbox_size >= self.settings.inbox_limit and not (self.at_end or self.lost):
             self.resume_reading()

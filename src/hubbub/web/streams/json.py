@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from ...log.chunk import Batch
 
 
-class _Objects(KnownRendering):
+class Objects(KnownRendering):
+    """The messages and the gaps, a line each."""
+
     def lines(self, batch: Batch, term: str, first: int, messages: Sequence[str | bytes]) -> bytes:
         return message_lines(batch, term, first, messages)
 
@@ -24,7 +26,7 @@ class _Objects(KnownRendering):
 
 
 class _Json(KnownStream):
-    rendering: ClassVar[type[KnownRendering]] = _Objects
+    rendering: ClassVar[type[KnownRendering]] = Objects
 
     def content_type(self, framing: Framing[Any]) -> str:
         return "application/x-ndjson"

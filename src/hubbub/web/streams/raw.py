@@ -21,7 +21,7 @@ class _Raw(Stream):
         return Rendering, framing
 
     def content_type(self, framing: Framing[Any]) -> str:
-        return "text/plain; charset=utf-8" if framing.textual else "application/octet-stream"
+        return "text/plain; charset=utf-8" if framing.textual else super().content_type(framing)
 
     def lost(self, error: PositionLost, framing: Framing[Any], notice: str | None) -> bytes:
         if notice is None:
