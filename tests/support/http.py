@@ -6,18 +6,30 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
 
 import hubbub
 
-from support.helpers import WAIT_TIME, Peer, Record, at, idle, serving
+from support.helpers import WAIT_TIME, Peer, Record, at, eventually, idle, serving
+
+KIB = 1024
 
 LISTENERS: Any = (
     hubbub.Listener(endpoint=hubbub.Address("127.0.0.1", 0)),
     hubbub.Listener(endpoint=hubbub.Address("127.0.0.1", 0), http=hubbub.Http()),
 )
 """A place for lines, and one for HTTP."""
+
+SMALL = hubbub.Settings(retention=64 * KIB, chunk_limit=16 * KIB, unsent_limit=16 * KIB, pace=None, patience=60)
+"""Settings with which memory holds little, and nobody waits for a reader."""
+
+
+def listeners(**options: Any) -> Any:
+    """The same places, and what else is so at that for HTTP."""
+    return (LISTENERS[0], replace(LISTENERS[1], **options))
 
 
 @dataclass(frozen=True)
@@ -80,3 +92,30 @@ async def event(peer: Peer) -> dict[str, str]:
         name, _, value = line.removesuffix("\n").partition(": ")
         fields[name] = f"{fields[name]}\n{value}" if name in fields else value
     return fields
+
+
+@asynccontextmanager
+async def socket_of(
+    server: hubbub.Server[Any], path: str = "/root/ws", *, place: int = 1, **options: Any
+) -> AsyncIterator[ClientConnection]:
+    """A client of WebSocket, of a library that is not ours."""
+    async with connect(f"ws://{at(server, place).addresses[0]}{path}", proxy=None, **options) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def overwhelmed(
+    settings: hubbub.Settings, *asking: str
+) -> AsyncIterator[tuple[hubbub.Server[Any], Record, Peer, int]]:
+    """A server that has said more than memory holds, and its reader, which took nothing of that; how many messages."""
+    async with (
+        web_serving(settings=settings) as (server, record),
+        requesting(server, *(asking or ["GET /root/json"]), receive_buffer=16 * KIB) as peer,
+    ):
+        await answer(peer)
+        await eventually(lambda: len(server.root) == 1)
+        peer.stall()
+        for number in range(3000):
+            await server.broadcast(f"{number:>6} {'.' * 1000}")
+            await server.root.fan_out.flushed.wait()
+        yield server, record, peer, 3000

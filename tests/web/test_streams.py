@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -19,14 +17,10 @@ from hubbub.hub.fan_out import FanOut
 from hubbub.server import deadlines
 from hubbub.web.conversation import Conversation
 
-from support.helpers import Peer, Record, at, eventually, history_of
-from support.http import LISTENERS, answer, event, json_line, requesting, web_serving
+from support.helpers import Peer, at, eventually, history_of
+from support.http import LISTENERS, SMALL, answer, event, json_line, listeners, overwhelmed, requesting, web_serving
 
 KIB = 1024
-
-
-def listeners(**options: Any) -> Any:
-    return (LISTENERS[0], replace(LISTENERS[1], **options))
 
 
 async def joined(server: hubbub.Server[Any], count: int = 1) -> None:
@@ -315,25 +309,6 @@ async def test_places_of_different_framings_share_what_does_not_depend_on_them()
         assert await json_line(first) == await json_line(second)
         assert await third.line() == b"a\r\n"
         assert len({cursor.rendering for cursor in server.root.fan_out.members.values()}) == 2
-
-
-SMALL = hubbub.Settings(retention=64 * KIB, chunk_limit=16 * KIB, unsent_limit=16 * KIB, pace=None, patience=60)
-
-
-@asynccontextmanager
-async def overwhelmed(settings: hubbub.Settings) -> AsyncIterator[tuple[hubbub.Server[Any], Record, Peer, int]]:
-    """A server that has said more than memory holds, and its reader, which took nothing of that; how many messages."""
-    async with (
-        web_serving(settings=settings) as (server, record),
-        requesting(server, "GET /root/json", receive_buffer=16 * KIB) as peer,
-    ):
-        await answer(peer)
-        await joined(server)
-        peer.stall()
-        for number in range(3000):
-            await server.broadcast(f"{number:>6} {'.' * 1000}")
-            await server.root.fan_out.flushed.wait()
-        yield server, record, peer, 3000
 
 
 async def test_a_reader_that_skips_is_told_how_many_it_missed_and_where_it_goes_on() -> None:

@@ -1,7 +1,7 @@
 """The frames of WebSocket as bytes: those of the server, and what clients send (RFC 6455, 5).
 
-The server's frames are not masked, so all readers of one kind share the same bytes. An idle connection keeps a few
-words of state, where a library keeps some KiB; the handshake, which is over soon, is the library's.
+The server's frames are not masked, so all readers of one kind share the same bytes. What clients send is read here
+because an idle connection is to be small (docs/decisions/http.md); the handshake, which is over soon, is the library's.
 """
 
 from __future__ import annotations

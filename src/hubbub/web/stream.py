@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..door import answers
 from ..framing import Raw
+from ..values.ending import Ending
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from ..framing import Framing
     from ..hub.room import Room
     from ..log.rendering import Style
-    from ..values.ending import Ending
     from ..values.errors import FramingError, PositionLost
     from .requests import Request
 
@@ -76,5 +76,5 @@ class Stream(ABC):
         return b""
 
     def failed(self, error: FramingError) -> bytes:
-        """What tells a reader that what it said is not a message."""
-        return b""
+        """What tells a reader that what it said is not a message, with which it ends."""
+        return self.end(Ending(error.code, error.reason))

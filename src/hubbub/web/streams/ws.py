@@ -13,7 +13,7 @@ from ...door import answers
 from ...framing import Framing, words_in
 from ...log.as_json import json_line, missed_of
 from ...log.rendering import Rendering
-from ...values.ending import Ending, EndingCode
+from ...values.ending import EndingCode
 from .. import frames
 from ..framed import framed
 from ..frames import BrokenRules, PeerCloses
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ...hub.room import Room
     from ...log.chunk import Batch
     from ...log.rendering import Style
+    from ...values.ending import Ending
     from ...values.errors import FramingError, PositionLost
     from ..requests import Request
 
@@ -46,6 +47,9 @@ CLOSE_CODES: Final = {
     EndingCode.TOO_LONG: frames.TOO_BIG,
 }
 """The codes of close frames (RFC 6455, 7.4.1, and the registry of IANA)."""
+
+_PRIVATE: Final = (EndingCode.CLOSED, EndingCode.FAILED, EndingCode.UNDELIVERABLE)
+"""Those whose reason is for the record alone: it may have an exception in it."""
 
 COME_BACK: Final = 1013
 STAY_AWAY: Final = 1008
@@ -91,14 +95,15 @@ class _Socket(Stream):
 
     def end(self, ending: Ending) -> bytes:
         other = COME_BACK if ending.code.worth_retrying else STAY_AWAY
-        return frames.close(CLOSE_CODES.get(ending.code, other), str(ending))
+        words = ending.code.value if ending.code in _PRIVATE else str(ending)
+        return frames.close(CLOSE_CODES.get(ending.code, other), words)
 
     def failed(self, error: FramingError) -> bytes:
         if isinstance(error, PeerCloses):
             return frames.close(error.close_code)
         if isinstance(error, BrokenRules):
             return frames.close(error.close_code, error.reason)
-        return self.end(Ending(error.code, error.reason))
+        return super().failed(error)
 
 
 class _Objects(Objects):
