@@ -71,6 +71,11 @@ class Framed(Framing[M]):
         Raises:
             FramingError: the framing of the place cannot carry one.
         """
+        decoder = self.inner.decoder(limit)
+        if isinstance(self.inner, Lines | ByteLines):
+            # All at once: to take each apart alone takes ten times as long. Each is a line, and its end may be missing.
+            ended = [payload if payload.endswith(b"\n") else payload + b"\n" for payload in payloads]
+            return decoder.feed(b"".join(ended))
         split = self._split if self.inner.textual else self._check
         messages: list[M] = []
         try:
