@@ -33,6 +33,7 @@ MORE_PROGRAMS = {
     "behind-a-proxy": ("haproxy", "nginx", "openssl"),
     "from-other-code": ("curl",),
     "nmea-feed": ("gpsd", "gpspipe"),
+    "sensor-on-a-web-page": ("curl",),
 }
 """Those that one page uses."""
 

@@ -41,7 +41,7 @@ SERVER = "server"
 """The terminal in which servers are started: nobody dials before they listen. After a command that shows nothing, the
 replay waits for the port that it names, or for 5000."""
 
-FILES = ("ini", "nginx", "sh", "text", "toml", "yaml")
+FILES = ("html", "ini", "nginx", "sh", "text", "toml", "yaml")
 """The kinds of blocks that are files, if they name one."""
 
 _PROMPTS = (PROMPT, "telnet> ")
