@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from ..values.ending import Ending, EndingCode
 from ..values.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from http import HTTPStatus
 
 _ALWAYS: Final = {
     # A browser shall not take a stream for a page of ours, keep it, or show it in a page of another site.
@@ -16,6 +18,19 @@ _ALWAYS: Final = {
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+
+RETRY_AFTER: Final = (5, 15)
+"""Seconds after which to ask again: at random between these, so that not all come back at once."""
+
+_REFUSALS: Final = {
+    EndingCode.FULL: HTTPStatus.SERVICE_UNAVAILABLE,
+    EndingCode.OVERLOADED: HTTPStatus.SERVICE_UNAVAILABLE,
+    EndingCode.CROWDED: HTTPStatus.TOO_MANY_REQUESTS,
+    EndingCode.HASTY: HTTPStatus.TOO_MANY_REQUESTS,
+    EndingCode.DENIED: HTTPStatus.FORBIDDEN,
+    EndingCode.BAD_PROXY: HTTPStatus.BAD_REQUEST,
+}
+"""How the door refuses a connection. Other endings come from requests, which have their own answers, or to nobody."""
 
 
 def head(status: HTTPStatus, headers: Mapping[str, str]) -> bytes:
@@ -40,3 +55,21 @@ def text(status: HTTPStatus, words: str, headers: Mapping[str, str], *, last: bo
     about = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(body))} if words else {}
     ends = {"Connection": "close"} if last else {}
     return head(status, {**about, **ends, **headers}) + (b"" if empty else body)
+
+
+def status_of(ending: Ending) -> HTTPStatus | None:
+    """The status by which the door refuses somebody; None where it has none."""
+    return _REFUSALS.get(ending.code)
+
+
+def retry_after() -> dict[str, str]:
+    """The header that says when to ask again (RFC 9110, 10.2.3)."""
+    return {"Retry-After": str(random.randint(*RETRY_AFTER))}  # noqa: S311 - nothing is secret about it
+
+
+def refusal(ending: Ending) -> bytes:
+    """The answer to a connection that may not come in; nothing, where the door does not refuse it."""
+    if (status := status_of(ending)) is None:
+        return b""
+    headers = retry_after() if ending.code.worth_retrying else {}
+    return text(status, str(ending), headers, last=True)

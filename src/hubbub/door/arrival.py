@@ -163,7 +163,7 @@ class Arrival(Generic[M]):
         link = self.link
         if link.lost:
             return
-        if told and link.writable and (words := words_in(self.framing, str(ending))):
+        if told and link.writable and (words := self.listener.refusal(ending, self.framing)):
             link.transport.write(words)
         link.finish()
 

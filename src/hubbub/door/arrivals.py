@@ -7,7 +7,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic
 
-from ..framing import M, words_in
+from ..framing import M
 from ..values.address import Address
 from ..values.ending import Ending, EndingCode
 from ..wire.addresses import address_of
@@ -152,7 +152,7 @@ class Arrivals(Generic[M]):
 
     def _turn_away(self, connection: socket.socket, origin: Address, listener: Listener[M], ending: Ending) -> None:
         framing = listener.spoken(self._framing)
-        turn_away(connection, b"" if listener.tls else words_in(framing, str(ending)))
+        turn_away(connection, b"" if listener.tls else listener.refusal(ending, framing))
         self._refused(origin, ending)
 
     def _forget(self, arrival: Arrival[M]) -> None:

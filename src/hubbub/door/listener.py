@@ -8,7 +8,7 @@ from datetime import timedelta  # noqa: TC003 - a dataclass is asked for the typ
 from pathlib import Path  # noqa: TC003 - a dataclass is asked for the types of its fields
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal
 
-from ..framing import M, Raw
+from ..framing import M, Raw, words_in
 from ..hub.hub import ROOT_ROOM, check_room_name
 from ..log.max_lag import MaxLag
 from ..values.address import Address  # noqa: TC001 - a dataclass is asked for the types of its fields
@@ -17,7 +17,7 @@ from ..values.settings import Settings
 from ..values.since import Since, check_replay
 from ..wire.tcp import INT_MAX
 from ..wire.tls import Tls
-from . import kinds
+from . import answers, kinds
 from .http import Http
 from .networks import Access, Networks
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..framing import Framing
+    from ..values.ending import Ending
 
 Authenticate = Callable[[Any], Coroutine[Any, Any, bool]]
 """Says whether a connection may come in. It is given the `Arrival`, and may talk with it, within
@@ -125,6 +126,10 @@ class Listener(Generic[M]):
     def spoken(self, framing: Framing[M]) -> Framing[Any]:
         """How what comes in there is cut, where the server has that framing."""
         return Raw() if self.http is not None else self.framing or framing
+
+    def refusal(self, ending: Ending, framing: Framing[Any]) -> bytes:
+        """The words for a connection that may not come in, as an answer or in `framing`; none where that has none."""
+        return answers.refusal(ending) if self.http is not None else words_in(framing, str(ending))
 
     @property
     def replayed(self) -> Since | None:

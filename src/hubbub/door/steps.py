@@ -13,7 +13,6 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from ..framing import words_in
 from ..values.ending import Ending, EndingCode
 from ..values.errors import ConnectionClosed
 from ..values.fixed_limits import FIRST_READ_SIZE, READ_SIZE
@@ -81,7 +80,7 @@ async def identify(arrival: Arrival[Any]) -> None:
         arrival.identify(header.source)
     except Refused as refused:
         mute = arrival.listener.tls is not None or refused.ending is _CHECK
-        turn_away(connection, b"" if mute else words_in(arrival.framing, str(refused.ending)))
+        turn_away(connection, b"" if mute else arrival.listener.refusal(refused.ending, arrival.framing))
         raise
     except BaseException:
         connection.close()
