@@ -123,10 +123,10 @@ def test_a_place_whose_files_are_not_good_is_named(text: str, message: str) -> N
 
 def test_http_is_spoken_where_it_is_asked_for(certificates: Certificates) -> None:
     options = {"tls_cert": str(certificates.server), "tls_key": str(certificates.server_key)}
-    names = {"allow_host": ("boat.example",), "allow_origin": ("https://a.example",)}
+    names = {"allow_host": ("boat.example",), "allow_origin": ("https://a.example",), "rooms": ("wx-*",)}
     plain, http, https = listeners("tcp://h:1", "http://h:2", "https://h:3?role=read", **options, **names)
     assert plain.http is None
-    assert http.http == https.http == Http(("boat.example",), ("https://a.example",))
+    assert http.http == https.http == Http(("boat.example",), ("https://a.example",), ("wx-*",))
     assert http.tls is None
     assert https.tls is not None
     assert https.endpoint == Address("h", 3)

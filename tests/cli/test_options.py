@@ -16,6 +16,7 @@ from hubbub.cli import main
 from hubbub.cli.bench import bench
 from hubbub.cli.connect import connect
 from hubbub.cli.failure import Failure
+from hubbub.cli.listeners import HTTP_OPTIONS
 from hubbub.cli.options import SETTINGS, group_options
 from hubbub.cli.places import parse
 from hubbub.cli.serve import serve
@@ -40,6 +41,7 @@ CHOSEN: dict[str, tuple[Any, Any]] = {
     "any-protocol": (True, True),
     "allow-host": (["boat.example", "pi.lan"], ("boat.example", "pi.lan")),
     "allow-origin": (["https://boat.example"], ("https://boat.example",)),
+    "rooms": (["wx-*", "ais"], ("wx-*", "ais")),
     "replay": ("10m", "10m"),
     "store": ("log.db", "log.db"),
     "durable": ("ack", "ack"),
@@ -78,6 +80,9 @@ CHOSEN: dict[str, tuple[Any, Any]] = {
 
 MEANT = {name.replace("-", "_"): meaning for name, (_, meaning) in CHOSEN.items()}
 
+SERVED = {**MEANT, **dict.fromkeys(HTTP_OPTIONS, ())}
+"""The same, as far as it goes with places for lines."""
+
 
 def params(*arguments: str) -> dict[str, Any]:
     """What `hubbub serve` makes of its options, its variables and the file."""
@@ -111,13 +116,13 @@ def test_each_option_is_a_key_of_the_file(directory: Path) -> None:
 
 
 def test_all_that_is_chosen_is_served(directory: Path) -> None:
-    setup = make_setup(MEANT)
+    setup = make_setup(SERVED)
     assert (setup.handler.__name__, setup.framing) == ("relay", Delimited(b"\0"))
     assert setup.settings == Settings(**{name: MEANT[name] for name in SETTINGS})
     assert [listener.endpoint for listener in setup.listeners] == [Address("h", 1), Address("h", 2)]
     assert setup.store == Path("log.db")
     assert {listener.replay for listener in setup.listeners} == {"10m"}
-    short = make_setup({**MEANT, "listen": ()})
+    short = make_setup({**SERVED, "listen": ()})
     assert [listener.endpoint for listener in short.listeners] == [Address("::1", 7000)]
 
 
@@ -256,7 +261,7 @@ def test_settings_of_a_store_need_a_store(directory: Path) -> None:
     with pytest.raises(
         Failure, match=r"without a store, --durable, --store-size, .* would have no effect; give --store"
     ):
-        make_setup({**MEANT, "store": None})
+        make_setup({**SERVED, "store": None})
 
 
 def test_a_replay_that_says_nothing_names_its_option() -> None:

@@ -102,9 +102,10 @@ def test_what_is_different_there_is_behind_a_question_mark() -> None:
         *(
             (
                 f"tcp://h:1?room={name}",
-                f"{name!r} is not a name for a room; use 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'",
+                f"{name!r} is not a name for a room; use 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-', "
+                "and not '.' or '..' alone",
             )
-            for name in ("a/b", "x" * 65, "é", "a b")
+            for name in ("a/b", "x" * 65, "é", "a b", ".", "..")
         ),
         ("tcp://h:1?deny=::1&deny=::2", "a key occurs twice; separate several networks by commas"),
         ("tcp://h:1?mode=600", "mode is for unix:// only"),

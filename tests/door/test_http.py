@@ -67,11 +67,18 @@ def test_a_page_reads_its_own_site_and_others_only_where_it_may() -> None:
         ({"hosts": ("",)}, "write a name alone"),
         ({"origins": ("boat.example",)}, "^the origin is 'boat.example'; write a scheme and a host"),
         ({"origins": ("https://boat.example/",)}, "write a scheme and a host"),
+        ({"rooms": ("",)}, "^a pattern for rooms is empty; write it as in weather-\\*$"),
     ],
 )
 def test_what_names_no_host_or_site_is_an_error(options: Any, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         Http(**options)
+
+
+@pytest.mark.parametrize("name", ["hosts", "origins", "rooms"])
+def test_one_text_where_several_are_meant_is_an_error_and_not_its_letters(name: str) -> None:
+    with pytest.raises(TypeError, match=rf"^{name} is 'x\*'; write \('x\*',\)$"):
+        Http(**{name: "x*"})  # type: ignore[arg-type] # that is what is wrong
 
 
 async def admit(arrival: hubbub.Arrival) -> bool:

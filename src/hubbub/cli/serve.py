@@ -149,6 +149,14 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, readable=True)
     help="Let pages of this site read over HTTP, as in https://boat.example; *: those of all sites.",
 )
 @option(
+    "--rooms",
+    group=WHO,
+    multiple=True,
+    metavar="PATTERN",
+    help="Let HTTP requests reach rooms with such names too, as in weather-*, and make those that do not exist: beside "
+    "the rooms of places and those that the app keeps.",
+)
+@option(
     "--secret-file",
     group=WHO,
     type=_FILE,

@@ -25,15 +25,26 @@ class Http:
     Args:
         hosts: names by which the server is known, without a port.
         origins: pages of other sites that may read, as in "https://example.com"; "*" for all.
+        rooms: patterns for the names of further rooms, as in "weather-*": `*` stands for any characters, `?` for one,
+            and `[ab]` for one of these. Such a room can be read, also if a client has made it. If it does not exist, a
+            request makes it, and it goes when its last reader leaves. Without a pattern, requests reach only the rooms
+            of listeners and those that the program keeps.
 
     Raises:
-        ValueError: a host has a port or a scheme, or an origin has no scheme or a path.
+        TypeError: one of these is a text, and not several.
+        ValueError: a host has a port or a scheme, or an origin has no scheme or a path, or a pattern is empty.
     """
 
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    rooms: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("hosts", "origins", "rooms"):
+            if isinstance(value := getattr(self, name), str):
+                raise TypeError(f"{name} is {value!r}; write ({value!r},)")
+        if "" in self.rooms:
+            raise ValueError("a pattern for rooms is empty; write it as in weather-*")
         for host in self.hosts:
             if not host or host.lower() != _host_of(host):
                 raise ValueError(f"the host is {host!r}; write a name alone, as in boat.example")

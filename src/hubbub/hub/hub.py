@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 ROOT_ROOM: Final = "root"
 """The name, for those outside, of the room that a listener has unless it says otherwise."""
 
-ROOM_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-"""Names of rooms that come from outside."""
+ROOM_NAME: Final = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,64}")
+"""Names of rooms that come from outside. In URLs, `.` and `..` are no names."""
 
 
 def check_room_name(name: str) -> None:
@@ -37,7 +37,8 @@ def check_room_name(name: str) -> None:
         ValueError: it may not.
     """
     if not ROOM_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is not a name for a room; use 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'")
+        rule = "use 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-', and not '.' or '..' alone"
+        raise ValueError(f"{name!r} is not a name for a room; {rule}")
 
 
 class Hub(ABC, Generic[M]):

@@ -37,6 +37,7 @@ class Room(Generic[M]):
         framing: how it keeps its messages. Clients whose listener has another framing read them in that one.
         settings: its own; the server's, if it was made without.
         keep: whether it stays when its last client leaves.
+        users: how many need it that may not read it: they write, or look for where to begin. It stays for them.
         fan_out: its readers; for hubbub's own use.
     """
 
@@ -57,6 +58,7 @@ class Room(Generic[M]):
         self.framing = framing
         self.settings = settings
         self.keep = keep
+        self.users = 0
         self._closed = False
         self._on_close = on_close
         self._chunk_size = settings.chunk_size
@@ -208,7 +210,7 @@ class Room(Generic[M]):
 
     def close_if_unused(self) -> None:
         """End the room, if nobody is in it and it is not to be kept."""
-        if not (self.keep or self.fan_out.members or self._closed):
+        if not (self.keep or self.fan_out.members or self.users or self._closed):
             self.close()
 
     def _append(self, wire: bytes, count: int, exclude: Sender | None, sender: Sender | str | None) -> Position:

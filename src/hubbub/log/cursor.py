@@ -89,11 +89,9 @@ class Cursor(Generic[Owner, Reader]):
         self.owner = owner
         self.end: int | None = None
         self.index = 0
-        self.catching_up = False
+        self.catching_up = self.ready = False
         self.chunk: Chunk | None = None
-        self.ready = False
-        self.passed = 0
-        self.missed = 0
+        self.passed = self.missed = 0
 
     @property
     def log(self) -> Log[Any]:

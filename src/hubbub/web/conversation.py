@@ -19,6 +19,7 @@ from ..wire.countdown import within
 from .finding import find
 from .reading import StreamSession, Visitor, WebSession
 from .requests import Problem, Request, Requests
+from .rooms import let_go
 from .site import check_site
 
 if TYPE_CHECKING:
@@ -131,9 +132,19 @@ class Conversation:
             headers |= {"Access-Control-Allow-Headers": asked} if asked else {}
             await arrival.send(answers.text(HTTPStatus.NO_CONTENT, "", {**headers, **shared}, last=request.last))
             return
-        wanted = find(self._hub, arrival, request)
         if request.method not in ("GET", "HEAD"):
             raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"use one of {METHODS}", {"Allow": METHODS})
+        wanted = find(self._hub, arrival, request)
+        try:
+            await self._accept(arrival, request, wanted, shared, early=early)
+        finally:
+            if self.wanted is None:
+                let_go(wanted.room)
+
+    async def _accept(
+        self, arrival: Arrival[Any], request: Request, wanted: Wanted, shared: Mapping[str, str], *, early: bool
+    ) -> None:
+        """Answer with the head of a stream."""
         stream, head = wanted.stream.accept(request, wanted.framing, shared)
         if request.method == "HEAD":
             await arrival.send(head)

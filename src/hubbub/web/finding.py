@@ -10,13 +10,13 @@ from ..values.since import Since
 from . import streams
 from .reading import Wanted
 from .requests import Problem
+from .rooms import plain_name, reach
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..door.arrival import Arrival
     from ..hub.hub import Hub
-    from ..hub.room import Room
     from .requests import Request
 
 _PARAMETERS: Final = {"since", "poll"}
@@ -25,11 +25,13 @@ _PARAMETERS: Final = {"since", "poll"}
 def find(hub: Hub[Any], arrival: Arrival[Any], request: Request) -> Wanted:
     """The stream that a request asks for.
 
+    Its room stays for it: see `reach`.
+
     Raises:
         Problem: there is none, or the request may not have it.
     """
-    _, name, *kind = (*request.path.split("/"), "")
-    stream = streams.found().get("/".join(kind[:-1]))
+    name, _, kind = request.path.removeprefix("/").partition("/")
+    stream = streams.found().get(kind)
     if stream is None:
         kinds = ", ".join(f"/root/{each}" for each in streams.found())
         raise Problem(HTTPStatus.NOT_FOUND, f"there is nothing here; the streams of the room root are {kinds}")
@@ -37,26 +39,20 @@ def find(hub: Hub[Any], arrival: Arrival[Any], request: Request) -> Wanted:
     query = request.query(_PARAMETERS)
     if (poll := query.get("poll", "0")) not in ("0", "1"):
         raise Problem(HTTPStatus.BAD_REQUEST, "poll must be 0 or 1")
-    wanted = Wanted(
+    if not (Role.parse(listener.role).hears or (stream.has_clients and poll == "0")):
+        raise Problem(HTTPStatus.FORBIDDEN, "nobody may read here")
+    since = _since(request, query) or listener.replayed
+    assert listener.http is not None
+    return Wanted(
         stream=stream,
-        room=_room(hub, name),
+        # Last: nothing is refused any more.
+        room=reach(hub, listener.http, plain_name(name)),
         framing=listener.framing or hub.framing,
-        since=_since(request, query) or listener.replayed,
+        since=since,
         poll=poll == "1",
         bare=request.bare,
         max_lag=listener.lag_limit,
     )
-    if not (Role.parse(listener.role).hears or wanted.by_client):
-        raise Problem(HTTPStatus.FORBIDDEN, "nobody may read here")
-    return wanted
-
-
-def _room(hub: Hub[Any], name: str) -> Room[Any]:
-    """A room that is to be seen from outside: of a place, or one that the app keeps."""
-    room = hub.rooms.get(name)
-    if room is None or not room.keep:
-        raise Problem(HTTPStatus.NOT_FOUND, f"the room {name!r} does not exist")
-    return room
 
 
 def _since(request: Request, query: Mapping[str, str]) -> Since | None:

@@ -12,6 +12,7 @@ from ..log.chunk import CannotTell
 from ..values.ending import Ending, EndingCode
 from ..values.errors import PositionLost
 from ..values.since import Since
+from .rooms import let_go
 
 if TYPE_CHECKING:
     from ..framing import Decoder, Framing
@@ -87,7 +88,7 @@ class Visitor:
 
 
 class WebSession(Session[Any]):
-    """The reader of a stream. Alone, it is that of a client.
+    """The reader of a stream. Alone, it is that of a client. Until it ends, its room stays.
 
     Args:
         wanted: the stream.
@@ -165,12 +166,15 @@ class WebSession(Session[Any]):
 
     def _end_with(self, wire: bytes, ending: Ending, *, deliver: bool) -> None:
         """End the connection with these bytes, behind what is still delivered."""
+        is_first = self.ending is None
         if wire and deliver:
             self._place(wire)
         super().end(ending, deliver=deliver)
         if wire and not deliver and not self.link.closing:
             # What the transport has are whole messages.
             self.transport.write(wire)
+        if is_first:
+            let_go(self._wanted.room)
 
 
 class StreamSession(WebSession):
