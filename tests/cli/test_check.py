@@ -73,6 +73,10 @@ def test_a_good_file_is_reported_as_good(directory: Path, text: str, what: str) 
             ", line 2: no listener speaks TLS, so --tls-cert would have no effect; write tls:// in --listen",
         ),
         (
+            "listen = ['tcp://h:1']\nallow-host = ['boat.example']\nrooms = ['wx-*']\n",
+            ", line 2: no listener speaks HTTP, so --allow-host, --rooms would have no effect; write http://",
+        ),
+        (
             "listen = ['tls://h:1?tls-cert=missing']\n",
             ", line 1: tls://h:1?tls-cert=missing: --tls-cert: cannot read missing: No such file or directory",
         ),

@@ -10,13 +10,13 @@ from ..values.errors import StoreError
 from ..values.settings import DECLARATIONS, STORE, Settings
 from .apps import load
 from .failure import Failure
-from .listeners import make_listeners
+from .listeners import HTTP_OPTIONS, make_listeners
 from .options import SETTINGS
 from .places import short_form
 from .values import FRAMINGS, parse_store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from ..door.listener import Listener
@@ -54,11 +54,17 @@ def make_setup(options: Mapping[str, Any], *, passed: Sequence[int] | None = Non
     unused = {name: None for name in ("tls_cert", "tls_key", "tls_client_ca") if options[name]}
     if unused and not any(listener.tls for listener in listeners):
         # Everybody would be let in, and in plain text.
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
         steps = [] if options["tls_cert"] else ["give --tls-cert"]
         if options["listen"]:
             steps.append("write tls:// in --listen")
-        raise Failure(f"no listener speaks TLS, so {names} would have no effect; {' and '.join(steps)}", unused)
+        raise Failure(
+            f"no listener speaks TLS, so {_written(unused)} would have no effect; {' and '.join(steps)}", unused
+        )
+    unused = {name: None for name in HTTP_OPTIONS if options[name]}
+    if unused and not any(listener.http for listener in listeners):
+        raise Failure(
+            f"no listener speaks HTTP, so {_written(unused)} would have no effect; write http:// in --listen", unused
+        )
     try:
         settings = Settings(**{name: options[name] for name in SETTINGS})
     except ValueError as error:
@@ -88,6 +94,11 @@ def failure_of(error: ValueError) -> Failure:
     return Failure(message, dict.fromkeys((name, *others)))
 
 
+def _written(names: Iterable[str]) -> str:
+    """Options as a user writes them."""
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
+
+
 def _store_path(text: str | None, settings: Settings) -> Path | None:
     """The file that is meant by a store."""
     if text is None:
@@ -95,7 +106,7 @@ def _store_path(text: str | None, settings: Settings) -> Path | None:
         unused = [name for name in SETTINGS if DECLARATIONS[name].group is STORE]
         unused = [name for name in unused if getattr(settings, name) != getattr(usual, name)]
         if unused:
-            names = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
+            names = _written(unused)
             raise Failure(f"without a store, {names} would have no effect; give --store", dict.fromkeys(unused))
         return None
     try:
