@@ -15,7 +15,6 @@ from hubbub import Address
 from hubbub.cli.failure import Failure
 from hubbub.cli.listeners import make_listeners
 from hubbub.cli.places import parse
-from hubbub.door.http import Http
 from hubbub.framing import Delimited
 
 from support.certificates import Certificates
@@ -124,9 +123,13 @@ def test_a_place_whose_files_are_not_good_is_named(text: str, message: str) -> N
 def test_http_is_spoken_where_it_is_asked_for(certificates: Certificates) -> None:
     options = {"tls_cert": str(certificates.server), "tls_key": str(certificates.server_key)}
     names = {"allow_host": ("boat.example",), "allow_origin": ("https://a.example",), "rooms": ("wx-*",)}
+    names["forwarded_from"] = ("192.0.2.7",)
     plain, http, https = listeners("tcp://h:1", "http://h:2", "https://h:3?role=read", **options, **names)
     assert plain.http is None
-    assert http.http == https.http == Http(("boat.example",), ("https://a.example",), ("wx-*",))
+    assert http.http is https.http
+    assert http.http is not None
+    assert (http.http.hosts, http.http.origins) == (("boat.example",), ("https://a.example",))
+    assert (http.http.rooms, http.http.forwarded.entries) == (("wx-*",), ("192.0.2.7",))
     assert http.tls is None
     assert https.tls is not None
     assert https.endpoint == Address("h", 3)

@@ -42,6 +42,7 @@ CHOSEN: dict[str, tuple[Any, Any]] = {
     "allow-host": (["boat.example", "pi.lan"], ("boat.example", "pi.lan")),
     "allow-origin": (["https://boat.example"], ("https://boat.example",)),
     "rooms": (["wx-*", "ais"], ("wx-*", "ais")),
+    "forwarded-from": (["::1"], ("::1",)),
     "replay": ("10m", "10m"),
     "store": ("log.db", "log.db"),
     "durable": ("ack", "ack"),

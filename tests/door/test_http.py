@@ -81,6 +81,11 @@ def test_one_text_where_several_are_meant_is_an_error_and_not_its_letters(name: 
         Http(**{name: "x*"})  # type: ignore[arg-type] # that is what is wrong
 
 
+def test_what_is_trusted_must_be_networks() -> None:
+    with pytest.raises(TypeError, match=r"^forwarded is '::1'; make it as in hubbub.Networks"):
+        Http(forwarded="::1")  # type: ignore[arg-type] # that is what is wrong
+
+
 async def admit(arrival: hubbub.Arrival) -> bool:
     raise NotImplementedError
 

@@ -359,6 +359,7 @@ async def test_a_connection_that_cannot_be_handed_over_is_lost(plain: Way) -> No
         settings=hubbub.Settings(),
         loop=asyncio.get_running_loop(),
         admit=lambda _: None,
+        discharge=lambda _: None,
     )
     with pytest.raises(Refused) as failed:
         await open_plain(arrival)

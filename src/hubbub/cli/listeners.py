@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SHARED: Final = ("role", "any_protocol", "replay")
 """The options that are attributes of a listener, and keys of a place, by the same name."""
 
-HTTP_OPTIONS: Final = ("allow_host", "allow_origin", "rooms")
+HTTP_OPTIONS: Final = ("allow_host", "allow_origin", "rooms", "forwarded_from")
 """The options that `Http` is made of, in its order. They say nothing about other places."""
 
 _TLS_OPTIONS: Final = {"certificate": "tls-cert", "key": "tls-key", "client_ca": "tls-client-ca"}
@@ -59,7 +59,8 @@ def make_listeners(
             attributes = {**{key: options[key] for key in _SHARED if key in options}, **url.attributes}
             endpoint = attributes.pop("endpoint")
             if "http" in attributes:
-                attributes["http"] = share(Http, *(tuple(options.get(name, ())) for name in HTTP_OPTIONS))
+                *names, proxies = (tuple(options.get(name, ())) for name in HTTP_OPTIONS)
+                attributes["http"] = share(Http, *names, share(Networks, proxies))
             for each in [endpoint] if endpoint is not None else passed or passed_descriptors():
                 listener = Listener[Any](
                     endpoint=each,

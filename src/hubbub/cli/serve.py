@@ -134,6 +134,13 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, readable=True)
     help="Trust the PROXY header of proxies in these networks, which says who connected to the proxy.",
 )
 @option(
+    "--forwarded-from",
+    group=WHO,
+    multiple=True,
+    metavar="NETWORK|@FILE",
+    help="Trust X-Forwarded-For and Forwarded of HTTP proxies in these networks, which say whose a request is.",
+)
+@option(
     "--allow-host",
     group=WHO,
     multiple=True,

@@ -51,6 +51,7 @@ class Arrival(Generic[M]):
     # The handshakes of a crowd are many of them.
     __slots__ = (
         "_admit",
+        "_discharge",
         "_space",
         "connection",
         "counted",
@@ -73,6 +74,7 @@ class Arrival(Generic[M]):
         settings: Settings,
         loop: asyncio.AbstractEventLoop,
         admit: Callable[[Arrival[M]], Ending | None],
+        discharge: Callable[[Arrival[M]], None],
     ) -> None:
         self.listener = listener
         self.connection = connection
@@ -86,6 +88,7 @@ class Arrival(Generic[M]):
             self, framing, settings, loop, guarded=listener.guarded, drop_tail=listener.drops_tail
         )
         self._admit = admit
+        self._discharge = discharge
         self._space = Pulse()
 
     def __str__(self) -> str:
@@ -139,16 +142,25 @@ class Arrival(Generic[M]):
 
     # What its steps do.
 
-    def identify(self, origin: Address | None) -> None:
-        """A proxy has said whose connection it is, or that it is its own.
+    @property
+    def relayed(self) -> bool:
+        """Whether its requests are those of others, each of which counts by itself."""
+        http = self.listener.http
+        return http is not None and self.origin.host in http.forwarded
+
+    def admit(self) -> None:
+        """Count it for its address, once that is known.
 
         Raises:
             Refused: it may not come in.
         """
-        if origin is not None:
-            self.origin = origin
         if ending := self._admit(self):
             raise Refused(ending)
+
+    def discharge(self) -> None:
+        """Count it no more: what it was counted for is over."""
+        if self.counted:
+            self._discharge(self)
 
     def end(self, ending: Ending) -> None:
         """Note why it ended; the first ending counts."""

@@ -75,9 +75,17 @@ class Arrivals(Generic[M]):
         loop = asyncio.get_running_loop()
         framing = listener.spoken(self._framing)
         arrival = Arrival(
-            listener, connection, origin, framing=framing, settings=settings, loop=loop, admit=self._admit
+            listener,
+            connection,
+            origin,
+            framing=framing,
+            settings=settings,
+            loop=loop,
+            admit=self._admit,
+            discharge=self._discharge,
         )
-        if origin.host not in listener.proxies and (ending := self._admit(arrival)):
+        is_known = not (origin.host in listener.proxies or arrival.relayed)
+        if is_known and (ending := self._admit(arrival)):
             self._turn_away(connection, origin, listener, ending)
             return
         self._limits.total += 1
@@ -128,8 +136,8 @@ class Arrivals(Generic[M]):
     def release(self, host: str, *, counted: bool = True) -> None:
         """A connection from there has ended; `counted` says whether it counted for its address."""
         self._limits.total -= 1
-        if counted and (source := Source.of(host)):
-            self._limits.release(source)
+        if counted:
+            self._uncount(host)
 
     def forget_bursts(self) -> None:
         """Forget the addresses whose burst of connections is whole again."""
@@ -149,6 +157,15 @@ class Arrivals(Generic[M]):
             return ending
         arrival.counted = True
         return None
+
+    def _discharge(self, arrival: Arrival[M]) -> None:
+        """Count an arrival no more that is still there."""
+        arrival.counted = False
+        self._uncount(arrival.origin.host)
+
+    def _uncount(self, host: str) -> None:
+        if source := Source.of(host):
+            self._limits.release(source)
 
     def _turn_away(self, connection: socket.socket, origin: Address, listener: Listener[M], ending: Ending) -> None:
         framing = listener.spoken(self._framing)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
-from .networks import parse_address
+from .networks import Networks, parse_address
 
 LOCAL: Final = "localhost"
 
@@ -29,20 +29,26 @@ class Http:
             and `[ab]` for one of these. Such a room can be read, also if a client has made it. If it does not exist, a
             request makes it, and it goes when its last reader leaves. Without a pattern, requests reach only the rooms
             of listeners and those that the program keeps.
+        forwarded: the networks of proxies, whose `X-Forwarded-For` or `Forwarded` (RFC 7239) says whose a request is.
+            Then each of their requests counts by itself, for the address of its client, as a connection does.
+            `X-Forwarded-Proto` says whether the client asked over TLS.
 
     Raises:
-        TypeError: one of these is a text, and not several.
+        TypeError: one of these is a text, and not several, or `forwarded` is not `Networks`.
         ValueError: a host has a port or a scheme, or an origin has no scheme or a path, or a pattern is empty.
     """
 
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     rooms: tuple[str, ...] = ()
+    forwarded: Networks = field(default_factory=Networks)
 
     def __post_init__(self) -> None:
         for name in ("hosts", "origins", "rooms"):
             if isinstance(value := getattr(self, name), str):
                 raise TypeError(f"{name} is {value!r}; write ({value!r},)")
+        if not isinstance(self.forwarded, Networks):
+            raise TypeError(f"forwarded is {self.forwarded!r}; make it as in hubbub.Networks(['192.0.2.7'])")
         if "" in self.rooms:
             raise ValueError("a pattern for rooms is empty; write it as in weather-*")
         for host in self.hosts:

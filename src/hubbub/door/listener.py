@@ -169,6 +169,7 @@ class Listener(Generic[M]):
     @property
     def files(self) -> Iterator[Any]:
         """What it has read from files, and can `reload`."""
-        for part in (self.tls, self.access.allow, self.access.deny, self.proxies, self.authenticate):
+        forwarded = None if self.http is None else self.http.forwarded
+        for part in (self.tls, self.access.allow, self.access.deny, self.proxies, forwarded, self.authenticate):
             if hasattr(part, "reload"):
                 yield part

@@ -69,15 +69,18 @@ async def introduce(arrival: Arrival[Any]) -> None:
 
 async def identify(arrival: Arrival[Any]) -> None:
     """Learn from a trusted proxy whose connection this is, and whether that may come in."""
-    if arrival.counted:
-        # It is not from a proxy.
+    if arrival.counted or (arrival.relayed and arrival.origin.host not in arrival.listener.proxies):
+        # It is not from a proxy that sends such headers.
         return
     connection = arrival.connection
     try:
         header = await _read_proxy_header(connection)
         if header.local:
             raise Refused(_CHECK)
-        arrival.identify(header.source)
+        if header.source is not None:
+            arrival.origin = header.source
+        if not arrival.relayed:
+            arrival.admit()
     except Refused as refused:
         mute = arrival.listener.tls is not None or refused.ending is _CHECK
         turn_away(connection, b"" if mute else arrival.listener.refusal(refused.ending, arrival.framing))

@@ -17,6 +17,7 @@ from ..values.role import Role
 from ..values.text import printable
 from ..wire.countdown import within
 from .finding import find
+from .forwarded import forwarded
 from .reading import StreamSession, Visitor, WebSession
 from .requests import Problem, Request, Requests
 from .rooms import let_go
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ..hub.ports import Supervisor
     from ..hub.pump import Pump
     from ..hub.session import Session
+    from ..values.address import Address
     from .reading import Wanted
 
 METHODS: Final = "GET, HEAD, OPTIONS"
@@ -54,6 +56,8 @@ class Conversation:
     def __init__(self, hub: Hub[Any]) -> None:
         self.wanted: Wanted | None = None
         self._hub = hub
+        # The trusted proxy whose connection this is, where its requests are those of others.
+        self._proxy: Address | None = None
 
     async def hold(self, arrival: Arrival[Any]) -> None:
         """Answer requests until one wants a stream.
@@ -61,6 +65,7 @@ class Conversation:
         Raises:
             Refused: none does, and the connection is to end.
         """
+        self._proxy = None if arrival.counted else arrival.origin
         requests = Requests(arrival.settings.unauthenticated_limit)
         time = arrival.settings.handshake_time
         answered = False
@@ -115,13 +120,32 @@ class Conversation:
             raise Refused(Ending(EndingCode.MALFORMED, problem.reason)) from None
         shared: Mapping[str, str] = {}
         try:
-            shared = check_site(arrival, request)
+            shared = check_site(arrival, request, self._identify(arrival, request))
             await self._answer(arrival, request, shared, early=requests.begun)
         except Problem as problem:
             problem.headers = {**problem.headers, **shared}
             await _refuse(arrival, request, problem)
-        if request.last and self.wanted is None:
+        if self.wanted is not None:
+            return
+        if request.last:
             raise Refused(_ANSWERED)
+        if self._proxy is not None:
+            arrival.discharge()
+            arrival.origin = self._proxy
+
+    def _identify(self, arrival: Arrival[Any], request: Request) -> str:
+        """Learn from a trusted proxy whose request this is, and whether that may come in; by which scheme it came.
+
+        Raises:
+            Problem: the proxy says it in a way that is not valid.
+            Refused: it may not come in.
+        """
+        scheme = None
+        if self._proxy is not None:
+            assert arrival.listener.http is not None
+            arrival.origin, scheme = forwarded(request, self._proxy, arrival.listener.http.forwarded)
+            arrival.admit()
+        return scheme or ("http" if arrival.listener.tls is None else "https")
 
     async def _answer(self, arrival: Arrival[Any], request: Request, shared: Mapping[str, str], *, early: bool) -> None:
         """Answer a request, with headers that all answers share; `early` says whether more came behind it."""

@@ -44,7 +44,7 @@ class Request:
     Attributes:
         method: as in "GET".
         target: what is asked for, as in "/root/sse?since=10".
-        headers: by their names in lower case. Several with the same name are joined with commas.
+        headers: by their names in lower case. Several with the same name are one list (RFC 9110, 5.3).
         bare: whether it has no version: the answer is nothing but the stream.
         last: whether no other request follows on its connection.
     """

@@ -12,8 +12,14 @@ if TYPE_CHECKING:
     from .requests import Request
 
 
-def check_site(arrival: Arrival[Any], request: Request) -> dict[str, str]:
-    """See that a request is for this server, and from a page that may read; the headers that tell a browser so."""
+def check_site(arrival: Arrival[Any], request: Request, scheme: str) -> dict[str, str]:
+    """See that a request is for this server, and from a page that may read; the headers that tell a browser so.
+
+    Args:
+        arrival: its connection.
+        request: the request.
+        scheme: by which the client asked: "http" or "https".
+    """
     http = arrival.listener.http
     assert http is not None
     host, origin = request.headers.get("host"), request.headers.get("origin")
@@ -25,8 +31,7 @@ def check_site(arrival: Arrival[Any], request: Request) -> dict[str, str]:
         if _is_from_elsewhere(request) and not http.open:
             raise Problem(HTTPStatus.FORBIDDEN, "a page of another site may not read here as if it were an image")
         return {}
-    own = f"{'https' if arrival.listener.tls else 'http'}://{host}"
-    if not http.admits(origin, own):
+    if not http.admits(origin, f"{scheme}://{host}"):
         reason = f"pages of {origin!r} may not read here; the operator of this server can --allow-origin them"
         raise Problem(HTTPStatus.FORBIDDEN, reason)
     return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
