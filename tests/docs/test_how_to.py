@@ -32,6 +32,7 @@ MORE_PROGRAMS = {
     "adsb-and-aprs": ("dump1090-mutability", "od"),
     "behind-a-proxy": ("haproxy", "nginx", "openssl"),
     "from-other-code": ("curl",),
+    "http-behind-a-proxy": ("curl", "haproxy", "nginx", "openssl"),
     "nmea-feed": ("gpsd", "gpspipe"),
     "sensor-on-a-web-page": ("curl",),
 }
