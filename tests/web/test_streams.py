@@ -415,3 +415,46 @@ async def test_idle_streams_and_clients_share_a_room_in_order() -> None:
         await joined(server, 2)
         await speaker.send(b"".join(b"%d\n" % number for number in range(1000)))
         assert [(await json_line(reader))["message"] for _ in range(1000)] == [str(number) for number in range(1000)]
+
+
+async def test_empty_lines_for_readers_that_lag_take_no_more_than_the_room_retains() -> None:
+    retention, count, run = 4096 * KIB, 160_000, 8_000
+    settings = hubbub.Settings(retention=retention, unsent_limit=16 * KIB, pace=None, patience=60)
+    async with (
+        web_serving(settings=settings) as (server, _),
+        requesting(server, "GET /root/json", receive_buffer=16 * KIB) as objects,
+        requesting(server, "GET /root/sse", receive_buffer=16 * KIB) as events,
+    ):
+        for peer in (objects, events):
+            await answer(peer)
+            peer.stall()
+        await joined(server, 2)
+        log = server.root.fan_out.log
+
+        def kept() -> int:
+            return sum(len(wire.data) for chunk in log.chunks for wire in chunk.renderings.values())
+
+        async def seqs_of(peer: Peer, pattern: re.Pattern[bytes]) -> list[int]:
+            """The positions of all messages, however long that takes the reader."""
+            found: list[int] = []
+            rest = b""
+            while len(found) < count:
+                rest += await peer.reader.read(1024 * KIB)
+                lines, end, rest = rest.rpartition(b"\n")
+                found += [int(seq) for seq in pattern.findall(lines + end)]
+                most.append(kept())
+            return found
+
+        most: list[int] = []
+        for _ in range(0, count, run):
+            await server.broadcast_many([""] * run)
+            await server.root.fan_out.flushed.wait()
+            most.append(kept())
+        # They lag by nearly all of it, and it is all there.
+        assert log.oldest.seq == 0
+        for peer in (objects, events):
+            peer.resume()
+        assert await seqs_of(objects, re.compile(rb'{"position": "\w+:(\d+)"')) == list(range(1, count + 1))
+        assert await seqs_of(events, re.compile(rb"id: \w+:(\d+)\n")) == list(range(1, count + 1))
+        # As objects and events, all of them would be five times that.
+        assert retention // 2 < max(most) <= retention

@@ -53,12 +53,10 @@ class FanOut(Generic[M]):
     """
 
     def __init__(self, room: Place, log: Log[M], pump: Pump) -> None:
-        self.room = room
+        self.room, self.log, self.pump = room, log, pump
         self.members: dict[int, Seat] = {}
         self.flushed = Pulse()
         self.holding = False
-        self.log = log
-        self.pump = pump
         self.fetches = Fetches(room, log, pump, self._place_again)
         self._renderings: dict[Style, Rendering[M]] = {}
         self._stragglers: Stragglers[Seat] = Stragglers()

@@ -99,10 +99,10 @@ class Chunk:
         batches: its batches.
         size: how many bytes carry them in the framing of the log.
         excluded: the batches that a connection does not read, as indexes, by its token.
-        renderings: the bytes in other renderings than the log's own, made for the first reader that needs them.
+        renderings: the bytes in other renderings than the log's own, as long as `Rendered` keeps them.
     """
 
-    __slots__ = ("_pieces", "_wire", "batches", "excluded", "renderings", "size")
+    __slots__ = ("__weakref__", "_pieces", "_wire", "batches", "excluded", "renderings", "size")
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []

@@ -14,6 +14,7 @@ from ..framing import M
 from ..values.position import new_term
 from .chunk import BATCH_COST, Batch, Chunk, Mark, first_batch
 from .clock import NEVER
+from .rendered import Rendered
 from .terms import Terms
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Log(Generic[M]):
     Attributes:
         framing, clock, older: as above.
         terms: its terms, of which the last one is current.
+        rendered: the bytes of its chunks in other renderings than its own: they count no more than the retention.
         readable: the mark before which messages may be read.
         pending_size: counted bytes that wait for the next flush.
         pending_appends: in how many pieces they came.
@@ -59,8 +61,7 @@ class Log(Generic[M]):
         self.clock = clock
         self.older = older
         self.readable = Mark(0, 0) if older is None else older.head
-        self.pending_size = 0
-        self.pending_appends = 0
+        self.pending_size = self.pending_appends = 0
         self.ended = False
         # Of the newest batch: times never fall along a log, even if the wall clock jumps back.
         self._time = 0.0 if older is None else older.time
@@ -69,6 +70,7 @@ class Log(Generic[M]):
         # Whether messages that come one after the other can share a batch, and be found in it again.
         self._joins = framing.self_delimiting
         self._retention = retention
+        self.rendered = Rendered(retention)
         self._chunks: list[Chunk] = []
         self._pending = Chunk()
 
@@ -152,8 +154,7 @@ class Log(Generic[M]):
             return chunk
         self.readable = self.head
         self._pending = Chunk()
-        self.pending_size = 0
-        self.pending_appends = 0
+        self.pending_size = self.pending_appends = 0
         self._chunks.append(chunk)
         if self.older is not None and not self.ended:
             self._store(chunk)

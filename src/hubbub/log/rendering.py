@@ -70,7 +70,8 @@ class Rendering(Generic[M]):
                 except CannotTell as error:
                     part, gaps[index] = b"", str(error)
                 parts.append(part)
-            wire = chunk.renderings[self] = Wire(b"".join(parts), list(accumulate(map(len, parts))), gaps)
+            wire = Wire(b"".join(parts), list(accumulate(map(len, parts))), gaps)
+            self.log.rendered.keep(chunk, self, wire)
         return wire
 
     def rest(self, chunk: Chunk, index: int, start: int) -> bytes:

@@ -62,8 +62,7 @@ class StoredChunk(Chunk):
         data: their bytes.
     """
 
-    # It is shared as long as a reader holds it.
-    __slots__ = ("__weakref__",)
+    __slots__ = ()
 
     def __init__(self, batches: Iterable[Batch], data: bytes) -> None:
         super().__init__()
