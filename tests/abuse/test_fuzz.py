@@ -69,7 +69,8 @@ def run_fuzzer(folder: Path, program: Path, *arguments: str) -> tuple[int, str]:
     # It needs what the tests share.
     environment["PYTHONPATH"] = os.pathsep.join((str(TESTS), environment.get("PYTHONPATH", "")))
     completed = subprocess.run(
-        [sys.executable, program, *arguments],
+        # Without the folder of the program: what it imports from the standard library has names that are there too.
+        [sys.executable, "-P", program, *arguments],
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,

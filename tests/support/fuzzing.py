@@ -1,6 +1,6 @@
 """What must hold for each parser, whatever bytes it is given; and a program that lets a fuzzer look for others.
 
-    PYTHONPATH=tests python tests/support/fuzzing.py TARGET SECONDS
+    PYTHONPATH=tests python -P tests/support/fuzzing.py TARGET SECONDS
 
 gives one of the `TARGETS` to atheris, which finds its way by the branches that an input takes. It ends with an error,
 the traceback and the input if something did not hold.
@@ -13,7 +13,7 @@ import re
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from hubbub import (
     Access,
     Address,
     ByteLines,
+    BytesFraming,
     Decoder,
     Delimited,
     Framing,
@@ -42,8 +43,10 @@ from hubbub.door.networks import parse_address
 from hubbub.door.proxy import V2_LIMIT, ProxyHeader, ProxyHeaderError
 from hubbub.framing.telnet import DONT, IAC, IAC_BYTE, WONT, TelnetFilter
 from hubbub.values.text import plain_utf8
+from hubbub.web.frames import BINARY, CLOSE, CONTINUATION, PING, TEXT, FrameDecoder
 
 from support.feeding import Outcome, decode
+from support.websocket import said
 
 LIMIT = 8
 """How long a message may be: short, so that the fuzzer comes to it."""
@@ -226,6 +229,37 @@ def fuzz_telnet(data: bytes) -> None:
     for at in range(0, len(replies), 3):
         assert replies[at] == IAC
         assert replies[at + 1] in (DONT, WONT)
+
+
+class _Frames(BytesFraming):
+    """The messages in the frames of WebSocket, as a client sends them."""
+
+    def decoder(self, limit: int) -> Decoder[bytes]:
+        return FrameDecoder(limit, list)
+
+    def encode(self, messages: Sequence[bytes]) -> bytes:
+        return b"".join(said(BINARY, message) for message in messages)
+
+
+@_target(
+    b"\1\2\3\4" + said(TEXT, b"one") + said(BINARY, b"two", last=False) + said(PING, b"?") + said(CONTINUATION),
+    b"\0\0\0\0" + said(TEXT, b"12345678") + said(CLOSE, b"\x03\xe8bye"),
+    b"\0\0\0\x80" + said(TEXT, b"1234", last=False) + said(CONTINUATION, size=5),
+    b"\0\0\0\0" + said(TEXT, b"a", long=8) + said(BINARY, size=1 << 63),
+)
+def fuzz_frames(data: bytes) -> None:
+    """What a client of WebSocket sends."""
+    pieces = _cut(data)
+    outcome = decode(_Frames(), pieces, limit=LIMIT)
+    stream = b"".join(pieces)
+    for cut in ([stream], _singly(stream)):
+        other = decode(_Frames(), cut, limit=LIMIT)
+        # Of pings that come together, one is answered.
+        assert (other.messages, other.failure) == (outcome.messages, outcome.failure)
+        # The head of a frame, and the longest control frame, which may be owed besides.
+        _check_kept(_Frames().decoder(LIMIT), cut, overhead=14 + 2 * 125)
+    assert all(len(message) <= LIMIT for message in outcome.messages)
+    _check_sent_on(_Frames(), outcome.messages)
 
 
 @_target(

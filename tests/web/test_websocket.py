@@ -19,10 +19,7 @@ from hubbub.web import frames
 
 from support.helpers import Peer, at, eventually
 from support.http import SMALL, answer, listeners, overwhelmed, refusal, requesting, socket_of, web_serving
-
-KEY = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="
-UPGRADE = ("Host: localhost", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", KEY)
-ASKING = ("GET /root/ws HTTP/1.1", *UPGRADE)
+from support.websocket import ASKING, KEY, UPGRADE
 
 
 async def closed(connection: ClientConnection) -> tuple[int, str]:
