@@ -78,6 +78,17 @@ async def test_json_has_bytes_that_are_no_text_in_base64_and_lines_without_their
         assert (third["message"], third["base64"]) == ("/w==", True)
 
 
+async def test_json_has_what_looks_like_the_end_of_a_line_where_messages_are_not_lines() -> None:
+    async with (
+        web_serving(framing=hubbub.Delimited(b"\0")) as (server, _),
+        requesting(server, "GET /root/json") as peer,
+    ):
+        await answer(peer)
+        await joined(server)
+        await server.broadcast(b"one\r\ntwo\n")
+        assert (await json_line(peer))["message"] == "one\r\ntwo\n"
+
+
 async def test_an_event_has_the_position_as_its_id() -> None:
     async with web_serving() as (server, _), requesting(server, "GET /root/sse") as peer:
         await answer(peer)

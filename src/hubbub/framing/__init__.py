@@ -12,7 +12,7 @@ only, and finds single messages in them by decoding.
 
 from .base import BytesFraming, Decoder, Framing, M, Named, TextFraming, check_framing
 from .beginning import Beginning
-from .byte_lines import ByteLines
+from .byte_lines import ByteLines, without_end
 from .delimited import Delimited
 from .discarding import Discarder
 from .length_prefixed import LengthPrefixed
@@ -37,5 +37,6 @@ __all__ = [
     "Raw",
     "TextFraming",
     "check_framing",
+    "without_end",
     "words_in",
 ]

@@ -53,7 +53,7 @@ class ByteLines(BytesFraming):
                 wire = b"\n".join(messages) + b"\n" if messages else b""
                 if wire.count(b"\n") == len(messages):
                     return wire
-                wire = b"\n".join(map(_without_end, messages)) + b"\n"
+                wire = b"\n".join(map(without_end, messages)) + b"\n"
         except (TypeError, AttributeError):
             raise wrong_type(messages, bytes) from None
         if wire.count(b"\n") != len(messages):
@@ -77,7 +77,8 @@ def _without_cr(wire: bytes) -> bytes:
     return wire.replace(b"\r\n", b"\n") if _CR in wire else wire
 
 
-def _without_end(line: bytes) -> bytes:
+def without_end(line: bytes) -> bytes:
+    """A line without its end, if it has one."""
     return line[:-1].removesuffix(b"\r") if line.endswith(b"\n") else line
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..framing import ByteLines, BytesFraming, Framing, Lines, M, Messages, TextFraming
+from ..framing import ByteLines, BytesFraming, Framing, Lines, M, Messages, TextFraming, without_end
 from ..framing.mistakes import wrong_type
 from ..log.as_json import json_line, text_of
 from ..values.errors import FramingError
@@ -50,11 +50,12 @@ class Framed(Framing[M]):
             return frames.frames_of(frames.TEXT, lines[:-1])
         if not all(isinstance(message, self.kind) for message in messages):
             raise wrong_type(messages, self.kind)
-        if self.as_json:
-            return frames.frames_of(frames.TEXT, [json_line(_fields(message))[:-1] for message in messages])
-        if not self.inner.textual:
+        if not (self.as_json or self.inner.textual):
             return frames.frames_of(frames.BINARY, messages)  # type: ignore[arg-type] # what is not textual carries bytes
-        return b"".join(map(_text_frame, messages))
+        frame_of = _object_frame if self.as_json else _text_frame
+        # Lines of bytes may be given with their ends. Elsewhere, what looks like one is a part of the message.
+        shown: Sequence[Any] = messages
+        return b"".join(map(frame_of, map(without_end, shown) if isinstance(self.inner, ByteLines) else shown))
 
     def encode_text(self, text: str) -> bytes:
         payload = json_line({"message": text})[:-1] if self.as_json else text.encode(errors="replace")
@@ -62,8 +63,9 @@ class Framed(Framing[M]):
 
     def _can_cut(self, messages: Messages[M]) -> bool:
         """Whether lines are to be sent as the bytes that they came in."""
-        is_lines = isinstance(messages.framing, Lines | ByteLines)
-        return is_lines and self.inner.textual and not self.as_json and messages.wire.isascii()
+        source = type(messages.framing)
+        is_same = source is type(self.inner) and source in (Lines, ByteLines)
+        return is_same and not self.as_json and messages.wire.isascii()
 
     def _messages_in(self, limit: int, payloads: list[bytes]) -> Sequence[M]:
         """The messages in what a client has sent.
@@ -82,7 +84,7 @@ class Framed(Framing[M]):
             for payload in payloads:
                 messages += split(limit, payload)
         except FramingError as error:
-            error.messages = messages
+            error.messages = [*messages, *error.messages]
             raise
         return messages
 
@@ -126,15 +128,15 @@ def _text_frame(message: str | bytes) -> bytes:
     """The frame of a message that is text by nature; a binary one, if its bytes are not UTF-8."""
     if isinstance(message, str):
         return frames.frame(frames.TEXT, message.encode())
-    payload = message.removesuffix(b"\n").removesuffix(b"\r")
     try:
-        payload.decode()
+        message.decode()
     except UnicodeDecodeError:
-        return frames.frame(frames.BINARY, payload)
-    return frames.frame(frames.TEXT, payload)
+        return frames.frame(frames.BINARY, message)
+    return frames.frame(frames.TEXT, message)
 
 
-def _fields(message: str | bytes) -> dict[str, Any]:
-    """A message that has no place in a room, as an object."""
+def _object_frame(message: str | bytes) -> bytes:
+    """The frame of a message that has no place in a room, as an object."""
     text, is_base64 = text_of(message)
-    return {"message": text, "base64": True} if is_base64 else {"message": text}
+    fields = {"message": text, "base64": True} if is_base64 else {"message": text}
+    return frames.frame(frames.TEXT, json_line(fields)[:-1])

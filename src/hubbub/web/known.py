@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..framing import ByteLines, without_end
 from ..log.as_json import missed_of
 from ..log.rendering import Rendering
 from .stream import Stream
@@ -41,9 +42,7 @@ class KnownRendering(Rendering[Any]):
 
     def _without_ends(self, messages: Sequence[Any]) -> Sequence[Any]:
         """Messages without the ends of their lines, which lines of bytes may keep."""
-        if messages and isinstance(messages[0], bytes) and self.log.framing.textual:
-            return [message.removesuffix(b"\n").removesuffix(b"\r") for message in messages]
-        return messages
+        return list(map(without_end, messages)) if isinstance(self.log.framing, ByteLines) else messages
 
 
 class KnownStream(Stream):
