@@ -159,6 +159,16 @@ def test_where_messages_are_bytes_each_frame_is_one(inner: Framing[Any], payload
     assert received(inner, "é\n".encode()) == ["é\n".encode()]
 
 
+@textual_framings
+@given(texts=st.lists(st.text("ab\r\n\0é", max_size=4), max_size=8), opcode=st.sampled_from([TEXT, BINARY]))
+def test_texts_that_come_together_are_the_same_messages_as_one_by_one(
+    inner: Framing[Any], texts: list[str], opcode: int
+) -> None:
+    payloads = [text.encode() for text in texts]
+    one_by_one = [message for payload in payloads for message in received(inner, payload, opcode=opcode)]
+    assert received(inner, *payloads, opcode=opcode) == one_by_one
+
+
 # What cannot be carried.
 
 
@@ -310,11 +320,12 @@ def test_lines_that_came_together_are_the_same_frames_as_one_by_one(
     assert framing.encode(together) == framing.encode(list(together))
 
 
-def test_ascii_lines_take_the_short_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ascii_lines_take_the_short_cut_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Messages, "_split", None)
     wire = b"a\r\nb\n" * 100
     for inner in (Lines(), Lines(crlf=True), ByteLines(), ByteLines(keepends=True)):
         assert len(shown(inner, inner.decoder(AMPLE).feed(wire))) == 200
+        assert len(shown(inner, of(inner).decoder(AMPLE).feed(said(TEXT, b"some words") * 200))) == 200
 
 
 class _Cobs(BytesFraming):
