@@ -1,0 +1,211 @@
+"""Chromium reads rooms: it comes back by itself and goes on where it was, and foreign pages see nothing."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.browser import Browser, chromium, site
+from support.programs import HUBBUB, finish, require_program, wait_until
+from support.web_programs import web_program
+
+pytestmark = pytest.mark.real
+
+EVENTS = """
+const [url] = arguments;
+window.heard = [];
+window.source = new EventSource(url);
+for (const type of ["message", "missed", "end"])
+  source.addEventListener(type, (event) => heard.push({ type, id: event.lastEventId, data: event.data }));
+return new Promise((resolve) => { source.onopen = resolve; });
+"""
+"""Read a stream, and note what is heard; it is done when the stream has begun."""
+
+ATTEMPTS = """
+const [url] = arguments;
+const loads = (name, attributes) => new Promise((resolve) => {
+  const element = Object.assign(document.createElement(name), attributes);
+  element.onload = () => resolve("loaded");
+  element.onerror = () => resolve("refused");
+  document.documentElement.append(element);
+});
+const opens = (source) => new Promise((resolve) => {
+  source.onopen = () => resolve("open");
+  source.onerror = () => resolve("refused");
+});
+const all = `${url}raw?since=all&poll=1`;
+const fetches = (options) => fetch(all, options).then((answer) => answer.text(), () => "refused");
+const framed = async () => {
+  const frame = document.createElement("iframe");
+  const loaded = new Promise((resolve) => { frame.onload = resolve; });
+  frame.src = all;
+  document.documentElement.append(frame);
+  await loaded;
+  return frame.contentDocument === null ? "refused" : "seen";
+};
+return (async () => ({
+  events: await opens(new EventSource(`${url}sse?since=all`)),
+  fetch: await fetches({}),
+  // A page gets an answer of which it sees nothing.
+  blind: (await fetches({ mode: "no-cors" })) || "refused",
+  preflight: await fetches({ headers: { "X-Any": "thing" } }),
+  image: await loads("img", { src: all }),
+  script: await loads("script", { src: all }),
+  style: await loads("link", { rel: "stylesheet", href: all }),
+  frame: await framed(),
+  stolen: window.stolen === undefined ? "refused" : "ran",
+}))();
+"""
+"""All ways in which a page can have a browser read something; what comes of each."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    require_program("chromium")
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def pages() -> Iterator[int]:
+    """The port of a site of its own, under every name."""
+    with site() as port:
+        yield port
+
+
+def hear(browser: Browser, count: int) -> list[dict[str, str]]:
+    """Wait until so many events have come; all of them."""
+    heard: list[dict[str, str]] = browser.wait_for("return heard.length >= arguments[0] && heard", count)
+    return heard
+
+
+def messages(heard: list[dict[str, str]]) -> list[str]:
+    return [event["data"] for event in heard if event["type"] == "message"]
+
+
+def log_of(store: Path) -> list[str]:
+    """What a store has of the root room."""
+    return finish(*HUBBUB, "log", str(store), "root").output.splitlines()
+
+
+def test_a_page_of_the_server_itself_hears_what_nc_says(browser: Browser) -> None:
+    nc = require_program("nc")
+    with web_program() as server:
+        browser.visit(server.url("raw?poll=1"))
+        browser.run(EVENTS, "/root/sse")
+        host, port = server.program.endpoint
+        assert finish(nc, "-N", host, str(port), input="Hey, é and 語\n<b>no tag</b>\n".encode()).status == 0
+        assert messages(hear(browser, 2)) == ["Hey, é and 語", "<b>no tag</b>"]
+
+
+def test_a_page_of_an_origin_that_is_allowed_reads_all_kinds_of_streams(browser: Browser, pages: int) -> None:
+    origin = f"http://boat.example:{pages}"
+    with web_program(f"--allow-origin={origin}") as server:
+        server.say("one", "two")
+        browser.visit(origin)
+        browser.run(EVENTS, server.url("sse?since=all"))
+        assert messages(hear(browser, 2)) == ["one", "two"]
+        fetch = "return fetch(arguments[0]).then((answer) => answer.text())"
+        assert browser.run(fetch, server.url("raw?since=all&poll=1")) == "one\ntwo\n"
+        objects = browser.run(fetch, server.url("json?since=all&poll=1")).splitlines()
+        assert [json.loads(line).get("message") for line in objects] == ["one", "two", None]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_browser_comes_back_after_a_restart_and_misses_and_repeats_nothing(
+    browser: Browser, pages: int, number: signal.Signals, tmp_path: Path
+) -> None:
+    store = tmp_path / "hubbub.db"
+    origin = f"http://127.0.0.1:{pages}"
+    options = (f"--allow-origin={origin}", f"--store={store}")
+    numbers = [str(number) for number in range(30)]
+    with web_program(*options) as server:
+        browser.visit(origin)
+        browser.run(EVENTS, server.url("sse"))
+        server.say(*numbers[:10])
+        hear(browser, 10)
+        # What is not on the disk yet would be lost with the process, although it was heard.
+        wait_until(lambda: len(log_of(store)) == 10, "commit")
+        server.program.signal(number)
+        server.program.wait()
+    browser.wait_for("return source.readyState === EventSource.CONNECTING")
+    with web_program(*options, ports=server.ports) as server:
+        # Before it is back, and after.
+        server.say(*numbers[10:20])
+        browser.wait_for("return source.readyState === EventSource.OPEN")
+        server.say(*numbers[20:])
+        heard = hear(browser, 31 if number == signal.SIGTERM else 30)
+        assert messages(heard) == numbers
+        others = [event["type"] for event in heard if event["type"] != "message"]
+        assert others == (["end"] if number == signal.SIGTERM else [])
+
+
+def test_a_browser_is_told_of_a_gap_where_the_server_has_forgotten(browser: Browser, pages: int) -> None:
+    origin = f"http://127.0.0.1:{pages}"
+    with web_program(f"--allow-origin={origin}") as server:
+        browser.visit(origin)
+        browser.run(EVENTS, server.url("sse"))
+        server.say("before")
+        hear(browser, 1)
+        server.program.signal(signal.SIGKILL)
+        server.program.wait()
+    with web_program(f"--allow-origin={origin}", ports=server.ports) as server:
+        server.say("after")
+        before, missed, after = hear(browser, 3)
+        assert (before["data"], missed["type"], after["data"]) == ("before", "missed", "after")
+        fields = json.loads(missed["data"])
+        assert (fields["missed"], fields["first"]) == (None, missed["id"])
+
+
+@pytest.mark.parametrize("page", ["evil.example:{pages}", "127.0.0.1:{pages}", "evil.example:{pages}/sandboxed"])
+def test_a_page_of_another_site_reads_nothing_in_any_way(browser: Browser, pages: int, page: str) -> None:
+    with web_program() as server:
+        server.say("window.stolen = true")
+        browser.visit(f"http://{page.format(pages=pages)}")
+        browser.statuses(server.web.port)
+        outcomes: dict[str, Any] = browser.run(ATTEMPTS, server.url(""))
+        assert set(outcomes.values()) == {"refused"}, outcomes
+        assert set(browser.statuses(server.web.port)) == {403}
+
+
+def test_the_attempts_of_a_foreign_page_succeed_where_every_origin_is_allowed(browser: Browser, pages: int) -> None:
+    """Otherwise, the test above would see nothing."""
+    with web_program("--allow-origin=*") as server:
+        server.say("window.stolen = true")
+        browser.visit(f"http://evil.example:{pages}/")
+        outcomes: dict[str, Any] = browser.run(ATTEMPTS, server.url(""))
+        # No page may run or show what is text, and none may look into the frame of another.
+        assert {name for name, outcome in outcomes.items() if outcome != "refused"} == {"events", "fetch", "preflight"}
+        assert 200 in browser.statuses(server.web.port)
+
+
+def test_a_name_that_was_pointed_at_this_machine_gives_a_page_nothing(browser: Browser) -> None:
+    with web_program() as server:
+        server.say("window.stolen = true")
+        # The page is of the very origin that it asks, as with DNS rebinding.
+        browser.visit(f"http://evil.example:{server.web.port}/root/raw?since=all&poll=1")
+        assert "this server is not known as 'evil.example" in browser.run("return document.body.innerText")
+        status = "return fetch('/root/raw?since=all&poll=1').then((answer) => answer.status)"
+        assert browser.run(status) == 403
+        events = "return new Promise((resolve) => { new EventSource('/root/sse').onerror = () => resolve('refused'); })"
+        assert browser.run(events) == "refused"
+        assert set(browser.statuses(server.web.port)) == {403}
+
+
+def test_a_stream_is_seen_while_it_comes(browser: Browser, pages: int) -> None:
+    with web_program(f"--allow-origin=http://127.0.0.1:{pages}") as server:
+        browser.visit(f"http://127.0.0.1:{pages}/")
+        browser.run(EVENTS, server.url("sse"))
+        browser.run("source.onmessage = (event) => document.body.append(event.data, document.createElement('br'));")
+        before = browser.screenshot()
+        server.say("Hey, é and 語")
+        hear(browser, 1)
+        assert browser.run("return document.body.innerText") == "Hey, é and 語\n"
+        after = browser.screenshot()
+        assert before[:4] == after[:4] == b"\x89PNG"
+        assert before != after

@@ -1,0 +1,130 @@
+"""Chromium, driven by its own driver: WebDriver is JSON over HTTP (https://www.w3.org/TR/webdriver2/)."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+from support.programs import WAIT_TIME, Program, require_program, wait_until
+
+OPTIONS = (
+    "--headless=new",
+    # Root may not have one.
+    "--no-sandbox",
+    # Containers have little of it.
+    "--disable-dev-shm-usage",
+    # Every name in this domain is this machine, as its owner may decide.
+    "--host-resolver-rules=MAP *.example 127.0.0.1",
+)
+
+
+class Browser:
+    """One window of Chromium.
+
+    Args:
+        port: that of the driver, on this machine.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._driver = partial(HTTPConnection, "127.0.0.1", port, timeout=WAIT_TIME)
+        options = {"binary": require_program("chromium"), "args": OPTIONS}
+        wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"performance": "ALL"}}
+        self._session = ""
+        self._session = "/" + self._call("POST", "session", capabilities={"alwaysMatch": wanted})["sessionId"]
+
+    def visit(self, url: str) -> None:
+        """Go to a page, and wait until it is there."""
+        self._call("POST", "url", url=url)
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        """What the body of a function returns on the page; if that is a promise, what it comes to."""
+        return self._call("POST", "execute/sync", script=script, args=arguments)
+
+    def wait_for(self, script: str, *arguments: Any) -> Any:
+        """Wait until it returns something that is true; what it is."""
+        result: Any = None
+
+        def look() -> bool:
+            nonlocal result
+            result = self.run(script, *arguments)
+            return bool(result)
+
+        wait_until(look, script)
+        return result
+
+    def statuses(self, port: int) -> list[int]:
+        """Those of all answers from a port since this was asked last, also where no page may see them."""
+        asked, statuses = set[str](), list[int]()
+        for entry in self._call("POST", "se/log", type="performance"):
+            message = json.loads(entry["message"])["message"]
+            what, about = message["method"], message["params"]
+            if what == "Network.requestWillBeSent" and f":{port}/" in about["request"]["url"]:
+                asked.add(about["requestId"])
+            elif what == "Network.responseReceivedExtraInfo" and about["requestId"] in asked:
+                statuses.append(about["statusCode"])
+        return statuses
+
+    def screenshot(self) -> bytes:
+        """The page as it looks, in PNG."""
+        return b64decode(self._call("GET", "screenshot"))
+
+    def quit(self) -> None:
+        """End Chromium."""
+        self._call("DELETE", "")
+
+    def _call(self, method: str, command: str, **parameters: Any) -> Any:
+        path = "/session" + self._session + (f"/{command}" if command and self._session else "")
+        with closing(self._driver()) as connection:
+            connection.request(method, path, json.dumps(parameters) if method == "POST" else None)
+            value = json.load(connection.getresponse())["value"]
+        if isinstance(value, dict) and "error" in value:
+            raise AssertionError(f"{value['error']}: {value['message']}")
+        return value
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser, for as long as that lasts."""
+    with Program(require_program("chromedriver"), "--port=0") as driver:
+        browser = Browser(int(driver.output.expect(rb" on port (\d+)\.")[1]))
+        try:
+            yield browser
+        finally:
+            browser.quit()
+
+
+class _Page(BaseHTTPRequestHandler):
+    """Any path is an empty page; `/sandboxed` is one whose origin is null."""
+
+    def do_GET(self) -> None:
+        body = b"<!doctype html><meta charset=utf-8><title>A page</title>"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        if self.path == "/sandboxed":
+            self.send_header("Content-Security-Policy", "sandbox allow-scripts")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Be silent."""
+
+
+@contextmanager
+def site() -> Iterator[int]:
+    """A site of empty pages, which are what a test makes them; its port."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Page) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
