@@ -40,7 +40,7 @@ async def test_a_stream_ends_with_its_connection_and_is_no_page(kind: str, conte
         assert head.headers["Connection"] == "close"
         assert head.headers["X-Content-Type-Options"] == "nosniff"
         assert head.headers["Cache-Control"] == "no-store"
-        assert head.headers.get("X-Accel-Buffering") == ("no" if kind == "sse" else None)
+        assert head.headers["X-Accel-Buffering"] == "no"
         assert not head.headers.keys() & {"Content-Length", "Transfer-Encoding"}
 
 

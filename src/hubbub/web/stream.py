@@ -24,13 +24,11 @@ class Stream(ABC):
     """One kind of stream: how its readers see a room. A file of `streams` each, with one by the name of STREAM.
 
     Attributes:
-        headers: those of its answer, beside the type of its content.
         heartbeat: what is written now and then, so that no proxy takes the connection for dead; nothing, if empty.
         has_clients: whether its readers are clients, and may speak: then it says in `spoken` how.
     """
 
     has_clients: ClassVar[bool] = False
-    headers: ClassVar[Mapping[str, str]] = {}
     heartbeat: ClassVar[bytes] = b""
 
     @abstractmethod
@@ -56,8 +54,9 @@ class Stream(ABC):
         Raises:
             Problem: the request lacks something.
         """
-        about = {"Content-Type": self.content_type(framing), "Connection": "close"}
-        return self, answers.head(HTTPStatus.OK, {**about, **self.headers, **headers})
+        # nginx would keep what it has back until its buffer is full.
+        about = {"Content-Type": self.content_type(framing), "Connection": "close", "X-Accel-Buffering": "no"}
+        return self, answers.head(HTTPStatus.OK, {**about, **headers})
 
     def spoken(self, framing: Framing[Any]) -> Framing[Any]:
         """How its readers speak, at a place that has that framing. Nobody hears those that are not clients."""

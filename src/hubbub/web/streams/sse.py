@@ -36,8 +36,6 @@ class _Events(KnownRendering):
 
 class _Sse(KnownStream):
     rendering: ClassVar[type[KnownRendering]] = _Events
-    # nginx would keep events back until its buffer is full.
-    headers: ClassVar[Mapping[str, str]] = {"X-Accel-Buffering": "no"}
     heartbeat: ClassVar[bytes] = b":\n\n"
 
     def content_type(self, framing: Framing[Any]) -> str:
