@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from support.browser import Browser, chromium, site
-from support.programs import HUBBUB, finish, require_program, wait_until
-from support.web_programs import web_program
+from support.programs import HUBBUB, Peer, finish, require_program, wait_until
+from support.web_programs import WebProgram, web_program
 
 pytestmark = pytest.mark.real
 
@@ -25,6 +25,17 @@ for (const type of ["message", "missed", "end"])
 return new Promise((resolve) => { source.onopen = resolve; });
 """
 """Read a stream, and note what is heard; it is done when the stream has begun."""
+
+SOCKET = """
+const [url, protocol] = arguments;
+window.heard = [];
+window.ended = null;
+window.socket = new WebSocket(url, protocol);
+socket.onmessage = (event) => heard.push(event.data);
+socket.onclose = ({ code, reason, wasClean }) => { ended = [code, reason, wasClean]; };
+return new Promise((resolve) => { socket.onopen = resolve; });
+"""
+"""Open a WebSocket, and note what is heard and how it ends."""
 
 ATTEMPTS = """
 const [url] = arguments;
@@ -50,6 +61,7 @@ const framed = async () => {
 };
 return (async () => ({
   events: await opens(new EventSource(`${url}sse?since=all`)),
+  socket: await opens(new WebSocket(`${url.replace("http", "ws")}ws?since=all`)),
   fetch: await fetches({}),
   // A page gets an answer of which it sees nothing.
   blind: (await fetches({ mode: "no-cors" })) || "refused",
@@ -62,6 +74,29 @@ return (async () => ({
 }))();
 """
 """All ways in which a page can have a browser read something; what comes of each."""
+
+POST = """
+const [url] = arguments;
+const form = Object.assign(document.createElement("form"), { action: url, method: "post", enctype: "text/plain" });
+const field = Object.assign(document.createElement("input"), { name: "forged", value: "forged" });
+const frame = Object.assign(document.createElement("iframe"), { name: "answer" });
+form.target = "answer";
+form.append(field);
+document.documentElement.append(frame, form);
+// Only now: an empty frame is loaded, too.
+const loaded = new Promise((resolve) => { frame.onload = resolve; });
+const simple = { method: "POST", mode: "no-cors", body: "forged" };
+// What is answered is not for this page, so that either way the fetch may fail.
+return fetch(url, simple).catch(() => null).then(() => {
+  form.submit();
+  return loaded;
+});
+"""
+"""Both ways in which a page can have a browser publish without asking anybody."""
+
+
+FOREIGN = ["evil.example:{pages}", "127.0.0.1:{pages}", "evil.example:{pages}/sandboxed"]
+"""Pages of another site, of another port, and of no origin."""
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +117,13 @@ def hear(browser: Browser, count: int) -> list[dict[str, str]]:
     """Wait until so many events have come; all of them."""
     heard: list[dict[str, str]] = browser.wait_for("return heard.length >= arguments[0] && heard", count)
     return heard
+
+
+def read_all(browser: Browser, server: WebProgram) -> str:
+    """What a page of the server itself reads of the root room."""
+    browser.visit(server.url("raw?since=all&poll=1"))
+    text: str = browser.run("return fetch(location.href).then((answer) => answer.text())")
+    return text
 
 
 def messages(heard: list[dict[str, str]]) -> list[str]:
@@ -114,6 +156,24 @@ def test_a_page_of_an_origin_that_is_allowed_reads_all_kinds_of_streams(browser:
         assert browser.run(fetch, server.url("raw?since=all&poll=1")) == "one\ntwo\n"
         objects = browser.run(fetch, server.url("json?since=all&poll=1")).splitlines()
         assert [json.loads(line).get("message") for line in objects] == ["one", "two", None]
+
+
+@pytest.mark.parametrize("protocol", ["hubbub.plain", "hubbub.json"])
+def test_a_page_speaks_and_hears_over_a_websocket(browser: Browser, pages: int, protocol: str) -> None:
+    origin = f"http://127.0.0.1:{pages}"
+    with web_program(f"--allow-origin={origin}") as server, Peer(server.program.endpoint) as peer:
+        browser.visit(origin)
+        browser.run(SOCKET, f"ws://{server.web}/root/ws", protocol)
+        peer.send(b"<b>no tag</b>\n")
+        (data,) = browser.wait_for("return heard.length && heard")
+        assert (json.loads(data)["message"] if protocol == "hubbub.json" else data) == "<b>no tag</b>"
+        # Whom it has heard hears it.
+        browser.run("socket.send('Hey, é and 語\\nand more')")
+        assert peer.line().decode() == "Hey, é and 語\n"
+        assert peer.line() == b"and more\n"
+        server.program.stop()
+        ended = browser.wait_for("return ended")
+        assert ended == [1012, "shutdown: the server closed", True]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -162,7 +222,7 @@ def test_a_browser_is_told_of_a_gap_where_the_server_has_forgotten(browser: Brow
         assert (fields["missed"], fields["first"]) == (None, missed["id"])
 
 
-@pytest.mark.parametrize("page", ["evil.example:{pages}", "127.0.0.1:{pages}", "evil.example:{pages}/sandboxed"])
+@pytest.mark.parametrize("page", FOREIGN)
 def test_a_page_of_another_site_reads_nothing_in_any_way(browser: Browser, pages: int, page: str) -> None:
     with web_program() as server:
         server.say("window.stolen = true")
@@ -173,6 +233,17 @@ def test_a_page_of_another_site_reads_nothing_in_any_way(browser: Browser, pages
         assert set(browser.statuses(server.web.port)) == {403}
 
 
+@pytest.mark.parametrize("page", FOREIGN)
+def test_a_page_of_another_site_publishes_nothing(browser: Browser, pages: int, page: str) -> None:
+    with web_program() as server:
+        server.say("one")
+        browser.visit(f"http://{page.format(pages=pages)}")
+        browser.statuses(server.web.port)
+        browser.run(POST, server.url("").removesuffix("/"))
+        assert browser.statuses(server.web.port) == [403, 403]
+        assert read_all(browser, server) == "one\n"
+
+
 def test_the_attempts_of_a_foreign_page_succeed_where_every_origin_is_allowed(browser: Browser, pages: int) -> None:
     """Otherwise, the test above would see nothing."""
     with web_program("--allow-origin=*") as server:
@@ -180,7 +251,12 @@ def test_the_attempts_of_a_foreign_page_succeed_where_every_origin_is_allowed(br
         browser.visit(f"http://evil.example:{pages}/")
         outcomes: dict[str, Any] = browser.run(ATTEMPTS, server.url(""))
         # No page may run or show what is text, and none may look into the frame of another.
-        assert {name for name, outcome in outcomes.items() if outcome != "refused"} == {"events", "fetch", "preflight"}
+        assert {name for name, outcome in outcomes.items() if outcome != "refused"} == {
+            "events",
+            "socket",
+            "fetch",
+            "preflight",
+        }
         assert 200 in browser.statuses(server.web.port)
 
 
@@ -192,8 +268,9 @@ def test_a_name_that_was_pointed_at_this_machine_gives_a_page_nothing(browser: B
         assert "this server is not known as 'evil.example" in browser.run("return document.body.innerText")
         status = "return fetch('/root/raw?since=all&poll=1').then((answer) => answer.status)"
         assert browser.run(status) == 403
-        events = "return new Promise((resolve) => { new EventSource('/root/sse').onerror = () => resolve('refused'); })"
-        assert browser.run(events) == "refused"
+        for source in ("EventSource('/root/sse')", "WebSocket(`ws://${location.host}/root/ws`)"):
+            refused = f"return new Promise((resolve) => {{ new {source}.onerror = () => resolve('refused'); }})"
+            assert browser.run(refused) == "refused"
         assert set(browser.statuses(server.web.port)) == {403}
 
 

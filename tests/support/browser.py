@@ -109,7 +109,7 @@ class _Page(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/html")
         self.send_header("Content-Length", str(len(body)))
         if self.path == "/sandboxed":
-            self.send_header("Content-Security-Policy", "sandbox allow-scripts")
+            self.send_header("Content-Security-Policy", "sandbox allow-scripts allow-forms")
         self.end_headers()
         self.wfile.write(body)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from hubbub import Address
 
@@ -13,7 +14,7 @@ from support.programs import HUBBUB, Peer, ServerProgram, address_in, serving_pr
 
 @dataclass(frozen=True)
 class WebProgram:
-    """A relay that serves lines and HTTP.
+    """A server for lines and HTTP.
 
     Attributes:
         program: the program.
@@ -43,10 +44,10 @@ class WebProgram:
 
 @contextmanager
 def web_program(
-    *options: str, ports: tuple[int, int] = (0, 0), scheme: str = "http", query: str = ""
+    *options: str, app: str = "relay", ports: tuple[int, int] = (0, 0), query: str = "", cwd: Path | None = None
 ) -> Iterator[WebProgram]:
-    """A relay for lines and HTTP; if it is not killed, it must end cleanly."""
+    """An app for lines and HTTP, whose URL has that query; if it is not killed, it must end cleanly."""
     plain, web = ports
-    places = (f"--listen=tcp://127.0.0.1:{plain}", f"--listen={scheme}://127.0.0.1:{web}{query}")
-    with serving_program(*HUBBUB, "serve", "relay", "--quiet", *places, *options) as server:
+    places = (f"--listen=tcp://127.0.0.1:{plain}", f"--listen=http://127.0.0.1:{web}{query}")
+    with serving_program(*HUBBUB, "serve", app, "--quiet", *places, *options, cwd=cwd) as server:
         yield WebProgram(server, address_in(server.output.line()))
