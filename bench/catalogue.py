@@ -17,6 +17,54 @@ STORELESS: Final = "hubbub, no store"
 JETSTREAM: Final = "NATS JetStream"
 REDIS_STREAMS: Final = "Redis Streams"
 LIMIT: Final = "the C limit"
+RAW: Final = "hubbub, raw over HTTP"
+SSE: Final = "hubbub, SSE"
+WEBSOCKET: Final = "hubbub, WebSocket"
+NCHAN_SSE: Final = "nchan, SSE"
+NCHAN: Final = "nchan, WebSocket"
+NCHAN_POST: Final = "nchan, POST"
+NATS_WEBSOCKET: Final = "NATS, WebSocket"
+NODE_WS: Final = "Node, ws"
+WEBSOCKETS: Final = "websockets"
+
+_NCHAN_MODULE: Final = "/usr/lib/nginx/modules/ngx_nchan_module.so"
+_NODE_WS: Final = "/usr/share/nodejs/ws"
+"""Where Debian's packages have them: libnginx-mod-nchan and node-ws."""
+
+_NCHAN_CONFIG: Final = (
+    f"load_module {_NCHAN_MODULE};"
+    + """
+daemon off;
+master_process off;
+pid nginx.pid;
+events {{ worker_connections 20000; }}
+http {{
+    access_log off;
+    client_body_temp_path .;
+    proxy_temp_path .;
+    fastcgi_temp_path .;
+    uwsgi_temp_path .;
+    scgi_temp_path .;
+    nchan_shared_memory_size 1G;
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        # A POST for each message.
+        keepalive_requests 1000000000;
+        location /sub {{
+            nchan_subscriber;
+            nchan_channel_id hub;
+            nchan_subscriber_first_message newest;
+        }}
+        location /pub {{
+            nchan_publisher;
+            nchan_channel_id hub;
+            # As much as hubbub keeps: 16 MiB of messages of 100 bytes.
+            nchan_message_buffer_length 160000;
+        }}
+    }}
+}}
+"""
+)
 
 _CERTIFICATE: Final = "certificate.pem"
 
@@ -31,7 +79,9 @@ def build_catalogue(build: Path) -> tuple[Peer, ...]:
     certificate = build / _CERTIFICATE
     # One machine is all clients.
     limits = ("clients-limit", "clients-per-address", "clients-per-subnet", "connect-rate")
-    quiet = ("--quiet", "--port", "{port}", *(f"--{name}=none" for name in limits))
+    unlimited = ("--quiet", *(f"--{name}=none" for name in limits))
+    quiet = ("--port", "{port}", *unlimited)
+    web = (*serve, "relay", *unlimited, "--listen=tcp://127.0.0.1:{sender}", "--listen=http://127.0.0.1:{port}")
     ncat = ("ncat", "--broker", "--max-conns", "20000", "--listen", "127.0.0.1", "{port}")
     return (
         Peer(
@@ -45,6 +95,7 @@ def build_catalogue(build: Path) -> tuple[Peer, ...]:
                 # Who stops reading stays, for the whole run: it is not to be spared by being cut off.
                 "slow": (*serve, "relay", *quiet, "--when-slow", "skip", "--patience", "3600"),
                 "store": (*serve, "relay", *quiet, "--store", "{folder}/hubbub.db"),
+                "web": (*serve, "relay", *quiet),
                 "rooms": (*serve, "bench.peers.hubbub_rooms:rooms", *quiet, "--framing", "byte-lines"),
             },
         ),
@@ -121,10 +172,30 @@ def build_catalogue(build: Path) -> tuple[Peer, ...]:
         Peer("asyncio streams", "lines", _own(sys.executable, "asyncio_streams.py", "uvloop", tls=certificate)),
         Peer("Twisted", "lines", _own(sys.executable, "twisted_lines.py"), modules=("twisted",)),
         Peer(
-            "websockets",
+            WEBSOCKETS,
             "websocket",
-            {"relay": (sys.executable, str(_FOLDER / "websockets_broadcast.py"), "{port}")},
+            dict.fromkeys(("relay", "web"), (sys.executable, str(_FOLDER / "websockets_broadcast.py"), "{port}")),
             modules=("websockets",),
+        ),
+        Peer(RAW, "raw stream", {"web": web}),
+        Peer(SSE, "events", {"web": web}),
+        Peer(WEBSOCKET, "text frames", {"web": web}),
+        _nchan(NCHAN_SSE, "nchan events", "web"),
+        _nchan(NCHAN, "nchan frames", "web"),
+        _nchan(NCHAN_POST, "nchan events", "post"),
+        Peer(
+            NATS_WEBSOCKET,
+            "nats frames",
+            {"web": ("nats-server", "--config", "{config}")},
+            programs=("nats-server",),
+            config='listen: "127.0.0.1:-1"\nwebsocket {{ listen: "127.0.0.1:{port}", no_tls: true }}\n',
+        ),
+        Peer(
+            NODE_WS,
+            "websocket",
+            {"web": ("node", str(_FOLDER / "node_ws.js"), "{port}")},
+            programs=("node",),
+            files=(_NODE_WS,),
         ),
     )
 
@@ -139,6 +210,12 @@ def make_certificate(folder: Path) -> Path:
 def _broker(command: tuple[str, ...], tls: tuple[str, ...] = ()) -> dict[str, tuple[str, ...]]:
     """What relays and answers at once, and in TLS with those words more."""
     return {"relay": command, "answer": command, **({"tls": command + tls} if tls else {})}
+
+
+def _nchan(name: str, dialect: str, mode: str) -> Peer:
+    """A server of one process, which keeps messages for those who come later, as hubbub does."""
+    command = ("nginx", "-e", "stderr", "-p", "{folder}", "-c", "{config}")
+    return Peer(name, dialect, {mode: command}, programs=("nginx",), files=(_NCHAN_MODULE,), config=_NCHAN_CONFIG)
 
 
 def _own(interpreter: str, program: str, *words: str, tls: Path | None = None) -> dict[str, tuple[str, ...]]:

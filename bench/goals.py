@@ -5,7 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from .catalogue import HUBBUB, JETSTREAM, LIMIT, REDIS_STREAMS, STORELESS
+from .catalogue import (
+    HUBBUB,
+    JETSTREAM,
+    LIMIT,
+    NATS_WEBSOCKET,
+    NCHAN,
+    NCHAN_SSE,
+    NODE_WS,
+    REDIS_STREAMS,
+    SSE,
+    STORELESS,
+    WEBSOCKET,
+    WEBSOCKETS,
+)
 from .measure import ratio
 
 if TYPE_CHECKING:
@@ -24,6 +37,7 @@ class Ratio:
         at_most: whether the ratio is not to be higher; otherwise not lower.
         peer: whose figure it is divided by.
         over: the point of that figure; the same, if empty.
+        own: which hubbub has the first figure.
     """
 
     scenario: str
@@ -33,10 +47,11 @@ class Ratio:
     at_most: bool = False
     peer: str = HUBBUB
     over: str = ""
+    own: str = HUBBUB
 
     def measure(self, report: Report) -> float | None:
         """The ratio, if both figures were measured."""
-        own = report.find(self.scenario, self.point, HUBBUB)
+        own = report.find(self.scenario, self.point, self.own)
         return ratio(own, report.find(self.scenario, self.over or self.point, self.peer), self.key)
 
     def holds(self, ratio: float) -> bool:
@@ -44,7 +59,7 @@ class Ratio:
         return ratio <= self.bound if self.at_most else ratio >= self.bound
 
     def __str__(self) -> str:
-        against = self.peer if self.peer != HUBBUB else f"itself, {self.over}"
+        against = f"itself, {self.over}" if self.over else self.peer
         return f"{'at most' if self.at_most else 'at least'} {self.bound:g} times {against}"
 
 
@@ -53,6 +68,7 @@ class Absolute:
     """A bound on a figure of hubbub's own.
 
     Attributes:
+        own: see `Ratio`.
         at_most: whether the figure is not to be higher; otherwise not lower.
     """
 
@@ -62,10 +78,11 @@ class Absolute:
     bound: float
     unit: str
     at_most: bool = True
+    own: str = HUBBUB
 
     def measure(self, report: Report) -> float | None:
         """The figure, if it was measured."""
-        figure = report.find(self.scenario, self.point, HUBBUB).figure(self.key)
+        figure = report.find(self.scenario, self.point, self.own).figure(self.key)
         return figure.median if figure else None
 
     def holds(self, figure: float) -> bool:
@@ -77,6 +94,7 @@ class Absolute:
 
 
 _FULL_SPEED: Final = {"NATS": 10, "Redis": 8, "Node, net": 50, LIMIT: 0.85}
+_SOCKETS: Final = {WEBSOCKETS: 10, NATS_WEBSOCKET: 5, NCHAN: 3, NODE_WS: 5}
 _RATE: Final = "deliveries_per_s"
 
 GOALS: Final[tuple[Ratio | Absolute, ...]] = (
@@ -97,6 +115,17 @@ GOALS: Final[tuple[Ratio | Absolute, ...]] = (
         for peer in (JETSTREAM, REDIS_STREAMS)
     ),
     Ratio("store-latency", "100 readers, 1,000/s", "p50_us", 1.1, at_most=True, peer=STORELESS),
+    *(
+        goal
+        for point in ("100 readers", "1,000 readers")
+        for goal in (
+            Ratio("web", point, "wire_bytes_per_s", 0.6, own=SSE),
+            Ratio("web", point, _RATE, 3, peer=NCHAN_SSE, own=SSE),
+            Ratio("web", point, _RATE, 0.7, own=WEBSOCKET),
+            *(Ratio("web", point, _RATE, bound, peer=peer, own=WEBSOCKET) for peer, bound in _SOCKETS.items()),
+        )
+    ),
+    *(Ratio("web-latency", "1,000 readers, 100/s", "p50_us", 1.2, at_most=True, own=own) for own in (SSE, WEBSOCKET)),
     Ratio("chat", "100 clients", _RATE, 5, peer="asyncio protocols"),
     Ratio("echo", "64 connections", "answers_per_s", 1.3, peer="asyncio streams"),
     Ratio("connect", "64 at a time", "connections_per_s", 0.5, peer="Redis"),

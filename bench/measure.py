@@ -113,11 +113,11 @@ class Bench:
         if self._seconds is not None:
             options["seconds"] = self._seconds
         try:
-            with peer.running(point.mode, self._processors.server) as (pid, port):
-                words = [point.load, "--port", port, "--server-pid", pid, "--dialect", peer.dialect]
-                words += [word for name, value in options.items() for word in (f"--{name}", value)]
+            with peer.running(point.mode, self._processors.server) as running:
+                words = [point.load, *running.words, "--dialect", peer.dialect]
+                words += [word for name, value in options.items() for word in (f"--{name}", str(value))]
                 finished = subprocess.run(
-                    [self._load, *map(str, words)],
+                    [self._load, *words],
                     capture_output=True,
                     text=True,
                     timeout=RUN_TIME,

@@ -15,7 +15,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +34,25 @@ class PeerError(Exception):
     """A server could not be started; the text says which and why."""
 
 
+class Running(NamedTuple):
+    """A server that runs.
+
+    Attributes:
+        pid: the number of its process.
+        port: where its readers connect.
+        sender_port: where a single sender does.
+    """
+
+    pid: int
+    port: int
+    sender_port: int
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What the load is told of it."""
+        return ("--port", f"{self.port}", "--sender-port", f"{self.sender_port}", "--server-pid", f"{self.pid}")
+
+
 @dataclass(frozen=True)
 class Peer:
     """A server and the ways to start it.
@@ -42,9 +61,11 @@ class Peer:
         name: as tables and plots show it.
         dialect: what the load speaks to it.
         commands: by mode (`relay`: what one says all others hear, `echo`: it answers, ...), the words of a command
-            line; `{port}` and `{config}` stand for what they say, and `{folder}` for a new folder on the disk.
+            line; `{port}` and `{config}` stand for what they say, `{sender}` for the port of the sender, where it has
+            one of its own, and `{folder}` for a new folder on the disk.
         programs: what must be on the PATH.
         modules: what must be importable.
+        files: what else must be there.
         config: the text of its configuration file, if it needs one, with the same words in braces.
     """
 
@@ -53,6 +74,7 @@ class Peer:
     commands: dict[str, tuple[str, ...]]
     programs: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
     config: str = ""
 
     @property
@@ -60,22 +82,26 @@ class Peer:
         """What this machine lacks to run it; "" if nothing."""
         programs = [program for program in self.programs if shutil.which(program) is None]
         modules = [module for module in self.modules if importlib.util.find_spec(module) is None]
-        return ", ".join([*programs, *modules])
+        files = [file for file in self.files if not Path(file).exists()]
+        return ", ".join([*programs, *modules, *files])
 
     @contextmanager
-    def running(self, mode: str, processors: set[int]) -> Iterator[tuple[int, int]]:
-        """Run it on a free port of 127.0.0.1: the process's number and the port.
+    def running(self, mode: str, processors: set[int]) -> Iterator[Running]:
+        """Run it on a free port of 127.0.0.1, or on two.
 
         Raises:
             PeerError: it does not start.
         """
         port = free_port()
+        has_sender = any("{sender}" in word for word in self.commands[mode])
+        sender = free_port() if has_sender else port
         # The folder for temporary files may be in memory.
         SCRATCH.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
             config = Path(folder, "config")
             config.write_text(self.config.format(port=port, folder=folder))
-            words = [word.format(port=port, config=config, folder=folder) for word in self.commands[mode]]
+            values = {"port": port, "sender": sender, "config": config, "folder": folder}
+            words = [word.format(**values) for word in self.commands[mode]]
             log = Path(folder, "log")
             with log.open("wb") as output:
                 process = subprocess.Popen(
@@ -87,7 +113,7 @@ class Peer:
                 )
             try:
                 _wait_until_listening(process, port, self.name, log)
-                yield process.pid, port
+                yield Running(process.pid, port, sender)
             finally:
                 _stop(process)
 

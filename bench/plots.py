@@ -14,7 +14,22 @@ from matplotlib.ticker import NullFormatter
 
 from hubbub.load.drawing import DARK, INK, STYLE, save
 
-from .catalogue import HUBBUB, JETSTREAM, LIMIT, REDIS_STREAMS, STORELESS
+from .catalogue import (
+    HUBBUB,
+    JETSTREAM,
+    LIMIT,
+    NATS_WEBSOCKET,
+    NCHAN,
+    NCHAN_POST,
+    NCHAN_SSE,
+    NODE_WS,
+    RAW,
+    REDIS_STREAMS,
+    SSE,
+    STORELESS,
+    WEBSOCKET,
+    WEBSOCKETS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,12 +57,20 @@ COLOURS: Final[Mapping[str, tuple[str, str]]] = {
     "asyncio protocols": ("#bf3989", "#f778ba"),
     "asyncio streams": ("#6e7781", "#9198a1"),
     "Twisted": ("#6b4423", "#c09a6b"),
-    "websockets": ("#7f8c00", "#b8c532"),
+    WEBSOCKETS: ("#7f8c00", "#b8c532"),
+    RAW: ("#fa4549", "#ff8182"),
+    SSE: ("#82071e", "#ffcecb"),
+    WEBSOCKET: ("#bc4c00", "#ffa657"),
+    NCHAN_SSE: ("#4d2d00", "#eac54f"),
+    NCHAN: ("#7d4e00", "#d4a72c"),
+    NCHAN_POST: ("#633c01", "#bf8700"),
+    NATS_WEBSOCKET: ("#54aeff", "#80ccff"),
+    NODE_WS: ("#116329", "#4ac26b"),
 }
 """Each server's colour in all plots, in light and in dark mode."""
 
 _MARKERS: Final = "os*D^v12PX<>dph"
-"""Each server's mark, in the same order: colours alone are not for everybody."""
+"""Each server's mark, in the same order, as far as it is in a plot: colours alone are not for everybody."""
 
 
 def write_plots(report: Report, folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from .catalogue import HUBBUB
-from .goals import GOALS
+from .goals import GOALS, Absolute, Ratio
 from .measure import Measurement, ratio
 
 if TYPE_CHECKING:
@@ -101,12 +101,17 @@ def _goal_rows(report: Report) -> Iterator[str]:
     yield "|---|---|---|---|"
     for goal in GOALS:
         measured = goal.measure(report)
-        failure = report.find(goal.scenario, goal.point, HUBBUB).failure
+        failure = report.find(goal.scenario, goal.point, goal.own).failure
         if measured is not None:
             outcome = f"{_short(measured)} | {_yes_no(goal.holds(measured))}"
         else:
             outcome = f"{failure} | **no**" if failure else "not measured | "
-        yield f"| {goal.scenario}, {goal.point}: `{goal.key}` | {goal} | {outcome} |"
+        yield f"| {goal.scenario}, {goal.point}{_who(goal)}: `{goal.key}` | {goal} | {outcome} |"
+
+
+def _who(goal: Ratio | Absolute) -> str:
+    """Which hubbub has to reach it, if it is not the one of plain TCP."""
+    return "" if goal.own == HUBBUB else f", {goal.own}"
 
 
 def _yes_no(held: bool) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 
@@ -95,6 +95,11 @@ def _store(readers: int, size: int = 100) -> Point:
     return Point(plain.label, plain.load, {**plain.options, "seconds": 5}, mode="store")
 
 
+def _web(plain: Point) -> Point:
+    """The same over HTTP."""
+    return replace(plain, mode="web")
+
+
 def _slow(readers: int, stalled: int) -> Point:
     label = f"{readers} read" + (f", {stalled} do not" if stalled else "")
     options = {"readers": readers, "stalled": stalled, "bytes": 1e9, "seconds": 30}
@@ -147,6 +152,22 @@ SCENARIOS: Final = (
         _LATENCY,
     ),
     Scenario(
+        "web",
+        "Fan-out at full speed to browsers",
+        "The same to readers over HTTP: WebSocket and server-sent events (SSE), beside *hubbub*, which is that of plain"
+        " TCP. hubbub's sender is one of plain TCP; the others' speak WebSocket. The load writes its requests by hand."
+        " It takes frames and events apart, and compares what they carry.",
+        (_web(_fan_out(100)), _web(_fan_out(1_000))),
+        (_DELIVERIES, Column("wire_bytes_per_s", "MB/s on the wire", 1e6)),
+    ),
+    Scenario(
+        "web-latency",
+        "Latency of a fan-out to browsers",
+        "As in the scenario *latency*, from the same servers.",
+        (_web(_latency(1_000, 100)),),
+        _LATENCY,
+    ),
+    Scenario(
         "chat",
         "Chat",
         "Every client speaks. It sends its next line of 100 bytes as soon as all others have its last one.",
@@ -171,6 +192,13 @@ SCENARIOS: Final = (
             Point(f"{clients:,} connection{'s' if clients > 1 else ''}", "echo", {"readers": clients}, mode="echo")
             for clients in (1, 64, 1_000)
         ),
+        (Column("answers_per_s", "thousand answers/s", 1e3), *_LATENCY[:2]),
+    ),
+    Scenario(
+        "post",
+        "Messages by POST",
+        "Each connection posts a message of 100 bytes, waits for the answer, and posts the next one.",
+        (Point("64 connections", "post", {"readers": 64}, mode="post"),),
         (Column("answers_per_s", "thousand answers/s", 1e3), *_LATENCY[:2]),
     ),
     Scenario(

@@ -30,7 +30,7 @@ static struct {
     uint32_t *had_by;        /* of each message on its way: how many readers have it */
     struct durations latency;
     bool measuring;
-    uint64_t delivered;
+    uint64_t delivered, wire_start, wire_end;
     double first_due;
 } run;
 
@@ -174,6 +174,7 @@ static void put_result(struct moment start, struct moment end)
     put_figure("deliveries_per_s", (double)run.delivered / wall);
     put_figure("messages_per_s", (double)run.delivered / wall / run.options->readers);
     put_figure("payload_bytes_per_s", (double)run.delivered / wall * run.options->size);
+    put_figure("wire_bytes_per_s", (double)(run.wire_end - run.wire_start) / wall);
     put_figure("server_us_per_delivery", 1e6 * (end.server - start.server) / (double)run.delivered);
     put_shares(start, end);
     put_figure("server_memory", resident_memory(run.options->server_pid));
@@ -191,12 +192,14 @@ void run_broadcast(const struct options *options)
     make_period();
     choose_ahead();
     /* The sender first: it may have to make what the readers read. */
-    run.sender = open_connections(1, dialect->sender_hello, dialect->sender_ready, options);
+    struct options sending = *options;
+    sending.port = options->sender_port;
+    run.sender = open_connections(1, dialect->sender_hello, dialect->sender_ready, &sending);
     run.readers = open_connections(options->readers, dialect->reader_hello, dialect->reader_ready, options);
     if (options->stalled)
         open_connections(options->stalled, dialect->reader_hello, dialect->reader_ready, options);
     for (int i = 0; i < options->readers; i++) {
-        run.readers[i].read_head = dialect->read_head;
+        run.readers[i].unwrap = dialect->unwrap;
         watch(&run.readers[i], EPOLLIN);
     }
     watch(run.sender, EPOLLIN);
@@ -237,11 +240,13 @@ void run_broadcast(const struct options *options)
         if (!run.measuring && !stopped && at > run.first_due + WARM_UP) {
             run.measuring = true;
             start = look(options);
+            run.wire_start = wire_bytes;
         }
         bool passed = options->bytes ? (double)run.everywhere * options->size >= options->bytes
                                      : at > start.wall + options->seconds;
         if (run.measuring && passed) {
             end = look(options);
+            run.wire_end = wire_bytes;
             run.measuring = false;
             stopped = true;
         }

@@ -2,6 +2,7 @@
 #include "load.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TEXT(literal) { literal, sizeof literal - 1 }
@@ -73,11 +74,13 @@ static size_t wrap_mqtt(char *to, const char *payload, size_t size)
     return at + append(to + at, payload, size);
 }
 
-/* RFC 6455, section 5.2: one binary frame. */
-static size_t wrap_websocket(char *to, const char *payload, size_t size, int masked)
+enum { TEXT_FRAME = 1, BINARY = 2 };
+
+/* RFC 6455, section 5.2: one frame. */
+static size_t wrap_frame(char *to, int kind, const char *payload, size_t size, int masked)
 {
     size_t at = 0;
-    to[at++] = (char)0x82;
+    to[at++] = (char)(0x80 | kind);
     if (size < 126) {
         to[at++] = (char)(size | (masked ? 128 : 0));
     } else {
@@ -93,16 +96,39 @@ static size_t wrap_websocket(char *to, const char *payload, size_t size, int mas
 
 static size_t wrap_websocket_sent(char *to, const char *payload, size_t size)
 {
-    return wrap_websocket(to, payload, size, 1);
+    return wrap_frame(to, BINARY, payload, size, 1);
 }
 
 static size_t wrap_websocket_received(char *to, const char *payload, size_t size)
 {
-    return wrap_websocket(to, payload, size, 0);
+    return wrap_frame(to, BINARY, payload, size, 0);
 }
 
-#define UPGRADE TEXT("GET / HTTP/1.1\r\nHost: hub\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
-                     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+/* A line without its end. */
+static size_t wrap_line(char *to, const char *payload, size_t size) { return append(to, payload, size - 1); }
+
+static size_t wrap_line_frame_sent(char *to, const char *payload, size_t size)
+{
+    return wrap_frame(to, TEXT_FRAME, payload, size - 1, 1);
+}
+
+static size_t wrap_nats_frame_sent(char *to, const char *payload, size_t size)
+{
+    char *message = allocate(1, size + WRAPPING_LIMIT);
+    size_t wrapped = wrap_frame(to, BINARY, message, wrap_nats_sent(message, payload, size), 1);
+    free(message);
+    return wrapped;
+}
+
+#define GET(path, more) TEXT("GET " path " HTTP/1.1\r\nHost: localhost\r\n" more "\r\n")
+#define UPGRADE(path) GET(path, "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" \
+                                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
+#define HEAD_END TEXT("\r\n\r\n")
+
+#define NATS_READER "CONNECT {\"verbose\":false,\"echo\":false}\r\nSUB hub 1\r\nPING\r\n"
+#define NATS_SENDER "CONNECT {\"verbose\":false}\r\nPING\r\n"
+/* The sizes in the heads of their frames. */
+_Static_assert(sizeof NATS_READER - 1 == 0x39 && sizeof NATS_SENDER - 1 == 0x21, "a hello of NATS fits its frame");
 
 /* Without a client's name (MQTT 3.1.1, section 3.1.3.1) and with a clean session; no keepalive. */
 #define MQTT_CONNECT "\x10\x0c\0\4MQTT\4\2\0\0\0\0"
@@ -118,10 +144,9 @@ static const struct dialect DIALECTS[] = {
     },
     {
         .name = "nats",
-        .reader_hello = TEXT("CONNECT {\"verbose\":false,\"echo\":false}\r\nSUB hub 1\r\nPING\r\n"),
-        .reader_ready = TEXT("PONG\r\n"),
-        .sender_hello = TEXT("CONNECT {\"verbose\":false}\r\nPING\r\n"), .sender_ready = TEXT("PONG\r\n"),
-        .greeting = TEXT("CONNECT {\"verbose\":false}\r\nPING\r\n"), .answer = TEXT("PONG\r\n"),
+        .reader_hello = TEXT(NATS_READER), .reader_ready = TEXT("PONG\r\n"),
+        .sender_hello = TEXT(NATS_SENDER), .sender_ready = TEXT("PONG\r\n"),
+        .greeting = TEXT(NATS_SENDER), .answer = TEXT("PONG\r\n"),
         /* The server asks after seconds, and does not mind for minutes if it gets no answer. */
         .aside = TEXT("PING\r\n"), .before_tls = TEXT("\r\n"),
         .wrap_sent = wrap_nats_sent, .wrap_received = wrap_nats_received,
@@ -152,14 +177,14 @@ static const struct dialect DIALECTS[] = {
                              "\r\n"),
         .sender_ready = TEXT("\"did_create\":true}\r\n"),
         .greeting = NOTHING, .answer = NOTHING, .aside = NOTHING, .before_tls = NOTHING,
-        .wrap_sent = wrap_nats_sent, .wrap_received = wrap_nothing, .read_head = read_jetstream_head,
+        .wrap_sent = wrap_nats_sent, .wrap_received = wrap_nothing, .unwrap = unwrap_jetstream,
     },
     {
         .name = "redis stream",
         .reader_hello = TEXT("PING\r\nXREAD BLOCK 0 STREAMS hub $\r\n"), .reader_ready = TEXT("+PONG\r\n"),
         .sender_hello = TEXT("PING\r\n"), .sender_ready = TEXT("+PONG\r\n"),
         .greeting = NOTHING, .answer = NOTHING, .aside = NOTHING, .before_tls = NOTHING,
-        .wrap_sent = wrap_redis_entry, .wrap_received = wrap_nothing, .read_head = read_redis_stream_head,
+        .wrap_sent = wrap_redis_entry, .wrap_received = wrap_nothing, .unwrap = unwrap_redis_stream,
     },
     {
         .name = "mqtt",
@@ -171,11 +196,53 @@ static const struct dialect DIALECTS[] = {
     },
     {
         .name = "websocket",
-        .reader_hello = UPGRADE, .reader_ready = TEXT("\r\n\r\n"),
-        .sender_hello = UPGRADE, .sender_ready = TEXT("\r\n\r\n"),
-        .greeting = UPGRADE, .answer = TEXT("\r\n\r\n"),
+        .reader_hello = UPGRADE("/"), .reader_ready = HEAD_END,
+        .sender_hello = UPGRADE("/"), .sender_ready = HEAD_END,
+        .greeting = UPGRADE("/"), .answer = HEAD_END,
         .aside = NOTHING, .before_tls = NOTHING,
         .wrap_sent = wrap_websocket_sent, .wrap_received = wrap_websocket_received,
+    },
+    /* hubbub over HTTP: the sender is one of plain TCP. */
+    {
+        .name = "raw stream",
+        .reader_hello = GET("/root/raw", ""), .reader_ready = HEAD_END,
+        .sender_hello = NOTHING, .sender_ready = NOTHING,
+        .wrap_sent = wrap_nothing, .wrap_received = wrap_nothing,
+    },
+    {
+        /* It begins with when to come back. */
+        .name = "events",
+        .reader_hello = GET("/root/sse", ""), .reader_ready = TEXT("\n\n"),
+        .sender_hello = NOTHING, .sender_ready = NOTHING,
+        .wrap_sent = wrap_nothing, .wrap_received = wrap_nothing, .unwrap = unwrap_events,
+    },
+    {
+        .name = "text frames",
+        .reader_hello = UPGRADE("/root/ws"), .reader_ready = HEAD_END,
+        .sender_hello = NOTHING, .sender_ready = NOTHING,
+        .wrap_sent = wrap_nothing, .wrap_received = wrap_line, .unwrap = unwrap_frames,
+    },
+    {
+        .name = "nchan events",
+        .post_path = "/pub",
+        .reader_hello = GET("/sub", "Accept: text/event-stream\r\n"), .reader_ready = TEXT(": hi\n\n"),
+        .sender_hello = UPGRADE("/pub"), .sender_ready = HEAD_END,
+        .wrap_sent = wrap_line_frame_sent, .wrap_received = wrap_nothing, .unwrap = unwrap_events,
+    },
+    {
+        .name = "nchan frames",
+        .reader_hello = UPGRADE("/sub"), .reader_ready = HEAD_END,
+        .sender_hello = UPGRADE("/pub"), .sender_ready = HEAD_END,
+        .wrap_sent = wrap_line_frame_sent, .wrap_received = wrap_line, .unwrap = unwrap_frames,
+    },
+    {
+        /* The protocol of "nats" in frames, of which one may have several messages. */
+        .name = "nats frames",
+        .upgrade = UPGRADE("/"),
+        .reader_hello = TEXT("\x82\xB9\0\0\0\0" NATS_READER), .reader_ready = TEXT("PONG\r\n"),
+        .sender_hello = TEXT("\x82\xA1\0\0\0\0" NATS_SENDER), .sender_ready = TEXT("PONG\r\n"),
+        .aside = TEXT("PING\r\n"),
+        .wrap_sent = wrap_nats_frame_sent, .wrap_received = wrap_nats_received, .unwrap = unwrap_frames,
     },
 };
 

@@ -6,16 +6,11 @@
 static const double WARM_UP = 0.3;
 static const char ANSWER[] = "We got your message: ";
 
-void run_echo(const struct options *options)
+void ask_again_and_again(const struct options *options, const char *question, size_t size, take_answer *take)
 {
-    size_t size = (size_t)options->size, answer_size = sizeof ANSWER - 1 + size;
     struct text nothing = { "", 0 };
     struct epoll_event events[EVENTS_LIMIT];
     struct durations latency = { 0 };
-    char *answer = allocate(1, answer_size);
-    memcpy(answer, ANSWER, sizeof ANSWER - 1);
-    write_payload(answer + sizeof ANSWER - 1, size, 0, 0);
-    const char *question = answer + sizeof ANSWER - 1;
     struct connection *clients = open_connections(options->readers, nothing, nothing, options);
     double *asked = allocate((size_t)options->readers, sizeof *asked);
     uint64_t answers = 0;
@@ -33,11 +28,7 @@ void run_echo(const struct options *options)
             fail("nobody was answered for %.0f s", PATIENCE);
         for (int i = 0; i < count; i++) {
             struct connection *client = events[i].data.ptr;
-            size_t arrived = receive(client);
-            if (client->place + arrived > answer_size || memcmp(received, answer + client->place, arrived))
-                fail("client %u was answered with %.60s", client->index, received);
-            client->place += arrived;
-            if (client->place < answer_size)
+            if (!take(client, receive(client)))
                 continue;
             client->place = 0;
             client->heard++;
@@ -60,4 +51,25 @@ void run_echo(const struct options *options)
     put_shares(start, end);
     put_latency(&latency);
     end_result();
+}
+
+static struct { char *bytes; size_t size; } answer;
+
+static bool is_echoed(struct connection *client, size_t arrived)
+{
+    if (client->place + arrived > answer.size || memcmp(received, answer.bytes + client->place, arrived))
+        fail("client %u was answered with %.60s", client->index, received);
+    client->place += arrived;
+    return client->place == answer.size;
+}
+
+void run_echo(const struct options *options)
+{
+    size_t size = (size_t)options->size;
+    answer.size = sizeof ANSWER - 1 + size;
+    answer.bytes = allocate(1, answer.size);
+    memcpy(answer.bytes, ANSWER, sizeof ANSWER - 1);
+    char *question = answer.bytes + sizeof ANSWER - 1;
+    write_payload(question, size, 0, 0);
+    ask_again_and_again(options, question, size, is_echoed);
 }

@@ -10,6 +10,7 @@
 /* What the command line says. Sizes are bytes, times seconds, rates messages per second. */
 struct options {
     int port;
+    int sender_port; /* where a single sender speaks; as `port` unless it is given */
     const struct dialect *dialect;
     int server_pid;
     int readers;  /* who hear; in chat, echo and connect: the clients */
@@ -31,10 +32,12 @@ struct dialect {
     struct text reader_ready, sender_ready, answer; /* what the server's reply to each of these ends with */
     struct text aside; /* what a server may say between two messages, to be skipped */
     struct text before_tls; /* what it says before the handshake ends with this */
+    const char *post_path; /* where it takes messages by POST */
+    struct text upgrade; /* a request that is said, and answered with a head, before the hello */
     size_t (*wrap_sent)(char *to, const char *payload, size_t size);
     size_t (*wrap_received)(char *to, const char *payload, size_t size);
-    /* Where each message has a head of its own: the size of the payload that follows the line that was read, or 0. */
-    size_t (*read_head)(struct connection *connection);
+    /* Where each message has a head of its own: leaves nothing but wrapped payloads in `received`; how many bytes. */
+    size_t (*unwrap)(struct connection *connection, size_t count);
 };
 
 const struct dialect *find_dialect(const char *name);
@@ -44,6 +47,7 @@ struct head {
     char line[256], before[256], last[256]; /* this line, the one before it, and the last position */
     size_t size, payload;                   /* bytes of the line so far; those of the payload still to come */
     long entries;                           /* messages still to come in this reply */
+    bool is_data, is_aside;                 /* whether the rest of this line, or of this frame, is kept or not */
 };
 
 /* One connection. */
@@ -54,13 +58,14 @@ struct connection {
     uint64_t heard;   /* messages */
     size_t place;     /* bytes into what is expected next */
     size_t skipping;  /* bytes of an aside that are still to come */
-    size_t (*read_head)(struct connection *connection); /* that of its dialect, once it reads */
+    size_t (*unwrap)(struct connection *connection, size_t count); /* that of its dialect, once it reads */
     struct head head;
     char *partial;    /* a record of which only `place` bytes have come, where they are taken one by one */
 };
 
 extern int poller;
 extern char received[256 * 1024];
+extern uint64_t wire_bytes; /* received on all connections */
 
 _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void *allocate(size_t count, size_t size);
@@ -77,9 +82,10 @@ void send_all(struct connection *connection, const char *bytes, size_t size);
 int wait_for_events(struct epoll_event *events, int limit, double seconds);
 
 /* Heads. */
-size_t read_jetstream_head(struct connection *connection);
-size_t read_redis_stream_head(struct connection *connection);
-size_t take_payloads(struct connection *connection, size_t count);
+size_t unwrap_jetstream(struct connection *connection, size_t count);
+size_t unwrap_redis_stream(struct connection *connection, size_t count);
+size_t unwrap_frames(struct connection *connection, size_t count);
+size_t unwrap_events(struct connection *connection, size_t count);
 
 /* TLS. */
 void start_tls(struct connection *connection);
@@ -97,6 +103,10 @@ enum { HEADER_SIZE = 5 + 9 };
 void write_payload(char *to, size_t size, unsigned speaker, unsigned sequence);
 typedef void on_record(struct connection *listener, unsigned speaker, unsigned sequence);
 void take_records(struct connection *listener, size_t count, const struct options *options, on_record *act);
+
+/* Clients that ask. Whether a client's answer is whole, now that so many bytes more of it have come: */
+typedef bool take_answer(struct connection *client, size_t arrived);
+void ask_again_and_again(const struct options *options, const char *question, size_t size, take_answer *take);
 
 /* Time, and what it was spent on. */
 struct moment { double wall, load, server; };
@@ -125,5 +135,6 @@ void run_connect(const struct options *options);
 void run_storm(const struct options *options);
 void run_hold(const struct options *options);
 void run_rooms(const struct options *options);
+void run_post(const struct options *options);
 
 #endif

@@ -1,4 +1,4 @@
-/* load SCENARIO --port PORT [--dialect NAME] [--server-pid PID] [--readers N] [--stalled N] [--rooms N] [--size BYTES]
+/* load SCENARIO --port PORT [--sender-port PORT] [--dialect NAME] [--server-pid PID] [--readers N] [--stalled N] [--rooms N] [--size BYTES]
  *      [--rate MESSAGES_PER_SECOND] [--seconds S] [--bytes N] [--tls 1]
  *
  * Drives one server on 127.0.0.1 and prints its figures as JSON. Every byte that arrives is checked; a server that
@@ -39,7 +39,7 @@ void *allocate(size_t count, size_t size)
 
 static const struct { const char *name; void (*run)(const struct options *); } SCENARIOS[] = {
     { "broadcast", run_broadcast }, { "chat", run_chat },   { "echo", run_echo },   { "connect", run_connect },
-    { "storm", run_storm },         { "hold", run_hold },   { "rooms", run_rooms },
+    { "storm", run_storm },         { "hold", run_hold },   { "rooms", run_rooms }, { "post", run_post },
 };
 
 static const struct option OPTIONS[] = {
@@ -48,7 +48,7 @@ static const struct option OPTIONS[] = {
     { "rooms", required_argument, 0, 'o' },   { "size", required_argument, 0, 'z' },
     { "rate", required_argument, 0, 'a' },    { "seconds", required_argument, 0, 't' },
     { "bytes", required_argument, 0, 'b' },   { "server-pid", required_argument, 0, 'i' },
-    { "tls", required_argument, 0, 'l' },
+    { "tls", required_argument, 0, 'l' },       { "sender-port", required_argument, 0, 'e' },
     { 0 },
 };
 
@@ -69,9 +69,12 @@ static struct options read_options(int count, char **words)
         case 'b': options.bytes = atof(optarg); break;
         case 'i': options.server_pid = atoi(optarg); break;
         case 'l': options.tls = atoi(optarg); break;
+        case 'e': options.sender_port = atoi(optarg); break;
         default: exit(2);
         }
     }
+    if (!options.sender_port)
+        options.sender_port = options.port;
     if (options.port < 1 || options.readers < 1 || options.rooms < 1 || options.size <= HEADER_SIZE || options.size > 65535)
         fail("usage: load SCENARIO --port PORT ...; a message has more than %d bytes and at most 65535", HEADER_SIZE);
     return options;

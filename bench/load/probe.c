@@ -16,7 +16,7 @@ static struct probe make_probe(char filler, const struct options *options)
     memset(payload, filler, size - 1);
     payload[size - 1] = '\n';
     size_t wrapped = options->dialect->wrap_received(wire, payload, size);
-    if (memchr(wire, filler, wrapped) != memmem(wire, wrapped, payload, size))
+    if (memchr(wire, filler, wrapped) != memmem(wire, wrapped, payload, size - 1))
         fail("a wrapped message has a %c before the payload", filler);
     size_t after = wrapped - ((size_t)((char *)memrchr(wire, filler, wrapped) - wire) + 1);
     return (struct probe){ { wire, options->dialect->wrap_sent(wire, payload, size) }, after };
@@ -32,7 +32,7 @@ static bool take_probe(struct connection *reader, size_t size, const struct opti
         else if (reader->heard == (uint64_t)options->size - 1)
             reader->place++;
     }
-    if (reader->place < after)
+    if (reader->heard < (uint64_t)options->size - 1 || reader->place < after)
         return false;
     reader->heard = reader->place = 0;
     return true;

@@ -17,6 +17,7 @@ enum { DIALLING_LIMIT = 128 };
 
 int poller;
 char received[256 * 1024];
+uint64_t wire_bytes;
 
 void watch(struct connection *connection, uint32_t events)
 {
@@ -73,8 +74,10 @@ size_t receive(struct connection *connection)
     if (connection->tls)
         return receive_tls(connection);
     ssize_t count = recv(connection->fd, received, sizeof received, 0);
-    if (count > 0)
-        return connection->read_head ? take_payloads(connection, (size_t)count) : (size_t)count;
+    if (count > 0) {
+        wire_bytes += (uint64_t)count;
+        return connection->unwrap ? connection->unwrap(connection, (size_t)count) : (size_t)count;
+    }
     if (count < 0 && errno == EAGAIN)
         return 0;
     fail("the server ended connection %u after %llu messages: %s", connection->index,
@@ -113,7 +116,7 @@ static void say_hello(struct connection *connection, struct text hello)
 /* How far a connection has come, and the last bytes of a reply; what it says before does not matter. */
 struct greeting {
     struct connection *connection;
-    enum { DIALLING, ANNOUNCING, SHAKING_HANDS, GREETING } stage;
+    enum { DIALLING, ANNOUNCING, SHAKING_HANDS, UPGRADING, GREETING } stage;
     char tail[32];
 };
 
@@ -137,6 +140,7 @@ static void wait_for(struct greeting *greeting, uint32_t events)
 static bool go_on(struct greeting *greeting, struct text hello, struct text ready, const struct options *options)
 {
     struct connection *connection = greeting->connection;
+    struct text upgrade = options->dialect->upgrade;
     struct text announced = options->tls ? options->dialect->before_tls : (struct text){ "", 0 };
     uint32_t events;
     switch (greeting->stage) {
@@ -160,9 +164,21 @@ static bool go_on(struct greeting *greeting, struct text hello, struct text read
             wait_for(greeting, events);
             return false;
         }
+        wait_for(greeting, EPOLLIN);
+        if (upgrade.size) {
+            say_hello(connection, upgrade);
+            greeting->stage = UPGRADING;
+            return false;
+        }
         say_hello(connection, hello);
         greeting->stage = GREETING;
-        wait_for(greeting, EPOLLIN);
+        return !ready.size;
+    case UPGRADING:
+        /* The server may speak first, right behind its head. */
+        if (!memmem(received, receive(connection), "\r\n\r\n", 4))
+            return false;
+        say_hello(connection, hello);
+        greeting->stage = GREETING;
         return !ready.size;
     default:
         return ends_with(greeting, receive(connection), ready);

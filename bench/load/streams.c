@@ -10,7 +10,7 @@
 static const char STREAM[] = "hub", FIELD[] = "d";
 
 /* NATS: `MSG SUBJECT SID REPLY SIZE`. Between messages the server asks after the reader, and minds no silence. */
-size_t read_jetstream_head(struct connection *connection)
+static size_t read_jetstream_head(struct connection *connection)
 {
     const char *line = connection->head.line;
     if (*line == '-')
@@ -19,7 +19,7 @@ size_t read_jetstream_head(struct connection *connection)
 }
 
 /* RESP2: `[[STREAM, [[ID, [FIELD, PAYLOAD]], ...]]]`. With the last payload of a reply, the next one is asked for. */
-size_t read_redis_stream_head(struct connection *connection)
+static size_t read_redis_stream_head(struct connection *connection)
 {
     struct head *head = &connection->head;
     if (*head->line == '-')
@@ -38,7 +38,9 @@ size_t read_redis_stream_head(struct connection *connection)
     return 0;
 }
 
-size_t take_payloads(struct connection *connection, size_t count)
+/* `read_head` says the size of the payload that follows the line that was read, or 0. */
+static size_t take_payloads(struct connection *connection, size_t count,
+                            size_t (*read_head)(struct connection *connection))
 {
     struct head *head = &connection->head;
     char *kept = received;
@@ -56,11 +58,21 @@ size_t take_payloads(struct connection *connection, size_t count)
         } else {
             /* Lines end with CR LF. */
             head->line[head->size ? head->size - 1 : 0] = 0;
-            head->payload = connection->read_head(connection);
+            head->payload = read_head(connection);
             strcpy(head->before, head->line);
             head->size = 0;
             memset(head->line, 0, sizeof head->line);
         }
     }
     return (size_t)(kept - received);
+}
+
+size_t unwrap_jetstream(struct connection *connection, size_t count)
+{
+    return take_payloads(connection, count, read_jetstream_head);
+}
+
+size_t unwrap_redis_stream(struct connection *connection, size_t count)
+{
+    return take_payloads(connection, count, read_redis_stream_head);
 }

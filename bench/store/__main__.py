@@ -106,7 +106,7 @@ def record_and_replay(folder: Path, scale: float) -> Measured:
     serve = (sys.executable, "-m", "hubbub", "serve", "relay", "--quiet", "--port", "{port}")
     store = ("--store", str(path), "--store-size", "4G", "--replay", "all")
     peer = Peer(HUBBUB, "lines", {"replay": (*serve, *store)})
-    with peer.running("replay", processors.server) as (_, port), running_on(processors.load):
+    with peer.running("replay", processors.server) as (_, port, _), running_on(processors.load):
         start = time.perf_counter()
         with socket.create_connection(("127.0.0.1", port), PATIENCE) as sender:
             for _ in range(blocks):

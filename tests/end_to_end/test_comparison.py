@@ -18,6 +18,7 @@ from bench.catalogue import build_catalogue, make_certificate
 from support.abuse_peers import TlsPeer
 from support.certificates import make_certificates
 from support.programs import HUBBUB, Program, finish, miss, require_program, serving_program
+from support.web_programs import web_program
 
 pytestmark = pytest.mark.long
 
@@ -140,14 +141,54 @@ def test_the_load_passes_an_honest_server_and_ends_with_one_line_where_it_is_not
         assert FOUND_OUT.search(finished.errors)
 
 
+@pytest.mark.parametrize("app", ["relay", *(f"support.broken_relays:{each}" for each in ("losing", "repeating"))])
+@pytest.mark.parametrize("dialect", ["raw stream", "events", "text frames"])
+def test_the_load_sees_what_is_wrong_in_events_and_in_frames_too(dialect: str, app: str, load: str) -> None:
+    folder = ROOT / "tests"
+    with web_program("--framing=byte-lines", app=app, cwd=folder) as server:
+        plain, web = server.ports
+        words = ("--port", str(web), "--sender-port", str(plain), "--readers", "20", "--dialect", dialect)
+        finished = finish(load, "broadcast", *words, "--seconds", "0.5" if app == "relay" else "5")
+    if app == "relay":
+        assert finished.status == 0, finished.errors
+        assert json.loads(finished.output)["deliveries_per_s"] > 0
+    else:
+        assert finished.status == 1
+        assert FOUND_OUT.search(finished.errors)
+
+
+@pytest.mark.parametrize("name", [peer.name for peer in build_catalogue(Path()) if "web" in peer.commands])
+def test_each_server_that_is_compared_over_http_passes_all_lines(name: str, load: str, tmp_path: Path) -> None:
+    (peer,) = (one for one in build_catalogue(tmp_path) if one.name == name)
+    if peer.missing:
+        pytest.skip(f"{peer.missing} is not installed")
+    with peer.running("web", os.sched_getaffinity(0)) as running:
+        words = (*running.words, "--readers", "5", "--seconds", "0.3")
+        finished = finish(load, "broadcast", "--dialect", peer.dialect, *words)
+    assert finished.status == 0, finished.errors
+    assert json.loads(finished.output)["deliveries_per_s"] > 0
+
+
+@pytest.mark.parametrize("name", [peer.name for peer in build_catalogue(Path()) if "post" in peer.commands])
+def test_each_server_that_takes_posts_answers_them_all(name: str, load: str, tmp_path: Path) -> None:
+    (peer,) = (one for one in build_catalogue(tmp_path) if one.name == name)
+    if peer.missing:
+        pytest.skip(f"{peer.missing} is not installed")
+    with peer.running("post", os.sched_getaffinity(0)) as running:
+        words = (*running.words, "--readers", "5", "--seconds", "0.3")
+        finished = finish(load, "post", "--dialect", peer.dialect, *words)
+    assert finished.status == 0, finished.errors
+    assert json.loads(finished.output)["answers_per_s"] > 0
+
+
 @pytest.mark.parametrize("name", [peer.name for peer in build_catalogue(Path()) if "tls" in peer.commands])
 def test_each_server_that_is_compared_in_tls_passes_all_lines(name: str, load: str, tmp_path: Path) -> None:
     make_certificate(tmp_path)
     (peer,) = (one for one in build_catalogue(tmp_path) if one.name == name)
     if peer.missing:
         pytest.skip(f"{peer.missing} is not installed")
-    with peer.running("tls", os.sched_getaffinity(0)) as (_, port):
-        words = ("--port", str(port), "--readers", "5", "--seconds", "0.3", "--tls", "1")
+    with peer.running("tls", os.sched_getaffinity(0)) as running:
+        words = (*running.words, "--readers", "5", "--seconds", "0.3", "--tls", "1")
         finished = finish(load, "broadcast", "--dialect", peer.dialect, *words)
     assert finished.status == 0, finished.errors
     assert json.loads(finished.output)["deliveries_per_s"] > 0
@@ -158,8 +199,8 @@ def test_each_server_that_stores_passes_all_lines_to_all_readers(name: str, load
     (peer,) = (one for one in build_catalogue(tmp_path) if one.name == name)
     if peer.missing:
         pytest.skip(f"{peer.missing} is not installed")
-    with peer.running("store", os.sched_getaffinity(0)) as (_, port):
-        words = ("--port", str(port), "--readers", "5", "--seconds", "0.3")
+    with peer.running("store", os.sched_getaffinity(0)) as running:
+        words = (*running.words, "--readers", "5", "--seconds", "0.3")
         finished = finish(load, "broadcast", "--dialect", peer.dialect, *words)
     assert finished.status == 0, finished.errors
     assert json.loads(finished.output)["deliveries_per_s"] > 0
