@@ -280,6 +280,22 @@ async def test_one_that_leaves_while_its_place_is_looked_for_joins_nothing(monke
         assert not len(server.root)
 
 
+async def test_a_room_that_is_closed_while_a_place_in_it_is_looked_for_ends_the_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def find(*_: object) -> object:
+        room.close()
+        return room.fan_out.log.mark()
+
+    monkeypatch.setattr("hubbub.hub.fetches.find", find)
+    async with web_serving() as (server, _):
+        room = server.room("alarms")
+        async with requesting(server, "GET /alarms/json?since=all") as peer:
+            await answer(peer)
+            assert await json_line(peer) == {"end": "closed", "reason": "the room was closed", "retry": False}
+            assert await peer.rest() == b""
+
+
 async def test_a_place_that_retention_passes_again_and_again_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     async def find(*_: object) -> None:
         raise hubbub.PositionLost(position, position, position, 3)

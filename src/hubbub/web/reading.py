@@ -16,9 +16,11 @@ from .rooms import let_go
 
 if TYPE_CHECKING:
     from ..framing import Decoder, Framing
+    from ..hub.fan_out import FanOut
     from ..hub.ports import Supervisor
     from ..hub.pump import Pump
     from ..hub.room import Room
+    from ..log.chunk import Mark
     from ..log.cursor import Cursor
     from ..log.max_lag import MaxLag
     from ..log.rendering import Style
@@ -122,6 +124,14 @@ class WebSession(Session[Any]):
     def deaf_decoder(self) -> Decoder[Any]:
         # It answers what the stream itself asks, such as whether this end lives.
         return self.link.framing.decoder(self.link.settings.message_limit)
+
+    def join(self, fan_out: FanOut[Any], at: Mark | None = None) -> None:
+        room = self._wanted.room
+        if room.closed and fan_out is room.fan_out:
+            # The app has closed it while its place was looked for.
+            self.end(_CLOSED, deliver=True)
+        else:
+            super().join(fan_out, at)
 
     def beat(self) -> None:
         """Show that the connection lives, if nothing waits for the peer anyway."""
