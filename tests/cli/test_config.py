@@ -1,4 +1,4 @@
-"""The configuration file of `hubbub serve`: how errors in it are reported, and where a key is."""
+"""The configuration file of `hubbub serve`: how errors in it are reported."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hubbub.cli import main
-from hubbub.cli.config import find_line
 from hubbub.cli.failure import Failure
 from hubbub.cli.serve import serve
 
@@ -76,47 +73,3 @@ def test_a_value_that_an_option_overrides_is_checked_too(directory: Path) -> Non
     with pytest.raises(Failure) as caught:
         serve.make_context("serve", ["--config", "hubbub.toml", "--patience", "1"])
     assert caught.value.message == "hubbub.toml, line 2: patience is 0.0; it must be more than 0"
-
-
-# Where a key is.
-
-KEYS = [f"key-{number}" for number in range(5)]
-
-# Values as they are written, some of which look like keys.
-values = st.sampled_from(
-    [
-        "1",
-        '"text"  # and a comment',
-        '"key-3 = 1"',
-        "{ a = 1, key-2 = [1, 2] }",
-        "[1, 2]",
-        "[\n]",
-        "[\n  \"\", '',\n]",
-        '[\n  "one",\n  # "key-1 = 2"\n\n  "two",\n]',
-        "[\n  [1],\n  [2]]",
-        '"""\nkey-4 = 1\n[key-2]\n"""',
-        "'''\n'''",
-        "'''key-0 = 1\n\n# no comment'''",
-    ]
-)
-between = st.lists(st.sampled_from(["", "# key-4 = 1", "   ", "#"]), max_size=3)
-
-
-@given(st.permutations(KEYS), st.lists(st.tuples(between, values), min_size=1, max_size=len(KEYS)), st.booleans())
-def test_the_line_of_a_key_is_found_whatever_stands_before_it(
-    keys: list[str], entries: list[tuple[list[str], str]], ends: bool
-) -> None:
-    lines: list[str] = []
-    numbers: dict[str, int] = {}
-    for key, (before, value) in zip(keys, entries, strict=False):
-        lines += before
-        # Lines that are blank or comments are no part of what follows.
-        numbers[key] = len(lines) + 1
-        lines += f"{key} = {value}".split("\n")
-    text = "\n".join(lines) + ("\n" if ends else "")
-    assert {key: find_line(text, key) for key in numbers} == numbers
-
-
-def test_the_line_of_a_table_is_found_among_several() -> None:
-    text = 'app = "relay"\n[[listen]]\nurl = "tcp://h:1"\n[[listen]]\nrole = "read"\nurl = "tcp://h:2"\n'
-    assert [find_line(text, "listen", part) for part in ("tcp://h:1", "tcp://h:2", None)] == [3, 6, 2]

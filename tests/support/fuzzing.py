@@ -36,13 +36,13 @@ from hubbub import (
     Raw,
     SharedSecret,
 )
-from hubbub.cli.config import find_line
 from hubbub.cli.places import COMMON_KEYS, parse
 from hubbub.cli.serve import serve
 from hubbub.door.networks import parse_address
 from hubbub.door.proxy import V2_LIMIT, ProxyHeader, ProxyHeaderError
 from hubbub.framing.telnet import DONT, IAC, IAC_BYTE, WONT, TelnetFilter
 from hubbub.values.text import plain_utf8
+from hubbub.values.toml_lines import find_line
 from hubbub.web.frames import BINARY, CLOSE, CONTINUATION, PING, TEXT, FrameDecoder
 
 from support.feeding import Outcome, decode

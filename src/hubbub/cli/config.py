@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from ..values.text import plain_utf8
+from ..values.toml_lines import find_line
 from .failure import Failure, clause_of, guess
 from .options import SETTINGS
 from .places import ListenUrlType
@@ -62,7 +63,7 @@ def load(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
                 raise _WrongValueError(f"there is no setting {key!r}{guess(key, known)}")
             _check(ctx, known[key], key, value)
         except _WrongValueError as error:
-            raise Failure(f"{path}, line {find_line(text, key, error.part)}: {error}") from None
+            raise Failure(f"{path}, line {find_line(text, key, part=error.part)}: {error}") from None
         # A number is read like that of an option, which is text.
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         ctx.default_map[str(known[key].name)] = str(value) if is_number else value
@@ -78,43 +79,12 @@ def placing(ctx: click.Context) -> Iterator[None]:
             source = ctx.get_parameter_source(name)
             if source is ParameterSource.DEFAULT_MAP:
                 path, text = ctx.meta[_FILE]
-                line = find_line(text, name.replace("_", "-"), part)
+                line = find_line(text, name.replace("_", "-"), part=part)
                 raise Failure(f"{path}, line {line}: {failure.message}") from None
             if source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
                 # The option or the variable is to blame, and it is not in the file.
                 break
         raise
-
-
-def find_line(text: str, key: str, part: str | None = None) -> int:
-    """The number of the line on which `key` is set.
-
-    It follows the longest beginning of the file that is valid TOML and does not have the key.
-
-    Args:
-        text: the file.
-        key: a key at its top level.
-        part: a string in its value, which may be on a later line; None: the line of the key.
-    """
-    lines = text.split("\n")
-    before, end = 0, len(lines)
-    written = (f'"{part}"', f"'{part}'") if part is not None else ()
-    for count in range(1, len(lines)):
-        try:
-            values = tomllib.loads("\n".join(lines[:count]))
-        except tomllib.TOMLDecodeError:
-            # The beginning ends in the middle of a value.
-            continue
-        if key in values:
-            # An array of tables goes on wherever the next one stands.
-            if not lines[count - 1].lstrip().startswith("[["):
-                end = count
-            break
-        before = count
-    for number in range(before, end):
-        if any(one in lines[number] for one in written):
-            return number + 1
-    return before + 1
 
 
 def _key(parameter: click.Parameter) -> str:
