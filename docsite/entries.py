@@ -19,7 +19,7 @@ MADE_BY_HUBBUB: Final = frozenset({"Arrival", "Client", "Connection", "Hub", "Ro
 
 MEMBERS: Final = {
     # The rest of their methods are for hubbub itself.
-    "Arrival": ("name", "address", "certificate_name", "receive", "send", "close"),
+    "Arrival": ("name", "address", "certificate_name", "key", "receive", "send", "close"),
     "Listener": (),
     # A server starts and closes its store.
     "SqliteStore": ("close", "statistics"),

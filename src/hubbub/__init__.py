@@ -17,6 +17,7 @@ A room is a log, a client is a cursor on it. What is not named here is not publi
 from .client.connection import Connection, connect
 from .door.arrival import Arrival
 from .door.http import Http
+from .door.keys import Keys
 from .door.listener import Authenticate, Listener
 from .door.networks import Access, Networks
 from .door.secret import SharedSecret
@@ -85,6 +86,7 @@ __all__ = [
     "Hub",
     "HubbubError",
     "IncompleteMessage",
+    "Keys",
     "Lag",
     "LengthPrefixed",
     "Lines",

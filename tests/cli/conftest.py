@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.certificates import Certificates, make_certificates
+from support.keys import write_keys
 
 
 @pytest.fixture
@@ -22,6 +23,7 @@ def directory(tmp_path: Path, certificates: Certificates, monkeypatch: pytest.Mo
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     Path("secret").write_text("open sesame\n")
+    write_keys(Path("keys.toml"), boat="read write")
     Path("networks").write_text("198.51.100.0/24\n")
     Path("empty").touch()
     return tmp_path

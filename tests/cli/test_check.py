@@ -29,6 +29,7 @@ def check(text: str) -> Result:
         ("", "chat on 127.0.0.1:5000"),
         ("port = 0\nhost = '::'\napp = 'echo'\n", "echo on [::]:0"),
         (f"{KEYS}secret-file = 'secret'\n", "chat on 127.0.0.1:5000"),
+        ("keys = 'keys.toml'\nlisten = ['tcp://h:1', 'http://h:2']", "chat on h:1, h:2"),
         ("drain-time = 60\nspread-time = 30\n", "chat on 127.0.0.1:5000"),
         ("store = 'new.db'\ndurable = 'ack'\n", "chat on 127.0.0.1:5000"),
         # It is never sent in a binary framing.
@@ -109,6 +110,14 @@ def test_a_good_file_is_reported_as_good(directory: Path, text: str, what: str) 
             ", line 2: tcp://h:1?secret-file=empty: there is no secret in empty; ",
         ),
         ("secret-file = 'empty'\n", ", line 1: tcp://127.0.0.1:5000: there is no secret in empty; "),
+        (
+            "\nkeys = 'secret'\n",
+            ", line 2: tcp://127.0.0.1:5000: secret is not valid TOML: Expected '=' after a key in a key/value pair ",
+        ),
+        (
+            "keys = 'keys.toml'\nsecret-file = 'secret'\n",
+            ", line 1: tcp://127.0.0.1:5000: a client says one thing first: give either keys or secret-file",
+        ),
         (
             "app = 'relay'\nframing = 'raw'\nwhen-slow = 'skip'\n",
             ", line 3: notice is '[{missed} messages missed]', and the framing Raw() cannot carry it: ",

@@ -22,6 +22,7 @@ from hubbub.cli import main
 
 from bench.peer import free_port
 from support.certificates import Certificates
+from support.keys import secret_of, write_keys
 from support.programs import HUBBUB, WAIT_TIME, Finished, Program, finish, hubbub_serve, wait_until
 
 CONNECT = (*HUBBUB, "connect")
@@ -333,6 +334,14 @@ def test_a_secret_is_said_first_on_each_connection(tmp_path: Path) -> None:
         finished = finish(*CONNECT, str(server.endpoint), input=b"Hey\n")
         message = f"hubbub: cannot talk to {server.endpoint}: not authenticated\n"
         assert finished == Finished(1, "", message)
+
+
+def test_a_key_is_said_as_a_secret_is(tmp_path: Path) -> None:
+    keys = write_keys(tmp_path / "keys.toml", boat="read write")
+    (tmp_path / "secret").write_bytes(secret_of("boat") + b"\n")
+    with hubbub_serve("echo", f"--keys={keys}") as server:
+        finished = finish(*CONNECT, str(server.endpoint), "--secret-file", str(tmp_path / "secret"), input=b"Hey\n")
+        assert finished == Finished(0, "We got your message: Hey\n", "")
 
 
 def test_with_retry_it_does_not_come_back_where_that_makes_no_sense() -> None:

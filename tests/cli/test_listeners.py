@@ -15,6 +15,8 @@ from hubbub import Address
 from hubbub.cli.failure import Failure
 from hubbub.cli.listeners import make_listeners
 from hubbub.cli.places import parse
+from hubbub.door.keys import Keys
+from hubbub.door.secret import SharedSecret
 from hubbub.framing import Delimited
 
 from support.certificates import Certificates
@@ -30,8 +32,6 @@ from support.programs import (
     require_program,
     serving_program,
 )
-
-SECRET_OVER_HTTP = "a place that speaks HTTP can ask for no secret yet; let it listen on loopback, or limit it"
 
 
 @pytest.fixture
@@ -101,6 +101,11 @@ def test_tls_is_spoken_where_it_is_asked_for(certificates: Certificates) -> None
         ("tls://h:1", "TLS needs a certificate; give it with --tls-cert"),
         ("tls://h:1?tls-cert=/missing", "--tls-cert: cannot read /missing: No such file or directory"),
         ("tcp://h:1?secret-file=/missing", "cannot read /missing: No such file or directory"),
+        ("tcp://h:1?keys=/missing", "cannot read /missing: No such file or directory"),
+        (
+            "tcp://h:1?keys=/missing&secret-file=/missing",
+            "a client says one thing first: give either keys or secret-file",
+        ),
         *(
             (f"tcp://h:1?{key}=x", "tls-key and tls-client-ca need TLS; write tls://, or add tls-cert")
             for key in ("tls-key", "tls-client-ca")
@@ -135,10 +140,19 @@ def test_http_is_spoken_where_it_is_asked_for(certificates: Certificates) -> Non
     assert https.endpoint == Address("h", 3)
 
 
-def test_a_secret_over_http_is_an_error_and_not_forgotten(tmp_path: Path) -> None:
-    (tmp_path / "secret").write_text("word")
-    with pytest.raises(Failure, match=SECRET_OVER_HTTP):
-        listeners("http://h:1", secret_file=str(tmp_path / "secret"))
+def test_a_secret_and_keys_hold_over_http_too(directory: Path) -> None:
+    line, http = listeners("tcp://h:1", "http://h:2", keys="keys.toml")
+    assert isinstance(line.authenticate, Keys)
+    assert http.authenticate is line.authenticate
+    (http,) = listeners("http://h:1", secret_file="secret")
+    assert isinstance(http.authenticate, SharedSecret)
+
+
+def test_what_a_place_says_lets_clients_in_and_not_what_holds_for_all(directory: Path) -> None:
+    keys, secret = listeners("tcp://h:1?keys=keys.toml", "tcp://h:2", secret_file="secret")
+    assert (type(keys.authenticate), type(secret.authenticate)) == (Keys, SharedSecret)
+    keys, secret = listeners("tcp://h:1", "tcp://h:2?secret-file=secret", keys="keys.toml")
+    assert (type(keys.authenticate), type(secret.authenticate)) == (Keys, SharedSecret)
 
 
 def test_http_without_what_it_needs_says_how_to_install_it(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ CHOSEN: dict[str, tuple[Any, Any]] = {
     "deny": (["192.0.2.1"], ("192.0.2.1",)),
     "proxy-from": (["::1"], ("::1",)),
     "secret-file": ("secret", "secret"),
+    "keys": ("keys.toml", "keys.toml"),
     "any-protocol": (True, True),
     "allow-host": (["boat.example", "pi.lan"], ("boat.example", "pi.lan")),
     "allow-origin": (["https://boat.example"], ("https://boat.example",)),
@@ -81,8 +82,8 @@ CHOSEN: dict[str, tuple[Any, Any]] = {
 
 MEANT = {name.replace("-", "_"): meaning for name, (_, meaning) in CHOSEN.items()}
 
-SERVED = {**MEANT, **dict.fromkeys(HTTP_OPTIONS, ())}
-"""The same, as far as it goes with places for lines."""
+SERVED = {**MEANT, **dict.fromkeys(HTTP_OPTIONS, ()), "secret_file": None}
+"""The same, where nothing speaks HTTP, and clients say a key and not also a secret."""
 
 
 def params(*arguments: str) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def test_what_is_different_there_is_behind_a_question_mark() -> None:
         (
             "tcp://h:1?xyz=1",
             "a listener has no 'xyz'; choose one of framing, room, role, tail, max-lag, replay, patience, sndbuf, "
-            "any-protocol, tls-cert, tls-key, tls-client-ca, allow, deny, proxy-from, secret-file, mode",
+            "any-protocol, tls-cert, tls-key, tls-client-ca, allow, deny, proxy-from, secret-file, keys, mode",
         ),
         ("tcp://h:1?framing=line", "there is no framing 'line'; did you mean 'lines'?"),
         ("tcp://h:1?any-protocol=1", "any-protocol is '1'; it must be yes or no"),

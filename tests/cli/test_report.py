@@ -49,6 +49,7 @@ class Speaker:
 
     name = "192.0.2.1:40000"
     address = "192.0.2.1"
+    key = None
 
     def __init__(self, certificate_name: str | None = None) -> None:
         self.certificate_name = certificate_name
@@ -141,7 +142,10 @@ def test_control_characters_from_the_network_are_shown_escaped() -> None:
 
 @pytest.mark.parametrize(
     ("log_format", "shown"),
-    [("text", r" connected with the certificate of mine\x1b[2J\n."), ("json", r'"certificate": "mine\u001b[2J\n"}')],
+    [
+        ("text", r" connected with the certificate of mine\x1b[2J\n."),
+        ("json", r'"certificate": "mine\u001b[2J\n", "key": null}'),
+    ],
 )
 def test_a_certificates_name_cannot_act_on_a_terminal(
     log_format: LogFormat, shown: str, capfd: pytest.CaptureFixture[str]
@@ -230,12 +234,13 @@ def test_as_json_each_line_is_an_object() -> None:
         assert parse(server.errors.line()) == {"event": "log", "level": "debug", "logger": "hubbub", "message": message}
         assert [parse(line) for line in (server.started.decode(), *server.stop().splitlines())] == [
             {"event": "started", "url": f"tcp://{server.endpoint}", "address": str(server.endpoint)},
-            {"event": "connected", "client": peer.name, "address": "127.0.0.1", "certificate": None},
+            {"event": "connected", "client": peer.name, "address": "127.0.0.1", "certificate": None, "key": None},
             {"event": "said", "client": peer.name, "message": 'say "\x1b"'},
             {
                 "event": "disconnected",
                 "client": peer.name,
                 "address": "127.0.0.1",
+                "key": None,
                 "messages": 1,
                 "bytes": 9,
                 "lag_messages": ANY,

@@ -21,11 +21,13 @@ from hubbub.cli import main
 
 from bench.peer import free_port
 from support.certificates import CLIENT_NAME, SERVER_NAME, Certificates
+from support.keys import secret_of, write_keys
 from support.programs import (
     HUBBUB,
     WAIT_TIME,
     Finished,
     Peer,
+    Program,
     ServerProgram,
     TerminalProgram,
     address_in,
@@ -34,6 +36,7 @@ from support.programs import (
     hubbub_serve,
     refuses,
     require_ipv6,
+    require_program,
     serving_program,
     wait_until,
 )
@@ -158,6 +161,55 @@ def test_a_changed_secret_holds_for_new_clients(tmp_path: Path) -> None:
         assert tell(server, b"new\nHey\n") == b"We got your message: Hey\n"
 
 
+def test_a_key_that_is_taken_away_ends_its_connections_and_no_others(tmp_path: Path) -> None:
+    keys = write_keys(tmp_path / "keys.toml", boat="read write", shore="read")
+    places = ("--listen=tcp://127.0.0.1:0", "--listen=http://127.0.0.1:0")
+    with serving_program(*HUBBUB, "serve", "relay", *places, f"--keys={keys}", "--probe-time=0") as server:
+        web = address_in(server.output.line())
+        bearer = f"Authorization: Bearer {secret_of('boat').decode()}"
+        curl, nc = require_program("curl"), require_program("nc")
+        with (
+            Program(nc, server.endpoint.host, str(server.endpoint.port)) as boat,
+            Program(nc, server.endpoint.host, str(server.endpoint.port)) as shore,
+            Program(curl, "-sSN", "-H", bearer, f"http://{web}/root/json") as page,
+        ):
+            boat.send(secret_of("boat") + b"\n")
+            server.output.expect(rb" connected with the key boat\.\n")
+            shore.send(secret_of("shore") + b"\n")
+            server.output.expect(rb" connected with the key shore\.\n")
+            # The stream has begun once it has what is said.
+            while not page.output.unread:
+                boat.send(b"Hey\n")
+                assert shore.output.line() == b"Hey\n"
+            server.signal(signal.SIGUSR1)
+            server.errors.expect(rb"connections with keys: boat 2, shore 1\n")
+            lags = sorted(line.partition("(")[2] for line in server.errors.lines(2))
+            assert lags == [f"key {name}) lags by 0 messages, 0 bytes" for name in ("boat", "shore")]
+            write_keys(keys, shore="read")
+            assert hang_up(server) == f"the keys of {keys} have changed"
+            gone = "connections ended, because their keys do not let them in any more: 2"
+            assert server.errors.line().decode() == f"{gone}\n"
+            assert boat.output.line() == b"the key boat is not valid any more\n"
+            # It waits for its input too.
+            boat.end()
+            assert boat.wait() == 0
+            assert page.wait() == 0
+            end = json.loads(page.output.rest().splitlines()[-1])
+            assert end == {"end": "unauthenticated", "reason": "the key boat is not valid any more", "retry": False}
+            assert shore.running
+            keys.write_text("[boat")
+            assert hang_up(server).endswith("; what was read before holds")
+            assert shore.running
+
+
+def test_a_file_of_keys_that_is_not_good_is_an_error_in_one_line(tmp_path: Path) -> None:
+    keys = tmp_path / "keys.toml"
+    keys.write_text("[boat]\nmay = ['read']\n")
+    message = f"tcp://127.0.0.1:0: {keys}, line 1: boat has no sha256; `hubbub key new` makes keys"
+    finished = finish(*HUBBUB, "serve", "--port=0", f"--keys={keys}")
+    assert finished == Finished(2, "", f"hubbub: {message}\n")
+
+
 def test_what_cannot_be_read_again_is_a_warning(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("old\n")
@@ -175,7 +227,7 @@ def test_changed_networks_hold_for_new_clients(tmp_path: Path) -> None:
         assert tell(server, b"Hey\n") == b"We got your message: Hey\n"
         denied.write_text("127.0.0.0/8\n")
         assert hang_up(server) == f"the networks of @{denied}: 1 more, 2 fewer"
-        assert hang_up(server) == "no certificate, secret or network has changed; other settings need a restart"
+        assert hang_up(server) == "no certificate, secret, key or network has changed; other settings need a restart"
         denied.write_text("300.0.0.0/8\n")
         assert hang_up(server).startswith(f"{denied}, line 1: '300.0.0.0/8' does not appear")
         with server.peer() as peer:
@@ -186,7 +238,7 @@ def test_on_a_terminal_it_reads_them_again_too() -> None:
     with TerminalProgram(*HUBBUB, "serve", "--port", "0") as server:
         server.output.expect(rb"Server started at: tcp://127\.0\.0\.1:\d+\r\n")
         server.signal(signal.SIGHUP)
-        server.output.expect(rb"no certificate, secret or network has changed;")
+        server.output.expect(rb"no certificate, secret, key or network has changed;")
         assert server.running
 
 

@@ -77,7 +77,7 @@ async def test_who_has_left_makes_room_for_another() -> None:
             async with Peer.of(server):
                 await record.wait_for_clients(count)
                 assert await answer(server) == b"full: server full: limit of 1 clients reached\n"
-            await eventually(lambda: not server._sessions._readers)
+            await eventually(lambda: not server._sessions.readers)
 
 
 async def test_an_address_that_is_not_admitted_is_told_so_in_the_framing_of_its_listener() -> None:

@@ -90,6 +90,6 @@ async def admit(arrival: hubbub.Arrival) -> bool:
     raise NotImplementedError
 
 
-def test_a_place_for_http_can_ask_for_no_secret() -> None:
-    with pytest.raises(ValueError, match=r"^a place that speaks HTTP can ask for no secret yet; let it"):
+def test_a_place_for_http_asks_for_keys_or_a_secret_and_nothing_else() -> None:
+    with pytest.raises(ValueError, match=r"^over HTTP each request is asked for a secret, and nobody talks with a "):
         hubbub.Listener(endpoint=hubbub.Address("127.0.0.1", 0), http=Http(), authenticate=admit)

@@ -239,7 +239,7 @@ async def test_a_client_may_be_a_key_of_a_weak_dictionary() -> None:
             peer.end()
             await peer.rest()
         await client.wait_closed()
-        await eventually(lambda: not server._sessions._readers)
+        await eventually(lambda: not server._sessions.readers)
         record.clients.clear()
         record.ended_clients.clear()
         del client

@@ -165,7 +165,7 @@ async def test_a_handler_may_speak_to_a_room_that_went_with_its_own_client(
             await eventually(lambda: "talk" in server.rooms)
             peer.reset()
             (ending,) = await record.wait_for_endings()
-        await eventually(lambda: not server._sessions._readers)
+        await eventually(lambda: not server._sessions.readers)
         assert ending.code is hubbub.EndingCode.LOST
         assert set(server.rooms) == {"root"}
     assert not caplog.records

@@ -155,11 +155,11 @@ async def test_a_server_that_closes_leaves_none_behind_that_was_on_the_way_in(
                     async with asyncio.timeout(WAIT_TIME):
                         while await asyncio.get_running_loop().sock_recv(plain, 1000):
                             pass
-                await eventually(lambda: not (server._sessions.arrivals.tasks or server._sessions._readers))
+                await eventually(lambda: not (server._sessions.arrivals.tasks or server._sessions.readers))
         assert all(client.ending is not None for client in record.clients)
         assert server.statistics().clients == 0
         assert not server._sessions.arrivals.tasks
-        assert not server._sessions._readers
+        assert not server._sessions.readers
 
 
 # The farewell.

@@ -210,5 +210,5 @@ async def test_a_client_that_is_ended_while_its_replay_is_looked_for_hears_nothi
             answer.set()
             await closing
             assert await peer.rest() == b""
-        await eventually(lambda: not server._sessions._readers)
+        await eventually(lambda: not server._sessions.readers)
         assert client not in server.root

@@ -123,7 +123,7 @@ async def test_what_is_sent_to_a_writer_is_dropped_and_counted() -> None:
         (client,) = record.clients
         assert not client.try_send("three")
         assert server.statistics().unheard == 3
-        with pytest.raises(ValueError, match=r"cannot join room news: its listener has the role write$"):
+        with pytest.raises(ValueError, match=r"cannot join room news: it has the role write$"):
             await client.join("news")
         assert "news" not in server.rooms
         # Nor does it hear more once its transport has been full.

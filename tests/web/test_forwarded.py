@@ -187,7 +187,7 @@ async def test_readers_behind_a_proxy_are_not_one_address() -> None:
             for peer in (one, two):
                 assert (await answer(peer)).status == 200
             await eventually(lambda: len(server.root) == 2)
-            hosts = {reader.client.address for reader in server._sessions._readers}
+            hosts = {reader.client.address for reader in server._sessions.readers}
             assert hosts == {"203.0.113.1", "203.0.113.2"}
             async with requesting(server, *asking("GET /root/json", "203.0.113.1")) as three:
                 head = await answer(three)
@@ -266,7 +266,7 @@ async def test_several_headers_are_one_list() -> None:
         async with requesting(server, *lines) as peer:
             assert (await answer(peer)).status == 200
             await eventually(lambda: len(server.root) == 1)
-            (reader,) = server._sessions._readers
+            (reader,) = server._sessions.readers
             assert reader.client.address == "203.0.113.1"
             assert str(reader.client) == f"203.0.113.1:{Address.parse(peer.name).port}"
 
@@ -356,5 +356,5 @@ async def test_what_is_trusted_is_read_again_with_everything_else(tmp_path: Path
             await answer(peer)
             await server.broadcast("a")
             assert (await json_line(peer))["message"] == "a"
-            (reader,) = server._sessions._readers
+            (reader,) = server._sessions.readers
             assert reader.client.address == "203.0.113.1"

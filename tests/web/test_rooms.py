@@ -333,7 +333,7 @@ async def test_the_reader_of_a_room_is_closed_with_it() -> None:
     async with opened("wx-*") as server, requesting(server, "GET /wx-1/json") as peer:
         await answer(peer)
         await eventually(lambda: "wx-1" in server.rooms and len(server.rooms["wx-1"]) == 1)
-        (reader,) = server._sessions._readers
+        (reader,) = server._sessions.readers
         assert isinstance(reader, StreamSession)
         server.rooms["wx-1"].close()
         assert (await json_line(peer))["end"] == "closed"

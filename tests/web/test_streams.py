@@ -262,7 +262,7 @@ async def test_one_that_is_lost_before_its_stream_begins_joins_nothing(monkeypat
     async with web_serving() as (server, _), requesting(server, "GET /root/json") as peer:
         await peer.rest()
         await eventually(lambda: sum(server.statistics().endings.values()) == 1)
-        await eventually(lambda: not server._sessions._readers)
+        await eventually(lambda: not server._sessions.readers)
     assert not joined.called
 
 
@@ -276,7 +276,7 @@ async def test_one_that_leaves_while_its_place_is_looked_for_joins_nothing(monke
         async with requesting(server, "GET /root/json?since=all") as peer:
             await answer(peer)
             peer.reset()
-        await eventually(lambda: not server._sessions._readers)
+        await eventually(lambda: not server._sessions.readers)
         assert not len(server.root)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ..door.http import Http
+from ..door.keys import Keys
 from ..door.listener import Listener
 from ..door.networks import Access, Networks
 from ..door.secret import SharedSecret
@@ -13,8 +14,9 @@ from .failure import Failure
 from .systemd import passed_descriptors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from ..door.credentials import Credentials
     from .places import ListenUrl
 
 _SHARED: Final = ("role", "any_protocol", "replay")
@@ -22,6 +24,9 @@ _SHARED: Final = ("role", "any_protocol", "replay")
 
 HTTP_OPTIONS: Final = ("allow_host", "allow_origin", "rooms", "forwarded_from")
 """The options that `Http` is made of, in its order. They say nothing about other places."""
+
+_CREDENTIALS: Final[Mapping[str, Callable[[str], Credentials]]] = {"keys": Keys, "secret-file": SharedSecret}
+"""The options that name the file of what lets clients in."""
 
 _TLS_OPTIONS: Final = {"certificate": "tls-cert", "key": "tls-key", "client_ca": "tls-client-ca"}
 """The options of what `Tls` is made of."""
@@ -68,7 +73,7 @@ def make_listeners(
                     tls=_tls(url, chosen, share),
                     access=share(Access, allow=_split(chosen("allow")), deny=_split(chosen("deny"))),
                     proxies=share(Networks, _split(chosen("proxy-from"))),
-                    authenticate=_secret(url, chosen, share),
+                    authenticate=_credentials(url, chosen, share),
                 )
                 listeners.append(listener)
         except ValueError as error:
@@ -99,20 +104,23 @@ def _tls(url: ListenUrl, chosen: Any, share: Any) -> Tls | None:
     return tls
 
 
-def _secret(url: ListenUrl, chosen: Any, share: Any) -> SharedSecret | None:
-    path = chosen("secret-file")
-    if not path:
+def _credentials(url: ListenUrl, chosen: Any, share: Any) -> Credentials | None:
+    # What a place says itself goes before what holds for all.
+    keys = [key for key in _CREDENTIALS if key in url.query] or [key for key in _CREDENTIALS if chosen(key)]
+    if not keys:
         return None
     try:
-        secret: SharedSecret = share(_read_secret, path)
+        if len(keys) > 1:
+            raise ValueError("a client says one thing first: give either keys or secret-file")
+        credentials: Credentials = share(_read_credentials, _CREDENTIALS[keys[0]], chosen(keys[0]))
     except ValueError as error:
-        raise _failure(url, error, "secret-file") from None
-    return secret
+        raise _failure(url, error, keys[0]) from None
+    return credentials
 
 
-def _read_secret(path: str) -> SharedSecret:
+def _read_credentials(kind: Callable[[str], Credentials], path: str) -> Credentials:
     try:
-        return SharedSecret(path)
+        return kind(path)
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from error
 

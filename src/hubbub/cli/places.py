@@ -77,7 +77,10 @@ ATTRIBUTES: Final[Mapping[str, Callable[[str], Any]]] = {
 }
 """The keys that set an attribute of `Listener` by their name, each with what reads its value, or raises ValueError."""
 
-COMMON_KEYS: Final = (*ATTRIBUTES, "tls-cert", "tls-key", "tls-client-ca", "allow", "deny", "proxy-from", "secret-file")
+COMMON_KEYS: Final = (
+    *ATTRIBUTES,
+    *("tls-cert", "tls-key", "tls-client-ca", "allow", "deny", "proxy-from", "secret-file", "keys"),
+)
 """The keys that all kinds of places have."""
 
 

@@ -145,8 +145,9 @@ class Reporter(QuietReporter):
         self._noticed.add(client)
         certificate = client.certificate_name
         whose = f" with the certificate of {printable(certificate)}" if certificate else ""
-        fields = {"client": client.name, "address": client.address, "certificate": certificate}
-        self._report(f"{client} connected{whose}.", event="connected", **fields)
+        key = f" with the key {client.key}" if client.key else ""
+        fields = {"client": client.name, "address": client.address, "certificate": certificate, "key": client.key}
+        self._report(f"{client} connected{whose}{key}.", event="connected", **fields)
 
     def refused(self, address: Address, ending: Ending) -> None:
         if ending.code is EndingCode.PROBE:
@@ -178,6 +179,7 @@ class Reporter(QuietReporter):
         fields = {
             "client": client.name,
             "address": client.address,
+            "key": client.key,
             "duration": round(client.age, 3),
             "messages": client.messages_received,
             "bytes": client.bytes_received,

@@ -171,6 +171,14 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, readable=True)
     help="Accept only clients whose first message is the secret in this file.",
 )
 @option(
+    "--keys",
+    group=WHO,
+    type=_FILE,
+    metavar="FILE",
+    help="Accept only clients whose first message is the secret of a key in this file (TOML), and let them do what the "
+    "key allows. `hubbub key new` makes keys. Over HTTP, each request has it (Authorization: Bearer).",
+)
+@option(
     "--any-protocol",
     group=MESSAGES,
     is_flag=True,
@@ -210,8 +218,8 @@ def serve(*, log_format: LogFormat, quiet: bool, verbose: bool, **options: Any) 
     Each option can also be set by a variable whose name begins with HUBBUB_, as in HUBBUB_WHEN_SLOW, or in a file
     (--config). An option takes precedence over its variable, and a variable over the file.
 
-    On SIGHUP, the server reads certificates, secrets and networks again. On SIGUSR1, it logs the clients and how far
-    behind they are.
+    On SIGHUP, the server reads certificates, secrets, keys and networks again. On SIGUSR1, it logs the clients and how
+    far behind they are.
     """  # noqa: D301 - click looks for that very character
     with config.placing(click.get_current_context()):
         _serve(make_setup(options), log_format=log_format, quiet=quiet, verbose=verbose)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Generic
 from ..framing import M, words_in
 from ..values.ending import Ending, EndingCode
 from ..values.errors import ConnectionClosed
+from ..values.role import Role
 from ..wire.link import Link, describe
 from ..wire.pulse import Pulse
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from ..framing import Framing
     from ..values.address import Address
     from ..values.errors import FramingError
+    from ..values.key import Key
     from ..values.settings import Settings
+    from ..values.since import Since
     from .listener import Listener
 
 
@@ -45,6 +48,8 @@ class Arrival(Generic[M]):
         loop: the event loop.
         link: its link, once there is one.
         counted: whether the limits count it.
+        held_key: the key that it has shown, over HTTP with its request; None: none.
+        role: what it may do in the room that it wants: what its listener allows, and its key.
         ending: why it ended; None as long as it has not.
     """
 
@@ -57,10 +62,12 @@ class Arrival(Generic[M]):
         "counted",
         "ending",
         "framing",
+        "held_key",
         "link",
         "listener",
         "loop",
         "origin",
+        "role",
         "settings",
     )
 
@@ -83,6 +90,8 @@ class Arrival(Generic[M]):
         self.settings = settings
         self.loop = loop
         self.counted = False
+        self.held_key: Key | None = None
+        self.role = Role.parse(listener.role)
         self.ending: Ending | None = None
         self.link: Link[M] = Link(
             self, framing, settings, loop, guarded=listener.guarded, drop_tail=listener.drops_tail
@@ -108,6 +117,16 @@ class Arrival(Generic[M]):
     def certificate_name(self) -> str | None:
         """The name in the certificate that it has shown and that was verified; None without such a certificate."""
         return self.link.certificate_name
+
+    @property
+    def replayed(self) -> Since | None:
+        """Where it begins to read, as its listener says; None: with what is said from now on, or nowhere."""
+        return self.listener.replayed if self.role.hears else None
+
+    @property
+    def key(self) -> str | None:
+        """The name of the key that it has shown (`Keys`); None without one."""
+        return None if self.held_key is None else self.held_key.name
 
     async def receive(self) -> M:
         """Its next message. It may be cancelled, and then loses nothing.
@@ -161,6 +180,12 @@ class Arrival(Generic[M]):
         """Count it no more: what it was counted for is over."""
         if self.counted:
             self._discharge(self)
+
+    def claim(self, room: str, role: Role) -> str | None:
+        """Have what its key allows of a role in a room; why that is nothing, or None."""
+        key = self.held_key
+        self.role = role if key is None else key.narrow(role)
+        return None if key is None else key.refusal(room, self.role)
 
     def end(self, ending: Ending) -> None:
         """Note why it ended; the first ending counts."""

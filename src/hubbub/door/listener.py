@@ -18,6 +18,7 @@ from ..values.since import Since, check_replay
 from ..wire.tcp import INT_MAX
 from ..wire.tls import Tls
 from . import answers, kinds
+from .credentials import Credentials
 from .http import Http
 from .networks import Access, Networks
 
@@ -62,7 +63,8 @@ class Listener(Generic[M]):
         http: how it speaks HTTP; None: it does not. Then what connects there are requests, and the rooms are streams.
         access: which addresses may connect.
         proxies: the networks of proxies, whose connections must begin with a PROXY header that says whose they are.
-        authenticate: is asked whether a connection may come in, before it is a client.
+        authenticate: is asked whether a connection may come in, before it is a client. Over HTTP, each request is
+            asked for a secret, so there it must be `Keys` or `SharedSecret`.
         room: the name of the room that its clients are in; "root" is the server's root room.
         role: what its clients may do: "both", "read" or "write".
         tail: what becomes of a message that has no end when its client's stream ends: "keep" delivers it, and "drop"
@@ -81,8 +83,9 @@ class Listener(Generic[M]):
 
     Raises:
         TypeError: no kind of listener has such an endpoint, or an attribute is of another type.
-        ValueError: it speaks HTTP and has `authenticate`. Or the port, the room's name, the role, the tail, the replay
-            or the mode is not valid, an address of one link lacks its interface, or a limit is not more than 0.
+        ValueError: it speaks HTTP, and `authenticate` is something else. Or the port, the room's name, the role, the
+            tail, the replay or the mode is not valid, an address of one link lacks its interface, or a limit is not
+            more than 0.
     """
 
     endpoint: Address | Path | int
@@ -117,9 +120,10 @@ class Listener(Generic[M]):
         check_replay(self.replay or 0)
         if self.sndbuf is not None and not 1 <= self.sndbuf <= INT_MAX:
             raise ValueError(f"sndbuf is {self.sndbuf}; it must be 1 to {INT_MAX}")
-        if self.http is not None and self.authenticate is not None:
+        if self.http is not None and not isinstance(self.authenticate, Credentials | None):
             raise ValueError(
-                "a place that speaks HTTP can ask for no secret yet; let it listen on loopback, or limit it"
+                "over HTTP each request is asked for a secret, and nobody talks with a connection before; "
+                "authenticate must be hubbub.Keys or hubbub.SharedSecret there"
             )
         self.settings_in(Settings())
 
@@ -164,7 +168,12 @@ class Listener(Generic[M]):
     @property
     def introduces(self) -> bool:
         """Whether a connection has to do anything before it is a client."""
-        return self.tls is not None or self.authenticate is not None or bool(self.proxies)
+        return self.tls is not None or self.asks_first or bool(self.proxies)
+
+    @property
+    def asks_first(self) -> bool:
+        """Whether a connection must authenticate before all else; over HTTP, its requests do."""
+        return self.authenticate is not None and self.http is None
 
     @property
     def files(self) -> Iterator[Any]:

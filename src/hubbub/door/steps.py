@@ -45,10 +45,10 @@ def steps_of(listener: Listener[Any]) -> list[Step]:
     steps: list[Step] = []
     if listener.proxies:
         steps.append(identify)
-    if listener.authenticate is None:
-        steps.append(open_tls if listener.tls is not None else open_plain)
-    else:
+    if listener.asks_first:
         steps.append(authenticate)
+    else:
+        steps.append(open_tls if listener.tls is not None else open_plain)
     return steps
 
 
@@ -146,6 +146,8 @@ async def _ask(arrival: Arrival[Any]) -> None:
         raise Refused(arrival.ending)
     if not authentic:
         raise Refused(Ending(EndingCode.UNAUTHENTICATED, "not authenticated"))
+    if reason := arrival.claim(arrival.listener.room, arrival.role):
+        raise Refused(Ending(EndingCode.UNAUTHENTICATED, reason))
 
 
 async def _hand_over(arrival: Arrival[Any], protocol: asyncio.BaseProtocol) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Final, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 from ..framing import M
 from ..log.outbox import SPLICE_COST
@@ -22,14 +22,12 @@ if TYPE_CHECKING:
 
     from ..log.cursor import Lag
     from ..log.max_lag import MaxLag
+    from ..values.key import Key
     from ..wire.link import Link
     from .hub import Hub
     from .ports import Supervisor
     from .pump import Pump
     from .room import Room
-
-MOVES_SLICE: Final = 64
-"""Joins and leaves in a row before the event loop turns, however quick they are."""
 
 Handler = Callable[["Client[M]"], Coroutine[Any, Any, None]]
 """Serves one client."""
@@ -60,6 +58,7 @@ class Client(Generic[M]):
         role: Role = Role.BOTH,
         max_lag: MaxLag | None = None,
         session: Callable[..., Session[M]] = Session,
+        key: Key | None = None,
     ) -> None:
         self.server = server
         self.room = room
@@ -69,7 +68,7 @@ class Client(Generic[M]):
         self._host, self._port = address
         self._name: str | None = None
         self._state: dict[str, Any] | None = None
-        self._reader = session(self, link, pump, supervisor, role=role, max_lag=max_lag)
+        self._reader = session(self, link, pump, supervisor, role=role, max_lag=max_lag, key=key)
 
     def __str__(self) -> str:
         return self.name
@@ -120,6 +119,12 @@ class Client(Generic[M]):
         return self._reader.link.certificate_name
 
     @property
+    def key(self) -> str | None:
+        """The name of the key with which it came in (`Keys`); None without one."""
+        key = self._reader.held_key
+        return None if key is None else key.name
+
+    @property
     def token(self) -> int:
         """The token of its connection: 64 random bits, which no other connection has, here or on another hub."""
         return self._reader.token
@@ -133,7 +138,7 @@ class Client(Generic[M]):
 
     @property
     def role(self) -> Role:
-        """What it may do, as its listener says: whether what it says is heard, and whether it hears."""
+        """What its listener allows it, and its key: whether what it says is heard, and whether it hears."""
         return self._reader.role
 
     @property
@@ -279,7 +284,7 @@ class Client(Generic[M]):
             ConnectionClosed: the client is gone.
         """
         place = None if since is None else Since.of(since)
-        await self._wait_to_move()
+        await self._reader.wait_to_move()
         self._check_connected()
         if isinstance(room, str):
             room = self.server.room(room, keep=False)
@@ -308,7 +313,7 @@ class Client(Generic[M]):
         reader = self._reader
         if (cursor := room.fan_out.members.get(reader.token)) is not None:
             reader.leave(cursor)
-        await self._wait_to_move()
+        await self._reader.wait_to_move()
 
     async def close(self, reason: str = "closed by the server") -> None:
         """End the connection, and wait until it has ended.
@@ -336,15 +341,6 @@ class Client(Generic[M]):
 
     def _check_joinable(self, room: Room[M]) -> None:
         if not self.role.hears:
-            raise ValueError(f"{self.name} cannot join room {room}: its listener has the role {self.role}")
+            raise ValueError(f"{self.name} cannot join room {room}: it has the role {self.role}")
         if room.closed or room.fan_out.pump is not self._reader.pumped_by:
             raise ValueError(f"room {room} is not one of this server's rooms, or was closed")
-
-    async def _wait_to_move(self) -> None:
-        """Wait while too much waits for the client, and now and then for a turn of the event loop."""
-        reader, pump = self._reader, self._reader.pumped_by
-        pump.moves += 1
-        if reader.full:
-            await reader.wait_for_space(to_send=False)
-        elif pump.moves % MOVES_SLICE == 0:
-            await asyncio.sleep(0)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..framing import Discarder, M, words_in
 from ..values.ending import Ending, EndingCode
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ..framing import Decoder
     from ..log.max_lag import MaxLag
     from ..values.errors import FramingError
+    from ..values.key import Key
     from ..values.role import Role
     from ..values.since import Since
     from ..wire.link import Link
@@ -27,15 +29,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("hubbub")
 
+MOVES_SLICE: Final = 64
+"""Joins and leaves in a row before the event loop turns, however quick they are."""
+
 
 class Session(Reader[M]):
     """The reader of a client, which may also speak, and whose connection may end.
 
     Attributes:
         role: what the client may do.
+        held_key: the key with which it came in; None: it has shown none.
     """
 
-    __slots__ = ("role",)
+    __slots__ = ("held_key", "role")
 
     def __init__(
         self,
@@ -46,9 +52,11 @@ class Session(Reader[M]):
         *,
         role: Role,
         max_lag: MaxLag | None,
+        key: Key | None = None,
     ) -> None:
         super().__init__(client, link, pump, supervisor)
         self.role = role
+        self.held_key = key
         self.max_lag = max_lag
         self.muted = not role.hears
         if not role.speaks:
@@ -57,6 +65,11 @@ class Session(Reader[M]):
     def deaf_decoder(self) -> Decoder[M]:
         """Takes what a client says that may not speak."""
         return Discarder(self.link.framing)
+
+    def __str__(self) -> str:
+        """Its client, as logs name it."""
+        key = self.held_key
+        return str(self.client) if key is None or key.name is None else f"{self.client} (key {key.name})"
 
     def dismiss(self, ending: Ending, words: str | None = None) -> None:
         """End the connection, and tell the client why, in `words` or those of the ending."""
@@ -68,6 +81,22 @@ class Session(Reader[M]):
         """End the connection at once: its socket takes nothing."""
         self.end(Ending(EndingCode.STALLED, f"took nothing for {self.link.settings.patience:g} s"), deliver=False)
         self.link.reset()
+
+    def check_key(self) -> bool:
+        """End the connection if its key does not allow any more what it does; whether it did."""
+        key = self.held_key
+        if key is None or self.ending is not None or (reason := key.refusal(self.client.room.name, self.role)) is None:
+            return False
+        # What waits for it would be read without the right to.
+        self.cut(Ending(EndingCode.UNAUTHENTICATED, reason))
+        return True
+
+    def cut(self, ending: Ending) -> None:
+        """End the connection at once, and tell the client why. What waits for it is dropped."""
+        if wire := words_in(self.link.framing, ending.reason):
+            # What the transport has are whole messages.
+            self.transport.write(wire)
+        self.end(ending, deliver=False)
 
     def check_lag(self, *, skip: bool = False) -> None:
         """Apply the policy of each room in which it lags by more than its listener allows.
@@ -102,6 +131,15 @@ class Session(Reader[M]):
             return
         if self.ending is None:
             self.join(room.fan_out, at)
+
+    async def wait_to_move(self) -> None:
+        """Wait to join or leave a room: while too much waits, and now and then for a turn of the event loop."""
+        pump = self.pumped_by
+        pump.moves += 1
+        if self.full:
+            await self.wait_for_space(to_send=False)
+        elif pump.moves % MOVES_SLICE == 0:
+            await asyncio.sleep(0)
 
     def drop(self, count: int) -> None:
         """Note that so many private messages are not sent, since the client is muted."""

@@ -67,9 +67,9 @@ def run(
 ) -> None:
     """Serve until SIGINT (Ctrl-C) or SIGTERM, then drain and return; a second signal ends the program at once.
 
-    SIGHUP reads certificates, secrets and networks again (`Server.reload`) and logs what has changed; where it means
-    that the program's terminal is gone, it ends the program like SIGTERM. SIGUSR1 logs who is connected and who lags.
-    What it logs goes to the logger `hubbub`, with level INFO, which Python's `logging` does not show by itself.
+    SIGHUP reads certificates, secrets, keys and networks again (`Server.reload`) and logs what has changed; where it
+    means that the program's terminal is gone, it ends the program like SIGTERM. SIGUSR1 logs who is connected and who
+    lags. What it logs goes to the logger `hubbub`, with level INFO, which Python's `logging` does not show by itself.
 
     It owns the event loop (uvloop where that is installed) and the signals, so it has to be called in the main thread.
     Standard streams that are closed are opened to /dev/null. The arguments are those of `Server`.
@@ -92,7 +92,7 @@ def run(
         raise SystemExit(str(error)) from error
 
 
-_UNCHANGED: Final = "no certificate, secret or network has changed; other settings need a restart"
+_UNCHANGED: Final = "no certificate, secret, key or network has changed; other settings need a restart"
 
 
 def run_server(server: Server[Any]) -> None:

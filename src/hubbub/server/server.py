@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, overload
 
 from ..door import kinds
 from ..door.acceptor import Acceptor, Reserve
+from ..door.credentials import Credentials
 from ..door.kind import url_of
 from ..door.listener import Listener
-from ..door.secret import SharedSecret
 from ..framing import Lines, M, check_framing
 from ..hub.hub import Hub, check_type
 from ..values.address import Address
@@ -130,7 +130,8 @@ class Server(Hub[M]):
         framings = [chosen if listener.framing is None else listener.framing for listener in self.listeners]
         for listener, own in zip(self.listeners, framings, strict=True):
             check_type(own, chosen)
-            if isinstance(listener.authenticate, SharedSecret) and not own.self_delimiting:
+            is_said = isinstance(listener.authenticate, Credentials) and listener.asks_first
+            if is_said and not own.self_delimiting:
                 raise ValueError(f"a secret needs a framing that ends messages, and {own} does not")
         super().__init__(chosen, settings, framings, store)
         for listener in self.listeners:
@@ -254,7 +255,9 @@ class Server(Hub[M]):
             await asyncio.shield(self._closing)
 
     def reload(self) -> list[str]:
-        """Read again what listeners have from files: certificates, secrets, networks. Connections stay as they are.
+        """Read again what listeners have from files: certificates, secrets, keys, networks.
+
+        It ends the connections whose key is gone, or does not allow any more what they do. All others stay as they are.
 
         Returns:
             What has changed, and what could not be read: there the old holds. One line each.
@@ -276,6 +279,8 @@ class Server(Hub[M]):
                 continue
             if change is not None:
                 changes.append(change)
+        if ended := sum([reader.check_key() for reader in list(self._sessions.readers)]):
+            changes.append(f"connections ended, because their keys do not let them in any more: {ended}")
         return changes, failures
 
     async def _listen(self) -> None:

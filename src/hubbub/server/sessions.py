@@ -16,7 +16,6 @@ from ..hub.client import Client, Handler
 from ..values.ending import Ending, EndingCode
 from ..values.errors import PositionLost
 from ..values.pace import Throttle
-from ..values.role import Role
 from ..wire.countdown import Countdown
 from ..wire.periodic import Periodic
 from .changes import Changes, wait_for
@@ -65,6 +64,7 @@ class Sessions(Generic[M]):
     Attributes:
         hears_messages: whether the observer wants to know of each message; what nobody hears costs nothing.
         arrivals: those that are not clients yet.
+        readers: the others, each with its task, which may end after its connection has, and the other way round.
         endings: how many have ended, by code.
         slowed_count: how often a client was held to its rate.
         tail_count: how many last messages had no end and were dropped.
@@ -96,8 +96,7 @@ class Sessions(Generic[M]):
         self._converse = converse
         self._observer = observer
         self._settings = server.settings
-        # The task of each, which may end after its connection has, and the other way round.
-        self._readers: dict[Session[M], asyncio.Task[None]] = {}
+        self.readers: dict[Session[M], asyncio.Task[None]] = {}
         self.stalls: Stalls[M] = Stalls(self._settings.mute_limit)
         # Those whose handler has ended, and whose connection has not.
         self._handled: set[Session[M]] = set()
@@ -109,14 +108,14 @@ class Sessions(Generic[M]):
         self._connections = 0
         self._changes = Changes()
         self._deadlines = Deadlines(
-            self._settings, patience, self._readers.keys(), self.stalls, beating=converse is not None
+            self._settings, patience, self.readers.keys(), self.stalls, beating=converse is not None
         )
         self._forget_bursts = Periodic(FORGET_INTERVAL, lambda _ran: self.arrivals.forget_bursts())
 
     @property
     def clients(self) -> frozenset[Client[M]]:
         """The clients that have not ended."""
-        return frozenset(reader.client for reader in self._readers if reader.ending is None and reader.announced)
+        return frozenset(reader.client for reader in self.readers if reader.ending is None and reader.announced)
 
     # What a reader tells.
 
@@ -149,7 +148,7 @@ class Sessions(Generic[M]):
             loop, time = reader.link.loop, self._settings.cancel_time
             self._graces[reader] = Countdown(loop, time, partial(self._cancel_handler, reader))
         slow = ending.code in (EndingCode.SLOW, EndingCode.STALLED)
-        logger.log(logging.WARNING if slow else logging.DEBUG, "%s ended: %s", reader.client, ending)
+        logger.log(logging.WARNING if slow else logging.DEBUG, "%s ended: %s", reader, ending)
         if reader.announced:
             tell(self._observer.ended, reader.client)
 
@@ -187,7 +186,7 @@ class Sessions(Generic[M]):
             # Their last words leave at the end of the turn.
             await asyncio.sleep(0)
             await self._changes.wait_until(lambda: self._hurried or not self._connections, drain)
-            for reader in self._readers:
+            for reader in self.readers:
                 reader.link.abort()
             # Their clients have been served: handlers may now finish what they have to do.
             handling = self._changes.count_down(time)
@@ -196,9 +195,9 @@ class Sessions(Generic[M]):
             drain.cancel()
             self._deadlines.stop()
             self._forget_bursts.stop()
-            for reader in self._readers:
+            for reader in self.readers:
                 reader.link.abort()
-            others = {*self._readers.values(), *self.arrivals.tasks} - {caller}
+            others = {*self.readers.values(), *self.arrivals.tasks} - {caller}
             for task in others:
                 task.cancel()
         if others:
@@ -209,7 +208,7 @@ class Sessions(Generic[M]):
             for task in tasks:
                 task.cancel()
             await wait_for(tasks, time)
-        for reader, task in self._readers.items():
+        for reader, task in self.readers.items():
             if task in others:
                 self.left_over.add(task)
                 logger.error("the handler of %s does not end: it swallows its cancellation", reader.client)
@@ -221,12 +220,12 @@ class Sessions(Generic[M]):
 
     def _handled_but(self, caller: asyncio.Task[Any] | None) -> bool:
         """Whether all handlers have ended but the one that runs in the task `caller`."""
-        return all(task is caller for reader, task in self._readers.items() if reader not in self._handled)
+        return all(task is caller for reader, task in self.readers.items() if reader not in self._handled)
 
     async def _part(self) -> None:
         """End every client, one after the other over the time for that, so that not all come back at once."""
         farewell, time = self._settings.farewell, self._settings.spread_time
-        readers = list(self._readers)
+        readers = list(self.readers)
         random.shuffle(readers)
         start = asyncio.get_running_loop().time()
         for index, reader in enumerate(readers):
@@ -243,7 +242,7 @@ class Sessions(Generic[M]):
         conversation = self._converse() if self._converse and arrival.listener.http else None
         if not await self.arrivals.open(arrival, conversation.hold if conversation else None):
             return
-        since = conversation.wanted.since if conversation and conversation.wanted else arrival.listener.replayed
+        since = conversation.wanted.since if conversation and conversation.wanted else arrival.replayed
         reader = self._let_in(arrival, conversation)
         if reader.announced:
             self._introduce(reader, since)
@@ -283,6 +282,8 @@ class Sessions(Generic[M]):
         """Let a client join its room, if only the older end of that knows what is to be replayed."""
         # Before that, an observer may end the client, which takes a task of its own.
         await asyncio.sleep(0)
+        # Its key may have been taken away meanwhile.
+        reader.check_key()
         if reader.ending is None and since is not None and reader.client not in reader.client.room:
             await reader.replay(reader.client.room, since)
 
@@ -300,11 +301,12 @@ class Sessions(Generic[M]):
                 arrival.origin,
                 pump=self._pump,
                 supervisor=self,
-                role=Role.parse(listener.role),
+                role=arrival.role,
                 max_lag=listener.lag_limit,
+                key=arrival.held_key,
             )._reader
         arrival.link.hand_to(reader, Throttle.of(self._settings))
-        self._readers[reader] = self.arrivals.leave(arrival)
+        self.readers[reader] = self.arrivals.leave(arrival)
         self._connections += 1
         if not arrival.link.writable:
             self.stalls.pause(reader)
@@ -334,7 +336,7 @@ class Sessions(Generic[M]):
             tell(self._observer.refused, origin, ending)
 
     def _forget(self, reader: Session[M]) -> None:
-        self._readers.pop(reader, None)
+        self.readers.pop(reader, None)
         self._handled.discard(reader)
         if not reader.link.lost:
             reader.link.abort()
@@ -345,4 +347,4 @@ class Sessions(Generic[M]):
         del self._graces[reader]
         time = self._settings.cancel_time
         logger.warning("the handler of %s is cancelled: its client ended %g s ago", reader.client, time)
-        self._readers[reader].cancel()
+        self.readers[reader].cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -31,8 +32,11 @@ def describe(server: Server[Any]) -> list[str]:
         if store is not None and room.name in store.committed:
             line += f"; committed: {store.committed[room.name]}; reads: {store.reads.get(room.name, 0)}"
         lines.append(line)
-    readers = [client for client in server.clients if client.role.hears]
-    lags = sorted(((client.lag, client.name) for client in readers), reverse=True, key=lambda one: one[0].bytes)
-    for lag, name in lags[:SLOWEST]:
-        lines.append(f"{name} lags by {lag.messages} messages, {lag.bytes} bytes")
+    keys = Counter(reader.held_key.name for reader in server._sessions.readers if reader.held_key)
+    if named := [f"{name} {count}" for name, count in keys.items() if name is not None]:
+        lines.append(f"connections with keys: {', '.join(sorted(named))}")
+    readers = [client._reader for client in server.clients if client.role.hears]
+    lags = sorted(((reader.lag, str(reader)) for reader in readers), reverse=True, key=lambda one: one[0].bytes)
+    for lag, who in lags[:SLOWEST]:
+        lines.append(f"{who} lags by {lag.messages} messages, {lag.bytes} bytes")
     return lines

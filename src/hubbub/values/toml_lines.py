@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from bisect import bisect_left
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ def _valid(lines: Sequence[str], count: int) -> int:
 
 def _has(lines: Sequence[str], count: int, path: Sequence[str]) -> bool:
     """Whether the first `count` lines set a value."""
-    values = tomllib.loads("\n".join(lines[:count]))
+    values: Any = tomllib.loads("\n".join(lines[:count]))
     for key in path:
         if not isinstance(values, dict) or key not in values:
             return False

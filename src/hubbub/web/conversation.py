@@ -13,9 +13,9 @@ from ..door.arrival import Refused
 from ..hub.client import Client
 from ..values.ending import Ending, EndingCode
 from ..values.errors import ConnectionClosed
-from ..values.role import Role
 from ..values.text import printable
 from ..wire.countdown import within
+from .access import identify
 from .finding import find
 from .forwarded import forwarded
 from .reading import StreamSession, Visitor, WebSession
@@ -94,10 +94,10 @@ class Conversation:
         assert self.wanted is not None
         wanted, link = self.wanted, arrival.link
         link.speak(wanted.stream.spoken(wanted.framing))
-        role = Role.parse(arrival.listener.role)
+        role, lag, key = arrival.role, wanted.max_lag, arrival.held_key
         if not wanted.by_client:
-            visitor = Visitor(arrival.origin)
-            return StreamSession(wanted, visitor, link, pump, supervisor, role=Role.READ, max_lag=wanted.max_lag)
+            visitor = Visitor(arrival.origin, wanted.room)
+            return StreamSession(wanted, visitor, link, pump, supervisor, role=role, max_lag=lag, key=key)
         client = Client(
             self._hub,
             wanted.room,
@@ -106,8 +106,9 @@ class Conversation:
             pump=pump,
             supervisor=supervisor,
             role=role,
-            max_lag=wanted.max_lag,
+            max_lag=lag,
             session=partial(WebSession, wanted),
+            key=key,
         )
         return client._reader
 
@@ -121,10 +122,15 @@ class Conversation:
         shared: Mapping[str, str] = {}
         try:
             shared = check_site(arrival, request, self._identify(arrival, request))
+            if request.method != "OPTIONS":
+                # A browser asks that first, without the key.
+                identify(arrival, request)
             await self._answer(arrival, request, shared, early=requests.begun)
         except Problem as problem:
             problem.headers = {**problem.headers, **shared}
             await _refuse(arrival, request, problem)
+            if problem.status == HTTPStatus.UNAUTHORIZED:
+                raise Refused(Ending(EndingCode.UNAUTHENTICATED, problem.reason)) from None
         if self.wanted is not None:
             return
         if request.last:
@@ -185,6 +191,7 @@ async def _refuse(arrival: Arrival[Any], request: Request | None, problem: Probl
     if request is not None and request.bare:
         await arrival.send(f"{printable(problem.reason)}\n".encode())
         return
-    last = request is None or request.last
+    # On one connection, guesses would be fast.
+    last = request is None or request.last or problem.status == HTTPStatus.UNAUTHORIZED
     empty = request is not None and request.method == "HEAD"
     await arrival.send(answers.text(problem.status, problem.reason, problem.headers, last=last, empty=empty))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..values.role import Role
 from ..values.since import Since
 from . import streams
+from .access import permit
 from .reading import Wanted
 from .requests import Problem
 from .rooms import plain_name, reach
@@ -39,17 +40,22 @@ def find(hub: Hub[Any], arrival: Arrival[Any], request: Request) -> Wanted:
     query = request.query(_PARAMETERS)
     if (poll := query.get("poll", "0")) not in ("0", "1"):
         raise Problem(HTTPStatus.BAD_REQUEST, "poll must be 0 or 1")
-    if not (Role.parse(listener.role).hears or (stream.has_clients and poll == "0")):
-        raise Problem(HTTPStatus.FORBIDDEN, "nobody may read here")
-    since = _since(request, query) or listener.replayed
     assert listener.http is not None
+    role = Role.parse(listener.role)
+    by_client = stream.has_clients and poll == "0"
+    if not (role.hears or by_client):
+        raise Problem(HTTPStatus.FORBIDDEN, "nobody may read here")
+    room = plain_name(name)
+    permit(arrival, room, role if by_client else Role.READ)
+    since = _since(request, query) or listener.replayed
     return Wanted(
         stream=stream,
         # Last: nothing is refused any more.
-        room=reach(hub, listener.http, plain_name(name)),
+        room=reach(hub, listener.http, room),
         framing=listener.framing or hub.framing,
-        since=since,
+        since=since if arrival.role.hears else None,
         poll=poll == "1",
+        by_client=by_client,
         bare=request.bare,
         max_lag=listener.lag_limit,
     )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..log.rendering import Style
     from ..values.address import Address
     from ..values.errors import FramingError
+    from ..values.key import Key
     from ..values.role import Role
     from ..wire.link import Link
     from .stream import Stream
@@ -53,6 +54,7 @@ class Wanted:
         framing: how its readers read, as far as the kind needs one.
         since: where it begins; None: with what is said from now on.
         poll: whether it ends when it has caught up.
+        by_client: whether its reader is a client, which has a handler and may speak.
         bare: whether the peer may end its own direction without leaving.
         max_lag: how far it may lag, where its listener has a limit.
     """
@@ -62,26 +64,24 @@ class Wanted:
     framing: Framing[Any]
     since: Since | None
     poll: bool
+    by_client: bool
     bare: bool
     max_lag: MaxLag | None
-
-    @property
-    def by_client(self) -> bool:
-        """Whether its reader is a client, which has a handler and may speak."""
-        return self.stream.has_clients and not self.poll
 
 
 class Visitor:
     """Who reads over HTTP, as logs name it.
 
     Attributes:
+        room: the room.
         name: its address and port; `str` gives it too.
         address: its IP address.
     """
 
-    __slots__ = ("address", "name")
+    __slots__ = ("address", "name", "room")
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, room: Room[Any]) -> None:
+        self.room = room
         self.name = str(address)
         self.address = address.host
 
@@ -113,9 +113,10 @@ class WebSession(Session[Any]):
         *,
         role: Role,
         max_lag: MaxLag | None,
+        key: Key | None,
     ) -> None:
         self._wanted = wanted
-        super().__init__(client, link, pump, supervisor, role=role, max_lag=max_lag)
+        super().__init__(client, link, pump, supervisor, role=role, max_lag=max_lag, key=key)
 
     @property
     def style(self) -> Style:
@@ -143,6 +144,10 @@ class WebSession(Session[Any]):
         if self.ending is None and words and (wire := words_in(self.link.framing, words)):
             self._place(wire)
         self.end(ending, deliver=True)
+
+    def cut(self, ending: Ending) -> None:
+        # As `dismiss` does.
+        self.end(ending, deliver=False)
 
     def end(self, ending: Ending, *, deliver: bool) -> None:
         is_told = self.ending is None and not self.link.lost and ending.code not in _UNTOLD
@@ -197,8 +202,8 @@ class StreamSession(WebSession):
     async def run(self) -> None:
         """Read the room from where that was asked for, until the peer leaves or it has all it wants."""
         wanted = self._wanted
-        if self.ending is not None:
-            # The connection broke before this began.
+        if self.check_key() or self.ending is not None:
+            # Its key was taken away, or the connection broke, before this began.
             return
         if wanted.since is None:
             self.join(wanted.room.fan_out)
