@@ -9,6 +9,7 @@ from .bench import bench
 from .check import check
 from .connect import connect
 from .failure import Commands
+from .key import key
 from .log import log
 from .options import HELP
 from .serve import serve
@@ -26,5 +27,6 @@ def main() -> None:
 main.add_command(serve)
 main.add_command(check)
 main.add_command(connect)
+main.add_command(key)
 main.add_command(log)
 main.add_command(bench)
