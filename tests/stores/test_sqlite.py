@@ -255,8 +255,9 @@ async def test_on_a_full_disk_it_says_so_once_and_comes_back(
     await speaker.committed()
     assert not fill_disk(small_disk)
     speaker.fill(100, 60 * KIB)
-    with pytest.raises(NotStored, match="full"):
+    with pytest.raises(NotStored, match="full") as caught:
         await speaker.committed()
+    assert caught.value.full
     failures = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert failures == [
         f"the store {path} cannot be written: database or disk is full (SQLITE_FULL); make room on its disk",
@@ -296,8 +297,9 @@ async def test_a_stalled_disk_holds_neither_the_loop_nor_readers(tmp_path: Path)
     # In one piece, which the writer takes at once.
     speaker.say(*[b"x\n"] * 10)
     assert len(await read_all(speaker.log)) == 20
-    with pytest.raises(NotStored, match=r"its disk has not answered for 1\.5 s"):
+    with pytest.raises(NotStored, match=r"its disk has not answered for 1\.5 s") as caught:
         await speaker.committed()
+    assert not caught.value.full
     assert speaker.log.end == 10
     assert len(await read_all(speaker.log)) == 10
     # What it had got is there after all when it answers.

@@ -16,7 +16,7 @@ from ..values.settings import Settings
 from ..wire.countdown import Countdown
 from ..wire.pulse import Pulse
 from .jobs import Add, Probe
-from .schema import advice_for
+from .schema import advice_for, is_full
 from .writer import describe
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Recorder:
         epoch: how often it was out. What was appended in an earlier one is not stored any more.
         out: whether it takes nothing, until a probe has been written.
         reason: what was wrong the last time.
+        disk_full: whether that was a full disk.
         pending: counted bytes that wait.
         not_full: fires when senders need not wait any more.
         times: how long the last commits took, in seconds.
@@ -62,6 +63,7 @@ class Recorder:
         self.epoch = 0
         self.out = False
         self.reason = ""
+        self.disk_full = False
         self.pending = 0
         self.not_full = Pulse()
         self.times: deque[float] = deque(maxlen=TIMES)
@@ -138,7 +140,7 @@ class Recorder:
 
     def failed(self, error: Exception) -> None:
         """The writer has failed, and will try again."""
-        self.reason = describe(error)
+        self.reason, self.disk_full = describe(error), is_full(error)
         if not self._failing and not self.out:
             advice = advice_for(error) if isinstance(error, sqlite3.Error) else "look at its disk"
             logger.error("the store %s cannot be written: %s; %s", self._path, self.reason, advice)
@@ -177,7 +179,7 @@ class Recorder:
     def _leave(self) -> None:
         """Give up what waits, and go on without the store."""
         if not self._failing:
-            self.reason = f"its disk has not answered for {self._settings.store_patience:g} s"
+            self.reason, self.disk_full = f"its disk has not answered for {self._settings.store_patience:g} s", False
         logger.error(
             "the store %s is out: %s; the server goes on in memory, and nothing is stored until the store is back",
             self._path,

@@ -283,6 +283,11 @@ def reason_of(error: sqlite3.Error) -> str:
     return f"{error} ({name})" if name else str(error)
 
 
+def is_full(error: Exception) -> bool:
+    """Whether SQLite says that the disk is full."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+
+
 def advice_for(error: sqlite3.Error) -> str:
     """What to do about an error of SQLite."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF

@@ -166,7 +166,7 @@ class SqliteLog:
         self._waiters.clear()
         for waiter in waiters:
             if not waiter.done():
-                waiter.set_exception(NotStored(self.name, reason))
+                waiter.set_exception(NotStored(self.name, reason, full=self._shared.recorder.disk_full))
 
     # The contract.
 
@@ -243,7 +243,8 @@ class SqliteLog:
         if seq <= self._committed.seq and not lost:
             return
         if lost or not (self.taking or seq <= self._end.seq):
-            raise NotStored(self.name, self._shared.recorder.reason or "the store takes nothing")
+            recorder = self._shared.recorder
+            raise NotStored(self.name, recorder.reason or "the store takes nothing", full=recorder.disk_full)
         waiter = asyncio.get_running_loop().create_future()
         entry = seq, id(waiter), waiter
         if self._waiters and self._waiters[-1][0] > seq:

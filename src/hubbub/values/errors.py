@@ -157,12 +157,14 @@ class NotStored(HubbubError):
     Attributes:
         name: the room.
         reason: what the store said.
+        full: whether its disk is full.
     """
 
-    def __init__(self, name: str, reason: str) -> None:
+    def __init__(self, name: str, reason: str, *, full: bool = False) -> None:
         super().__init__(name, reason)
         self.name = name
         self.reason = reason
+        self.full = full
 
     def __str__(self) -> str:
         return f"a message of room {self.name} was delivered and not stored: {self.reason}"
