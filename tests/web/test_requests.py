@@ -48,7 +48,7 @@ def test_a_part_of_a_request_is_none_yet() -> None:
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("target", ["/ais/raw", "/ais/raw?since=0123456789abcdef:7"])
 def test_a_line_without_a_version_asks_for_the_bare_stream(target: str, end: bytes) -> None:
-    assert fed(b"GET %b" % target.encode() + end).next() == Request("GET", target, bare=True, last=True)
+    assert fed(b"GET %b" % target.encode() + end).next() == Request("GET", target, bare=True, closes=True)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ _END: Final = re.compile(rb"\r?\n\r?\n")
 _BLANK: Final = re.compile(rb"(?:\r?\n)+")
 _LONE_LF: Final = re.compile(rb"(?<!\r)\n")
 
+LONE_LF: Final = "a line ends with LF alone, and not with CR LF"
+
 _BARE: Final = re.compile(rb"GET (/[^\s?]+/raw(?:\?\S*)?)\r?\n")
 """The one request without a version that is answered, so that a line typed into `nc` is enough."""
 
@@ -46,14 +48,21 @@ class Request:
         target: what is asked for, as in "/root/sse?since=10".
         headers: by their names in lower case. Several with the same name are one list (RFC 9110, 5.3).
         bare: whether it has no version: the answer is nothing but the stream.
-        last: whether no other request follows on its connection.
+        closes: whether it wants its connection to end.
+        connection: what has parsed its head, and parses a body of chunks; None where it has no version.
     """
 
     method: str
     target: str
     headers: Mapping[str, str] = field(default_factory=dict)
     bare: bool = False
-    last: bool = False
+    closes: bool = False
+    connection: h11.Connection | None = field(default=None, compare=False)
+
+    @property
+    def last(self) -> bool:
+        """Whether no other request follows on its connection: nothing can, while its body was not read."""
+        return self.closes or "transfer-encoding" in self.headers or int(self.headers.get("content-length", 0)) > 0
 
     @property
     def path(self) -> str:
@@ -118,31 +127,40 @@ class Requests:
             raise Problem(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, reason)
         if is_first and line_end >= 0 and (bare := _BARE.fullmatch(self._data, 0, line_end + 1)):
             target = bare[1].decode("latin-1")
-            self._take(line_end + 1)
-            return Request("GET", target, bare=True, last=True)
+            self.take(line_end + 1)
+            return Request("GET", target, bare=True, closes=True)
         if end is None:
             return None
-        head = self._take(end.end())
+        head = self.take(end.end())
         if _LONE_LF.search(head):
-            raise Problem(HTTPStatus.BAD_REQUEST, "a line ends with LF alone, and not with CR LF")
-        return _parse(head)
+            raise Problem(HTTPStatus.BAD_REQUEST, LONE_LF)
+        return _parse(head, self._limit)
 
-    def _take(self, size: int) -> bytes:
-        head = bytes(self._data[:size])
+    def ahead(self, size: int) -> bytes:
+        """The bytes that come next, so many at most. They stay."""
+        return bytes(self._data[:size])
+
+    def take(self, size: int) -> bytes:
+        """Take so many of the bytes that come next."""
+        taken = bytes(self._data[:size])
         del self._data[:size]
         self._seen = 0
-        return head
+        return taken
 
 
-def _parse(head: bytes) -> Request:
-    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=len(head))
+def problem_of(error: h11.RemoteProtocolError) -> Problem:
+    """What is wrong with bytes that are not valid."""
+    # What it quotes, it quotes as Python has it.
+    return Problem(HTTPStatus(error.error_status_hint), str(error).partition(": bytearray")[0])
+
+
+def _parse(head: bytes, limit: int) -> Request:
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=limit)
     connection.receive_data(head)
     try:
         event = connection.next_event()
-        has_body = not isinstance(connection.next_event(), h11.EndOfMessage)
     except h11.RemoteProtocolError as error:
-        # What it quotes, it quotes as Python has it.
-        raise Problem(HTTPStatus(error.error_status_hint), str(error).partition(": bytearray")[0]) from None
+        raise problem_of(error) from None
     assert isinstance(event, h11.Request)
     headers: dict[str, str] = {}
     for name, value in ((name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers):
@@ -150,7 +168,6 @@ def _parse(head: bytes) -> Request:
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     if "content-length" in headers and "transfer-encoding" in headers:
         raise Problem(HTTPStatus.BAD_REQUEST, "the request has both a Content-Length and a Transfer-Encoding")
-    wants_close = "close" in headers.get("connection", "").lower() or event.http_version < b"1.1"
+    closes = "close" in headers.get("connection", "").lower() or event.http_version < b"1.1"
     method, target = event.method.decode("latin-1"), event.target.decode("latin-1")
-    # The body of a request that is not to have one is not read.
-    return Request(method, target, headers, last=wants_close or has_body)
+    return Request(method, target, headers, closes=closes, connection=connection)
