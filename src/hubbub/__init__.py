@@ -34,6 +34,7 @@ from .framing import (
 )
 from .hub.client import Client, Handler
 from .hub.hub import Hub
+from .hub.publisher import Publish, Publisher
 from .hub.room import Room
 from .log.cursor import Lag
 from .log.history import Entry
@@ -98,6 +99,8 @@ __all__ = [
     "Observer",
     "Position",
     "PositionLost",
+    "Publish",
+    "Publisher",
     "Raw",
     "Role",
     "Room",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ import pytest
 
 from hubbub import ByteLines, Delimited, Lines, Raw
 from hubbub.apps.chat import chat
+from hubbub.apps.chat import publish as chat_publish
 from hubbub.apps.echo import echo
+from hubbub.apps.relay import publish as relay_publish
 from hubbub.apps.relay import relay
 from hubbub.cli import apps
 from hubbub.cli.apps import load
@@ -48,16 +52,24 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_an_app_has_the_framing_that_suits_it() -> None:
-    assert load("chat", None) == (chat, Lines())
-    assert load("echo", None) == (echo, Lines())
-    assert load("relay", None) == (relay, ByteLines(keepends=True))
+    for name, handler, framing in (
+        ("chat", chat, Lines()),
+        ("echo", echo, Lines()),
+        ("relay", relay, ByteLines(keepends=True)),
+    ):
+        app = load(name, None)
+        assert (app.handler, app.framing) == (handler, framing)
+
+
+def test_chat_and_relay_publish_and_echo_does_not() -> None:
+    assert [load(name, None).publish for name in ("chat", "relay", "echo")] == [chat_publish, relay_publish, None]
 
 
 def test_an_app_is_served_with_another_framing_if_it_is_told_so(here: Path) -> None:
-    assert load("chat", Lines(crlf=True)) == (chat, Lines(crlf=True))
-    assert load("relay", Delimited(b"\0")) == (relay, Delimited(b"\0"))
+    assert load("chat", Lines(crlf=True)).framing == Lines(crlf=True)
+    assert load("relay", Delimited(b"\0")).framing == Delimited(b"\0")
     (here / "shouting.py").write_text(SHOUT)
-    assert load("shouting:shout", Raw())[1] == Raw()
+    assert load("shouting:shout", Raw()).framing == Raw()
 
 
 def test_a_module_in_the_current_directory_can_be_served(tmp_path: Path) -> None:
@@ -71,9 +83,67 @@ def test_a_handler_may_be_an_attribute_of_something_in_the_module(here: Path) ->
     package = here / "package"
     package.mkdir()
     (package / "shouting.py").write_text(SHOUT)
-    handler, framing = load("package.shouting:Nested.shout", None)
-    assert handler.__name__ == "shout"
-    assert framing == Lines()
+    app = load("package.shouting:Nested.shout", None)
+    assert getattr(app.handler, "__name__", None) == "shout"
+    assert app.framing == Lines()
+
+
+POSTED = (
+    SHOUT
+    + """
+async def publish(publisher: hubbub.Publisher, messages: list[str]) -> hubbub.Position:
+    return await publisher.room.broadcast_many([each.upper() for each in messages], sender=publisher)
+
+class Wrong:
+    shout = staticmethod(shout)
+    publish = staticmethod(no_coroutine)
+
+class Half:
+    shout = staticmethod(shout)
+    publish = staticmethod(alone)
+
+class Same:
+    publish = staticmethod(shout)
+"""
+)
+
+
+def test_what_publishes_is_beside_the_handler_where_http_is_spoken(here: Path) -> None:
+    (here / "posted.py").write_text(POSTED)
+    assert load("posted:shout", None).publish is None
+    assert getattr(load("posted:shout", None, publishes=True).publish, "__name__", None) == "publish"
+    assert load("posted:Nested.shout", None, publishes=True).publish is None
+    # A handler of that name is a handler.
+    assert load("posted:Same.publish", None, publishes=True).publish is None
+
+
+@pytest.mark.parametrize(
+    ("app", "message"),
+    [
+        ("posted:Wrong.shout", "posted:Wrong.publish is not a coroutine function; define it with 'async def'"),
+        (
+            "posted:Half.shout",
+            "posted:Half.publish cannot be called with a publisher and messages (too many positional arguments); "
+            "define it as in 'async def publish(publisher, messages)'",
+        ),
+    ],
+)
+def test_a_publish_that_cannot_be_called_is_an_error_where_http_is_spoken(app: str, message: str, here: Path) -> None:
+    (here / "posted.py").write_text(POSTED)
+    assert load(app, None).publish is None
+    with pytest.raises(Failure) as caught:
+        load(app, None, publishes=True)
+    assert caught.value.message == message
+
+
+def test_a_module_can_be_served_over_http(tmp_path: Path) -> None:
+    (tmp_path / "posted.py").write_text(POSTED)
+    places = "--listen=tcp://127.0.0.1:0", "--listen=http://127.0.0.1:0"
+    with hubbub_serve("posted:shout", *places, cwd=tmp_path) as server, server.peer() as peer:
+        url = server.output.expect(rb"http://[\d.:]+")[0].decode()
+        with urllib.request.urlopen(f"{url}/root", b"hey") as answer:
+            assert json.loads(answer.read())["messages"] == 1
+        assert peer.line() == b"HEY\n"
 
 
 CHOOSE = "choose chat, echo, relay, or write module:handler"

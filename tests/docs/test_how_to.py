@@ -34,6 +34,7 @@ MORE_PROGRAMS = {
     "from-other-code": ("curl",),
     "http-behind-a-proxy": ("curl", "haproxy", "nginx", "openssl"),
     "nmea-feed": ("gpsd", "gpspipe"),
+    "publish-from-curl": ("curl",),
     "sensor-on-a-web-page": ("curl",),
 }
 """Those that one page uses."""

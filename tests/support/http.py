@@ -72,6 +72,29 @@ async def said(peer: Peer) -> str:
     return (await peer.exactly(int(headers["Content-Length"]))).decode().removesuffix("\n")
 
 
+def post(body: bytes, *headers: str, target: str = "/root", chunked: bool = False) -> bytes:
+    """A request that publishes: with its length, or as one chunk."""
+    about = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body)}"
+    lines = f"POST {target} HTTP/1.1", "Host: localhost", about, *headers, "", ""
+    return "\r\n".join(lines).encode() + (chunk(body) + LAST_CHUNK if chunked else body)
+
+
+def chunk(data: bytes) -> bytes:
+    """A chunk of a body."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+async def posted(peer: Peer) -> tuple[int, Any]:
+    """The status of the next answer, and what it says: an object, or the words of an error."""
+    head = await answer(peer)
+    body = await peer.exactly(int(head.headers["Content-Length"]))
+    is_json = head.headers["Content-Type"] == "application/json"
+    return head.status, json.loads(body) if is_json else body.decode().removesuffix("\n")
+
+
 async def refusal(server: hubbub.Server[Any], *lines: str, **options: Any) -> tuple[int, str]:
     """The status of the answer to a request, and what it says."""
     async with requesting(server, *lines, **options) as peer:

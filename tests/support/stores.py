@@ -583,7 +583,7 @@ LINES = ByteLines()
 
 @asynccontextmanager
 async def storing(
-    bench: SqliteBench, handler: Any = idle, *, listeners: Any = None, **settings: Any
+    bench: SqliteBench, handler: Any = idle, *, listeners: Any = None, publish: Any = None, **settings: Any
 ) -> AsyncIterator[tuple[hubbub.Server[Any], Record]]:
     """A server with the store of a bench, which any number of clients may use."""
     record = Record()
@@ -595,6 +595,7 @@ async def storing(
         settings=hubbub.Settings(**{**UNLIMITED, **settings}),
         observer=record,
         store=bench.store(),
+        publish=publish,
     )
     async with server:
         yield server, record

@@ -8,18 +8,19 @@ import re
 import sys
 import sysconfig
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ..apps.chat import chat
+from ..apps import chat as chat_app
+from ..apps import relay as relay_app
 from ..apps.echo import echo
-from ..apps.relay import relay
 from ..framing import ByteLines, Framing, Lines, TextFraming
 from ..values.text import printable
 from .failure import Failure
 
 if TYPE_CHECKING:
     from ..hub.client import Handler
+    from ..hub.publisher import Publish
 
 
 @dataclass(frozen=True)
@@ -28,19 +29,21 @@ class App:
 
     Attributes:
         handler: the handler.
+        publish: what publishes that comes over HTTP; None: nothing may be published there.
         framing: its framing where the user chooses none.
         text_only: whether it needs a framing of text.
     """
 
     handler: Handler[Any]
+    publish: Publish[Any] | None = None
     framing: Framing[Any] = Lines()  # noqa: RUF009 - a value
     text_only: bool = False
 
 
 APPS: Final = {
-    "chat": App(chat, text_only=True),
+    "chat": App(chat_app.chat, chat_app.publish, text_only=True),
     "echo": App(echo, text_only=True),
-    "relay": App(relay, framing=ByteLines(keepends=True)),
+    "relay": App(relay_app.relay, relay_app.publish, framing=ByteLines(keepends=True)),
 }
 
 _PLACE: Final = re.compile(r"(?:(.*):)?(\d{1,5})")
@@ -53,23 +56,24 @@ _APP: Final = {"app": None}
 _FRAMING: Final = {"framing": None, "app": None}
 
 
-def load(name: str, framing: Framing[Any] | None) -> tuple[Handler[Any], Framing[Any]]:
-    """The handler of an app and its framing.
+def load(name: str, framing: Framing[Any] | None, *, publishes: bool = False) -> App:
+    """An app, with the framing that is to be used.
 
     Args:
         name: an app, or module:handler.
         framing: the framing that the user chose, if any.
+        publishes: whether it is asked what publishes: the `publish` beside a handler, if there is one.
 
     Raises:
         Failure: there is no such app, or it does not work with that framing.
     """
-    app = APPS[name] if name in APPS else App(_import_handler(name))
+    app = APPS[name] if name in APPS else _import_app(name, publishes=publishes)
     if framing is not None and app.text_only and not isinstance(framing, TextFraming):
         raise Failure(f"{name} works with text only; choose --framing lines or crlf-lines, or the app relay", _FRAMING)
-    return app.handler, framing or app.framing
+    return replace(app, framing=framing or app.framing)
 
 
-def _import_handler(name: str) -> Handler[Any]:
+def _import_app(name: str, *, publishes: bool) -> App:
     if place := _PLACE.fullmatch(name):
         host = f"--host {place[1]} " if place[1] else ""
         raise Failure(f"there is no app {name!r}; did you mean {host}--port {place[2]}?", _APP)
@@ -88,24 +92,38 @@ def _import_handler(name: str) -> Handler[Any]:
         raise Failure(message, _APP) from None
     except (Exception, SystemExit) as error:
         raise _broken(module_name, error) from None
-    handler = module
+    owner: Any = module
+    handler: Any = module
     for part in attribute.split("."):
         try:
-            handler = getattr(handler, part)
+            owner, handler = handler, getattr(handler, part)
         except AttributeError:
             message = f"module {module_name!r} has no {attribute!r}; check the name after the colon"
             raise Failure(message, _APP) from None
-    if inspect.isasyncgenfunction(handler):
-        raise Failure(f"{name} is a generator; a handler has no 'yield'", _APP)
-    if not inspect.iscoroutinefunction(handler):
+    _check(name, handler, "handler", "a client", "client")
+    publish = getattr(owner, "publish", None)
+    if not publishes or publish in (None, handler):
+        return App(handler)
+    beside = f"{name.removesuffix(part)}publish"
+    _check(beside, publish, "publish", "a publisher and messages", "publisher", "messages")
+    return App(handler, publish)
+
+
+def _check(name: str, function: Any, role: str, given: str, *parameters: str) -> None:
+    """See that something is a coroutine function that can be called with what it is to be given.
+
+    Raises:
+        Failure: it is not.
+    """
+    if inspect.isasyncgenfunction(function):
+        raise Failure(f"{name} is a generator; a {role} has no 'yield'", _APP)
+    if not inspect.iscoroutinefunction(function):
         raise Failure(f"{name} is not a coroutine function; define it with 'async def'", _APP)
     try:
-        inspect.signature(handler).bind(None)
+        inspect.signature(function).bind(*parameters)
     except TypeError as error:
-        raise Failure(
-            f"{name} cannot be called with a client ({error}); define it as in 'async def handler(client)'", _APP
-        ) from None
-    return handler
+        how = f"async def {role}({', '.join(parameters)})"
+        raise Failure(f"{name} cannot be called with {given} ({error}); define it as in {how!r}", _APP) from None
 
 
 def _broken(module_name: str, error: BaseException) -> Failure:

@@ -153,7 +153,7 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, readable=True)
     group=WHO,
     multiple=True,
     metavar="ORIGIN",
-    help="Let pages of this site read over HTTP, as in https://boat.example; *: those of all sites.",
+    help="Let pages of this site read and publish over HTTP, as in https://boat.example; *: those of all sites.",
 )
 @option(
     "--rooms",
@@ -212,6 +212,9 @@ def serve(*, log_format: LogFormat, quiet: bool, verbose: bool, **options: Any) 
       relay           messages go to all others unchanged: for feeds
       module:handler  your own coroutine function
 
+    What is posted over HTTP goes to the app, if it is chat, relay, or a handler that has a coroutine function `publish`
+    beside it.
+
     A SIZE is a number of bytes, as in 65536, 64K or 16M. A TIME is a number of seconds, or has a unit, as in 30, 0.5s,
     5m, 2h or 1d.
 
@@ -246,6 +249,7 @@ def _serve(setup: Setup, *, log_format: LogFormat, quiet: bool, verbose: bool) -
                     settings=setup.settings,
                     observer=reporter,
                     store=None if setup.store is None else open_store(setup.store),
+                    publish=setup.publish,
                 )
             )
     except ImportError as error:

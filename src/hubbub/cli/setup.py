@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..door.listener import Listener
     from ..framing import Framing
     from ..hub.client import Handler
+    from ..hub.publisher import Publish
     from ..log.store import Store
 
 
@@ -30,6 +31,7 @@ class Setup:
     """What a server is made of."""
 
     handler: Handler[Any]
+    publish: Publish[Any] | None
     framing: Framing[Any]
     settings: Settings
     listeners: Sequence[Listener[Any]]
@@ -46,11 +48,11 @@ def make_setup(options: Mapping[str, Any], *, passed: Sequence[int] | None = Non
     Raises:
         Failure: an option is wrong, or options do not go together.
     """
-    framing = options["framing"]
-    handler, chosen = load(options["app"], FRAMINGS[framing] if framing else None)
     urls = options["listen"] or [short_form(options["host"], options["port"], tls=bool(options["tls_cert"]))]
     # A listener has the server's framing unless its own query names another.
     listeners = make_listeners(urls, options, passed=passed)
+    framing = FRAMINGS[options["framing"]] if options["framing"] else None
+    app = load(options["app"], framing, publishes=any(listener.http for listener in listeners))
     unused = {name: None for name in ("tls_cert", "tls_key", "tls_client_ca") if options[name]}
     if unused and not any(listener.tls for listener in listeners):
         # Everybody would be let in, and in plain text.
@@ -69,8 +71,8 @@ def make_setup(options: Mapping[str, Any], *, passed: Sequence[int] | None = Non
         settings = Settings(**{name: options[name] for name in SETTINGS})
     except ValueError as error:
         raise failure_of(error) from None
-    _check_farewell(settings.farewell, chosen)
-    return Setup(handler, chosen, settings, listeners, _store_path(options["store"], settings))
+    _check_farewell(settings.farewell, app.framing)
+    return Setup(app.handler, app.publish, app.framing, settings, listeners, _store_path(options["store"], settings))
 
 
 def open_store(path: Path) -> Store:

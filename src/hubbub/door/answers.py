@@ -51,8 +51,15 @@ def text(status: HTTPStatus, words: str, headers: Mapping[str, str], *, last: bo
         empty: whether it is the answer to HEAD, which has no body.
     """
     body = f"{printable(words)}\n".encode() if words else b""
+    return whole(status, "text/plain; charset=utf-8", body, headers, last=last, empty=empty)
+
+
+def whole(
+    status: HTTPStatus, kind: str, body: bytes, headers: Mapping[str, str], *, last: bool, empty: bool = False
+) -> bytes:
+    """An answer with a body of that type, which may have none; see `text` for the rest."""
     # An answer without a body has no length either (RFC 9110, 8.6).
-    about = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(body))} if words else {}
+    about = {"Content-Type": kind, "Content-Length": str(len(body))} if body else {}
     ends = {"Connection": "close"} if last else {}
     return head(status, {**about, **ends, **headers}) + (b"" if empty else body)
 

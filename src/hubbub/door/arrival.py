@@ -187,6 +187,13 @@ class Arrival(Generic[M]):
         self.role = role if key is None else key.narrow(role)
         return None if key is None else key.refusal(room, self.role)
 
+    def check_key(self) -> bool:
+        """Hear nothing more from it if its key was taken away; whether it was."""
+        if self.held_key is None or self.held_key.may:
+            return False
+        self.link.stop_receiving()
+        return True
+
     def end(self, ending: Ending) -> None:
         """Note why it ended; the first ending counts."""
         if self.ending is None:

@@ -12,6 +12,7 @@ from ..values.address import Address
 from ..values.ending import Ending, EndingCode
 from ..wire.addresses import address_of
 from ..wire.countdown import within
+from ..wire.state import State
 from .acceptor import turn_away
 from .arrival import Arrival, Refused
 from .limits import Limits, Source
@@ -20,7 +21,7 @@ from .steps import Step, introduce, open_plain
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
     from ..framing import Framing
     from ..values.settings import Settings
@@ -40,6 +41,7 @@ class Arrivals(Generic[M]):
         settings: the limits.
         serve: serves a connection, in a task of its own; see `open`.
         refused: is told who was not let in, and why.
+        forgotten: is called when one of these is gone.
 
     Attributes:
         accepted: how many connections there have been.
@@ -51,14 +53,24 @@ class Arrivals(Generic[M]):
         settings: Settings,
         serve: Callable[[Arrival[M]], Coroutine[Any, Any, None]],
         refused: Callable[[Address, Ending], None],
+        forgotten: Callable[[], None],
     ) -> None:
         self.accepted = 0
         self._framing = framing
         self._settings = settings
         self._serve = serve
         self._refused = refused
+        self._forgotten = forgotten
         self._limits = Limits(settings)
         self._tasks: dict[Arrival[M], asyncio.Task[None]] = {}
+        # Those whose connection is gone, and when that was seen.
+        self._gone: dict[Arrival[M], float] = {}
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def __iter__(self) -> Iterator[Arrival[M]]:
+        return iter(list(self._tasks))
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
@@ -139,9 +151,18 @@ class Arrivals(Generic[M]):
         if counted:
             self._uncount(host)
 
-    def forget_bursts(self) -> None:
-        """Forget the addresses whose burst of connections is whole again."""
-        self._limits.forget(asyncio.get_running_loop().time())
+    def look(self) -> None:
+        """Forget the addresses whose burst of connections is whole again, and end what waits for nobody any more.
+
+        What is under way for a connection may go on for `Settings.cancel_time` once that is gone.
+        """
+        now = asyncio.get_running_loop().time()
+        self._limits.forget(now)
+        gone = [arrival for arrival in self._tasks if arrival.link.state is State.CLOSED]
+        self._gone = {arrival: self._gone.get(arrival, now) for arrival in gone}
+        for arrival, since in self._gone.items():
+            if now - since >= self._settings.cancel_time:
+                self._tasks[arrival].cancel()
 
     def cancel(self) -> None:
         """Let nobody in any more."""
@@ -177,6 +198,7 @@ class Arrivals(Generic[M]):
         if not arrival.link.lost:
             arrival.link.abort()
         self.release(arrival.origin.host, counted=arrival.counted)
+        self._forgotten()
 
     def _address_of(self, peername: Any) -> Address:
         # The other end of a Unix socket has no name.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -75,6 +76,8 @@ class Http:
         return origin == own or origin in self.origins or self.open
 
 
+# Many requests for the same one come after each other.
+@lru_cache(maxsize=64)
 def _host_of(host: str) -> str:
     """The name or the address in a Host header (RFC 9110, 7.2), in lower case; "" if that is none."""
     try:

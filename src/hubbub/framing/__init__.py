@@ -19,6 +19,7 @@ from .length_prefixed import LengthPrefixed
 from .lines import Lines
 from .messages import Messages
 from .raw import Raw
+from .whole import Whole
 from .words import words_in
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Named",
     "Raw",
     "TextFraming",
+    "Whole",
     "check_framing",
     "without_end",
     "words_in",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..door.listener import Listener
     from ..framing import Framing, M
     from ..hub.client import Handler
+    from ..hub.publisher import Publish
     from ..log.store import Store
     from .observation import Observer
 
@@ -37,6 +38,7 @@ def run(
     settings: Settings | None = ...,
     observer: Observer[str] | None = ...,
     store: Store | None = ...,
+    publish: Publish[str] | None = ...,
 ) -> None: ...
 
 
@@ -51,6 +53,7 @@ def run(
     settings: Settings | None = ...,
     observer: Observer[M] | None = ...,
     store: Store | None = ...,
+    publish: Publish[M] | None = ...,
 ) -> None: ...
 
 
@@ -64,6 +67,7 @@ def run(
     settings: Settings | None = None,
     observer: Observer[M] | None = None,
     store: Store | None = None,
+    publish: Publish[M] | None = None,
 ) -> None:
     """Serve until SIGINT (Ctrl-C) or SIGTERM, then drain and return; a second signal ends the program at once.
 
@@ -83,7 +87,15 @@ def run(
     open_missing_streams()
     given: Any = framing  # None only where M is str, which the overloads say
     server = Server(
-        handler, host, port, listeners=listeners, framing=given, settings=settings, observer=observer, store=store
+        handler,
+        host,
+        port,
+        listeners=listeners,
+        framing=given,
+        settings=settings,
+        observer=observer,
+        store=store,
+        publish=publish,
     )
     try:
         run_server(server)

@@ -20,6 +20,7 @@ from ..values.settings import DEFAULT_HOST, DEFAULT_PORT, Settings, check_settin
 from ..wire.addresses import address_of
 from ..wire.pulse import Pulse
 from .observation import Observer, Statistics, tell
+from .reloading import reload
 from .sessions import Sessions
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from ..framing import Framing
     from ..hub.client import Client, Handler
+    from ..hub.publisher import Publish
     from ..log.store import Store
     from ..web.conversation import Conversation
 
@@ -58,9 +60,11 @@ class Server(Hub[M]):
         observer: receives the events of the server.
         store: keeps the logs of its rooms on disk, as in `SqliteStore("log.db")`; None: they end with the server. It is
             closed with the server.
+        publish: a coroutine function that publishes what comes over HTTP (`POST /ROOM`); see `Publish`. None: nothing
+            may be published there.
 
     Raises:
-        TypeError: the handler is not a coroutine function; or a framing is none, or is not hashable.
+        TypeError: the handler or `publish` is not a coroutine function; or a framing is none, or is not hashable.
         ValueError: the port is out of range; a framing cannot carry the notice of the settings; or a descriptor is
             named twice. Or the framing of a listener has another type of messages, or does not end them although there
             is a secret. Or the settings have `durable="ack"`, and the server has no store.
@@ -86,6 +90,7 @@ class Server(Hub[M]):
         settings: Settings | None = ...,
         observer: Observer[str] | None = ...,
         store: Store | None = ...,
+        publish: Publish[str] | None = ...,
     ) -> None: ...
 
     @overload
@@ -100,6 +105,7 @@ class Server(Hub[M]):
         settings: Settings | None = ...,
         observer: Observer[M] | None = ...,
         store: Store | None = ...,
+        publish: Publish[M] | None = ...,
     ) -> None: ...
 
     def __init__(  # type: ignore[misc] # mypy does not take M for the str of the first overload
@@ -113,9 +119,11 @@ class Server(Hub[M]):
         settings: Settings | None = None,
         observer: Observer[M] | None = None,
         store: Store | None = None,
+        publish: Publish[M] | None = None,
     ) -> None:
-        if not (inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)):
-            raise TypeError(f"the handler {handler!r} is not a coroutine function: define it with 'async def'")
+        for what, function in ("handler", handler), ("publish", publish):
+            if function is not None and not _is_asynchronous(function):
+                raise TypeError(f"the {what} {function!r} is not a coroutine function: define it with 'async def'")
         chosen: Any = framing if framing is not None else Lines()
         check_framing(chosen)
         settings = settings if settings is not None else Settings()
@@ -142,7 +150,7 @@ class Server(Hub[M]):
             raise ValueError(f"a descriptor is named twice: {descriptors}")
         times = [listener.settings_in(self.settings).patience for listener in self.listeners]
         patience = min(times, default=self.settings.patience)
-        converse = _conversations(self) if any(listener.http for listener in self.listeners) else None
+        converse = _conversations(self, publish) if any(listener.http for listener in self.listeners) else None
         self._sessions: Sessions[M] = Sessions(self, self._pump, handler, self._observer, patience, converse=converse)
         self._reserve = Reserve()
         self._acceptors: list[Acceptor[M]] = []
@@ -267,21 +275,7 @@ class Server(Hub[M]):
 
     def _reload(self) -> tuple[list[str], list[str]]:
         """What `reload` does: what has changed, and what could not be read."""
-        # Listeners may share a certificate.
-        files = {id(part): part for listener in self.listeners for part in listener.files}
-        changes: list[str] = []
-        failures: list[str] = []
-        for part in files.values():
-            try:
-                change = part.reload()
-            except (OSError, ValueError) as error:
-                failures.append(f"{error}; what was read before holds")
-                continue
-            if change is not None:
-                changes.append(change)
-        if ended := sum([reader.check_key() for reader in list(self._sessions.readers)]):
-            changes.append(f"connections ended, because their keys do not let them in any more: {ended}")
-        return changes, failures
+        return reload(self.listeners, self._sessions)
 
     async def _listen(self) -> None:
         for listener in self.listeners:
@@ -328,7 +322,12 @@ class Server(Hub[M]):
         tell(self._observer.closed, self)
 
 
-def _conversations(server: Server[Any]) -> Callable[[], Conversation]:
+def _is_asynchronous(function: object) -> bool:
+    """Whether it is a coroutine function, or an object that can be called as one."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+def _conversations(server: Server[Any], publish: Publish[Any] | None) -> Callable[[], Conversation]:
     """What begins a conversation over HTTP.
 
     Raises:
@@ -338,4 +337,4 @@ def _conversations(server: Server[Any]) -> Callable[[], Conversation]:
         from ..web.conversation import Conversation  # noqa: PLC0415 - what it needs is an extra
     except ModuleNotFoundError as error:
         raise ImportError(f"HTTP needs {error.name}; install it with: pip install 'hubbub[web]'") from error
-    return partial(Conversation, server)
+    return partial(Conversation, server, publish)

@@ -36,14 +36,13 @@ if TYPE_CHECKING:
     from ..values.since import Since
     from ..web.conversation import Conversation
 
-
 logger = logging.getLogger("hubbub")
 
 OPENING_TURNS: Final = 4
 """Turns of the event loop until an accepted connection is open, of which nothing is asked."""
 
-FORGET_INTERVAL: Final = 1.0
-"""Seconds between two looks for addresses whose burst of connections is whole again."""
+LOOK_INTERVAL: Final = 1.0
+"""Seconds between two looks at those that are not clients."""
 
 _FINISHED = Ending(EndingCode.FINISHED, "the handler returned")
 _SHUTDOWN = Ending(EndingCode.SHUTDOWN, "the server closed")
@@ -104,13 +103,13 @@ class Sessions(Generic[M]):
         self._graces: dict[Session[M], Countdown] = {}
         self._closing = False
         self._hurried = False
-        self.arrivals = Arrivals(server.framing, self._settings, self._serve, self._refused)
         self._connections = 0
         self._changes = Changes()
+        self.arrivals = Arrivals(server.framing, self._settings, self._serve, self._refused, self._changes.tell)
         self._deadlines = Deadlines(
             self._settings, patience, self.readers.keys(), self.stalls, beating=converse is not None
         )
-        self._forget_bursts = Periodic(FORGET_INTERVAL, lambda _ran: self.arrivals.forget_bursts())
+        self._looks = Periodic(LOOK_INTERVAL, lambda _ran: self.arrivals.look())
 
     @property
     def clients(self) -> frozenset[Client[M]]:
@@ -163,7 +162,7 @@ class Sessions(Generic[M]):
     def start(self) -> None:
         """Look from now on who runs out of time."""
         self._deadlines.start()
-        self._forget_bursts.start()
+        self._looks.start()
 
     async def close(self, caller: asyncio.Task[Any] | None) -> None:
         """End every client, once it has what was broadcast before or the drain time is over; then every handler.
@@ -185,7 +184,8 @@ class Sessions(Generic[M]):
             await self._part()
             # Their last words leave at the end of the turn.
             await asyncio.sleep(0)
-            await self._changes.wait_until(lambda: self._hurried or not self._connections, drain)
+            # Those that publish are arrivals, and are told why they end.
+            await self._changes.wait_until(lambda: self._hurried or not (self._connections or self.arrivals), drain)
             for reader in self.readers:
                 reader.link.abort()
             # Their clients have been served: handlers may now finish what they have to do.
@@ -194,7 +194,7 @@ class Sessions(Generic[M]):
         finally:
             drain.cancel()
             self._deadlines.stop()
-            self._forget_bursts.stop()
+            self._looks.stop()
             for reader in self.readers:
                 reader.link.abort()
             others = {*self.readers.values(), *self.arrivals.tasks} - {caller}

@@ -1,8 +1,9 @@
-"""What is said over HTTP on one connection, until one of its requests wants a stream."""
+"""What is said over HTTP on one connection, until one of its requests wants a stream: what is answered, and when."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
@@ -13,11 +14,13 @@ from ..door.arrival import Refused
 from ..hub.client import Client
 from ..values.ending import Ending, EndingCode
 from ..values.errors import ConnectionClosed
+from ..values.role import Role
 from ..values.text import printable
 from ..wire.countdown import within
 from .access import identify
-from .finding import find
+from .finding import METHODS, find
 from .forwarded import forwarded
+from .posting import CONTINUE, METHOD, Posting
 from .reading import StreamSession, Visitor, WebSession
 from .requests import Problem, Request, Requests
 from .rooms import let_go
@@ -29,12 +32,13 @@ if TYPE_CHECKING:
     from ..door.arrival import Arrival
     from ..hub.hub import Hub
     from ..hub.ports import Supervisor
+    from ..hub.publisher import Publish
     from ..hub.pump import Pump
+    from ..hub.room import Room
     from ..hub.session import Session
     from ..values.address import Address
+    from .publishing import Publication
     from .reading import Wanted
-
-METHODS: Final = "GET, HEAD, OPTIONS"
 
 PREFLIGHT_TIME: Final = 3600
 """Seconds for which a browser need not ask again whether a page of another site may read."""
@@ -44,20 +48,25 @@ _SILENT: Final = Ending(EndingCode.PROBE, "the connection ended before anything 
 
 
 class Conversation:
-    """Answers the requests of one connection, each within `Settings.handshake_time`.
+    """Answers the requests of one connection, each within `Settings.handshake_time`, but for the body that it has.
 
     Args:
         hub: has the rooms.
+        publish: publishes what is posted; None: nothing may be.
 
     Attributes:
         wanted: the stream that the last request wants; None as long as none does.
     """
 
-    def __init__(self, hub: Hub[Any]) -> None:
+    def __init__(self, hub: Hub[Any], publish: Publish[Any] | None = None) -> None:
         self.wanted: Wanted | None = None
         self._hub = hub
+        self._publish = publish
+        self._posting: Posting | None = None
         # The trusted proxy whose connection this is, where its requests are those of others.
         self._proxy: Address | None = None
+        # The room that the request has reached.
+        self._room: Room[Any] | None = None
 
     async def hold(self, arrival: Arrival[Any]) -> None:
         """Answer requests until one wants a stream.
@@ -70,15 +79,17 @@ class Conversation:
         time = arrival.settings.handshake_time
         answered = False
         try:
-            while True:
-                async with within(time):
-                    await self._answer_one(arrival, requests)
-                if self.wanted is not None:
-                    # Its reader joins at once: the peer has the head, and is to hear all from now on.
-                    return
-                answered = True
-                # Many may have come at once.
-                await asyncio.sleep(0)
+            while self.wanted is None:
+                try:
+                    await self._serve_one(arrival, requests, time)
+                finally:
+                    self._let_go()
+                if self.wanted is None:
+                    answered = True
+                    self._forget_client(arrival)
+                    if requests.begun:
+                        # Many may have come at once.
+                        await asyncio.sleep(0)
         except ConnectionClosed:
             raise Refused(_SILENT if arrival.link.silent else arrival.ending or _ANSWERED) from None
         except TimeoutError:
@@ -112,7 +123,23 @@ class Conversation:
         )
         return client._reader
 
-    async def _answer_one(self, arrival: Arrival[Any], requests: Requests) -> None:
+    async def _serve_one(self, arrival: Arrival[Any], requests: Requests, time: float) -> None:
+        """Answer the next request. All but the body of what is published has so many seconds.
+
+        If it wants a stream, its reader joins at once: the peer has the head, and is to hear all from now on.
+        """
+        async with within(time):
+            publication = await self._answer_one(arrival, requests)
+        if publication is None:
+            return
+        answer = await publication.answer()
+        async with nullcontext() if arrival.link.writable else within(time):
+            await arrival.send(answer)
+        if publication.last:
+            raise Refused(_ANSWERED)
+
+    async def _answer_one(self, arrival: Arrival[Any], requests: Requests) -> Publication | None:
+        """Answer the next request, unless it publishes: then its body is to be read first."""
         try:
             while (request := requests.next()) is None:
                 requests.feed(await arrival.receive())
@@ -125,16 +152,38 @@ class Conversation:
             if request.method != "OPTIONS":
                 # A browser asks that first, without the key.
                 identify(arrival, request)
+            if request.method == METHOD and self._publish is not None:
+                return await self._begin(arrival, request, requests, shared)
             await self._answer(arrival, request, shared, early=requests.begun)
         except Problem as problem:
             problem.headers = {**problem.headers, **shared}
             await _refuse(arrival, request, problem)
             if problem.status == HTTPStatus.UNAUTHORIZED:
                 raise Refused(Ending(EndingCode.UNAUTHENTICATED, problem.reason)) from None
-        if self.wanted is not None:
-            return
-        if request.last:
+        if request.last and self.wanted is None:
             raise Refused(_ANSWERED)
+        return None
+
+    async def _begin(
+        self, arrival: Arrival[Any], request: Request, requests: Requests, shared: Mapping[str, str]
+    ) -> Publication:
+        """Let a request publish. A client that asks whether it may send the body is told so."""
+        assert self._publish is not None
+        self._posting = self._posting or Posting(self._hub, self._publish, arrival)
+        publication = self._posting.begin(request, requests, shared)
+        self._room = publication.room
+        if request.waits and not requests.begun:
+            await arrival.send(CONTINUE)
+        return publication
+
+    def _let_go(self) -> None:
+        """A request was answered, or failed, and needs its room no more. The reader of a stream still does."""
+        if self._room is not None and self.wanted is None:
+            let_go(self._room)
+            self._room = None
+
+    def _forget_client(self, arrival: Arrival[Any]) -> None:
+        """The next request of a trusted proxy may be that of another client."""
         if self._proxy is not None:
             arrival.discharge()
             arrival.origin = self._proxy
@@ -156,25 +205,18 @@ class Conversation:
     async def _answer(self, arrival: Arrival[Any], request: Request, shared: Mapping[str, str], *, early: bool) -> None:
         """Answer a request, with headers that all answers share; `early` says whether more came behind it."""
         if request.method == "OPTIONS":
+            methods = self._methods(arrival)
             asked = request.headers.get("access-control-request-headers")
-            headers = {"Allow": METHODS, "Access-Control-Allow-Methods": METHODS}
+            headers = {"Allow": methods, "Access-Control-Allow-Methods": methods}
             headers |= {"Access-Control-Max-Age": str(PREFLIGHT_TIME)}
             headers |= {"Access-Control-Allow-Headers": asked} if asked else {}
             await arrival.send(answers.text(HTTPStatus.NO_CONTENT, "", {**headers, **shared}, last=request.last))
             return
         if request.method not in ("GET", "HEAD"):
-            raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"use one of {METHODS}", {"Allow": METHODS})
+            methods = self._methods(arrival)
+            raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"use one of {methods}", {"Allow": methods})
         wanted = find(self._hub, arrival, request)
-        try:
-            await self._accept(arrival, request, wanted, shared, early=early)
-        finally:
-            if self.wanted is None:
-                let_go(wanted.room)
-
-    async def _accept(
-        self, arrival: Arrival[Any], request: Request, wanted: Wanted, shared: Mapping[str, str], *, early: bool
-    ) -> None:
-        """Answer with the head of a stream."""
+        self._room = wanted.room
         stream, head = wanted.stream.accept(request, wanted.framing, shared)
         if request.method == "HEAD":
             await arrival.send(head)
@@ -184,6 +226,11 @@ class Conversation:
             raise Problem(HTTPStatus.BAD_REQUEST, "a client of WebSocket waits for the answer before it says more")
         await arrival.send((b"" if request.bare else head) + stream.opening())
         self.wanted = replace(wanted, stream=stream)
+
+    def _methods(self, arrival: Arrival[Any]) -> str:
+        """What may be asked where a connection has arrived."""
+        publishes = self._publish is not None and Role.parse(arrival.listener.role).speaks
+        return f"{METHODS}, {METHOD}" if publishes else METHODS
 
 
 async def _refuse(arrival: Arrival[Any], request: Request | None, problem: Problem) -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from ..hub.hub import Hub
     from .requests import Request
 
+METHODS: Final = "GET, HEAD, OPTIONS"
+"""What may be asked of a stream."""
+
 _PARAMETERS: Final = {"since", "poll"}
 
 

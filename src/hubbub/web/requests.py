@@ -65,6 +65,11 @@ class Request:
         return self.closes or "transfer-encoding" in self.headers or int(self.headers.get("content-length", 0)) > 0
 
     @property
+    def waits(self) -> bool:
+        """Whether its client waits to be told that it may send the body (RFC 9110, 10.1.1)."""
+        return self.connection is not None and self.connection.they_are_waiting_for_100_continue
+
+    @property
     def path(self) -> str:
         """The target without its query, and without the scheme and the host that it may have (RFC 9112, 3.2.2)."""
         path = self.target.partition("?")[0]

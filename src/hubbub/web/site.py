@@ -13,12 +13,15 @@ if TYPE_CHECKING:
 
 
 def check_site(arrival: Arrival[Any], request: Request, scheme: str) -> dict[str, str]:
-    """See that a request is for this server, and from a page that may read; the headers that tell a browser so.
+    """See that a request is for this server, and not from a page that may not ask; the headers that tell a browser so.
 
     Args:
         arrival: its connection.
         request: the request.
         scheme: by which the client asked: "http" or "https".
+
+    Raises:
+        Problem: it is not.
     """
     http = arrival.listener.http
     assert http is not None
@@ -29,10 +32,12 @@ def check_site(arrival: Arrival[Any], request: Request, scheme: str) -> dict[str
         raise Problem(HTTPStatus.FORBIDDEN, f"this server is not known as {host!r}; its operator can --allow-host it")
     if origin is None:
         if _is_from_elsewhere(request) and not http.open:
-            raise Problem(HTTPStatus.FORBIDDEN, "a page of another site may not read here as if it were an image")
+            raise Problem(HTTPStatus.FORBIDDEN, f"a page of another site may not {_use(request)} here unseen")
         return {}
     if not http.admits(origin, f"{scheme}://{host}"):
-        reason = f"pages of {origin!r} may not read here; the operator of this server can --allow-origin them"
+        reason = (
+            f"pages of {origin!r} may not {_use(request)} here; the operator of this server can --allow-origin them"
+        )
         raise Problem(HTTPStatus.FORBIDDEN, reason)
     return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
 
@@ -40,7 +45,13 @@ def check_site(arrival: Arrival[Any], request: Request, scheme: str) -> dict[str
 def _is_from_elsewhere(request: Request) -> bool:
     """Whether a page of another site has a browser ask for something that it cannot read, and need not look at.
 
-    A person may follow a link from there (https://www.w3.org/TR/fetch-metadata/).
+    A person may follow a link from there (https://www.w3.org/TR/fetch-metadata/). But a form that a page submits is no
+    link.
     """
     site, what = request.headers.get("sec-fetch-site"), request.headers.get("sec-fetch-dest")
-    return site in ("cross-site", "same-site") and what != "document"
+    return site in ("cross-site", "same-site") and (what != "document" or _use(request) == "publish")
+
+
+def _use(request: Request) -> str:
+    """What a request is for."""
+    return "publish" if request.method == "POST" else "read"
