@@ -17,7 +17,7 @@ from hubbub.hub.fan_out import FanOut
 from hubbub.server.summary import describe
 from hubbub.web.conversation import Conversation
 
-from support.helpers import Peer, at, eventually, history_of
+from support.helpers import Peer, at, eventually
 from support.http import LISTENERS, answer, json_line, refusal, requesting, said, socket_of, web_serving
 from support.keys import secret_of, write_keys
 from support.programs import finish, require_program
@@ -344,47 +344,3 @@ async def test_curl_reads_with_a_key_and_without_one_says_why_not(path: Path) ->
         assert with_key.output == "Hey\n"
         without = await asyncio.to_thread(finish, curl, "-sS", "-w", "%{http_code}", url)
         assert without.output == f"{NEEDED}\n401"
-
-
-# Publishing.
-
-
-async def publish(publisher: hubbub.Publisher, messages: Sequence[str]) -> hubbub.Position:
-    return await publisher.room.broadcast_many(messages, sender=publisher)
-
-
-def streaming(name: str) -> list[str]:
-    return ["POST /root HTTP/1.1", "Host: localhost", bearer(name), "Transfer-Encoding: chunked"]
-
-
-async def test_what_is_published_has_the_name_of_its_key(path: Path) -> None:
-    async with web_serving(listeners=asking(path), publish=publish) as (server, _):
-        async with requesting(server, *streaming("sensor")) as peer:
-            await peer.send(b"4\r\n21.5\r\n0\r\n\r\n")
-            assert (await answer(peer)).status == 200
-        assert [entry.sender for entry in await history_of(server.root)] == ["sensor"]
-
-
-@pytest.mark.parametrize(("name", "status"), [("screen", 403), ("nobody", 401)])
-async def test_a_key_that_may_not_write_publishes_nothing(path: Path, name: str, status: int) -> None:
-    async with web_serving(listeners=asking(path), publish=publish) as (server, _):
-        assert (await refusal(server, *streaming(name)))[0] == status
-        assert not await history_of(server.root)
-
-
-@pytest.mark.parametrize("more", [b"", b"3\r\n22\n\r\n"])
-async def test_a_key_that_is_taken_away_ends_a_streamed_body(path: Path, more: bytes) -> None:
-    async with (
-        web_serving(listeners=asking(path), publish=publish) as (server, record),
-        requesting(server, *streaming("sensor")) as peer,
-    ):
-        await peer.send(b"5\r\n21.5\n\r\n")
-        await eventually(lambda: server.root.head.seq == 1)
-        write_keys(path)
-        assert "connections ended, because their keys do not let them in any more: 1" in server.reload()
-        await peer.send(more)
-        head = await answer(peer)
-        assert (head.status, head.headers["Connection"]) == (403, "close")
-        assert b"the key sensor is not valid any more" in await peer.rest()
-        assert server.root.head.seq == 1
-        assert not record.clients

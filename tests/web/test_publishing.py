@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from hubbub.apps.echo import echo
 
 from support.helpers import Peer, Record, at, eventually, history_of, unread
 from support.http import LAST_CHUNK, LISTENERS, answer, chunk, post, posted, refusal, said, web_serving
+from support.keys import secret_of, write_keys
 
 KIB = 1024
 BYTES = hubbub.ByteLines(keepends=True)
@@ -484,6 +486,7 @@ async def test_a_server_that_closes_ends_a_streamed_body_at_once_and_whole_messa
             await server.close()
         head = await answer(peer)
         assert (head.status, head.headers["Connection"]) == (503, "close")
+        assert 5 <= int(head.headers["Retry-After"]) <= 15
         words = await peer.rest()
         assert words.startswith(b"the server is closing")
         assert (b"published before that: 1 messages" in words) is not waits
@@ -583,3 +586,105 @@ async def test_a_refusal_without_a_body_keeps_the_connection() -> None:
         await peer.send(post(b"x"))
         assert (await posted(peer))[0] == 200
         assert (await refusal(server, "PATCH /root"))[0] == 405
+
+
+# Keys, rooms that go, and proxies.
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> hubbub.Keys:
+    may = {"sensor": "write", "desk": "read write: root", "eyes": "read"}
+    return hubbub.Keys(write_keys(tmp_path / "keys.toml", **may))
+
+
+def with_key(name: str) -> str:
+    return f"Authorization: Bearer {secret_of(name).decode()}"
+
+
+async def test_who_publishes_with_a_key_has_its_name(keys: hubbub.Keys) -> None:
+    async with publishing(listener={"authenticate": keys}) as (server, peer):
+        await peer.send(post(b"20 C", with_key("sensor")))
+        assert (await posted(peer))[0] == 200
+        (entry,) = await history_of(server.root)
+        assert entry.sender == "sensor"
+
+
+@pytest.mark.parametrize(
+    ("headers", "target", "status"),
+    [
+        ((), "/root", 401),
+        (("Authorization: Bearer x",), "/root", 401),
+        ((with_key("eyes"),), "/root", 403),
+        ((with_key("desk"),), "/alarms", 403),
+        ((with_key("desk"),), "/root", 200),
+    ],
+)
+async def test_a_key_must_allow_it(keys: hubbub.Keys, headers: tuple[str, ...], target: str, status: int) -> None:
+    async with publishing(listener={"authenticate": keys}) as (server, peer):
+        server.room("alarms")
+        await peer.send(post(b"x", *headers, target=target))
+        assert (await posted(peer))[0] == status
+        assert len(await history(server)) == (status == 200)
+
+
+@pytest.mark.parametrize("silent", [True, False])
+async def test_a_key_that_is_taken_away_ends_the_body(keys: hubbub.Keys, silent: bool) -> None:
+    async with publishing(listener={"authenticate": keys}) as (server, peer):
+        head = CHUNKED.replace(b"\r\n\r\n", f"\r\n{with_key('sensor')}\r\n\r\n".encode())
+        await peer.send(head + chunk(b"one\n"))
+        await eventually(lambda: server.root.head.seq == 1)
+        write_keys(keys.path, eyes="read")
+        assert "connections ended, because their keys do not let them in any more: 1" in server.reload()
+        if not silent:
+            await peer.send(chunk(b"two\n"))
+        status, words = await posted(peer)
+        assert (status, words.partition(";")[0]) == (403, "the key sensor is not valid any more")
+        assert await peer.rest() == b""
+        assert await history(server) == [b"one\n"]
+
+
+async def test_a_key_that_may_not_write_any_more_publishes_no_more_of_a_body(keys: hubbub.Keys) -> None:
+    async with publishing(listener={"authenticate": keys}) as (server, peer):
+        head = CHUNKED.replace(b"\r\n\r\n", f"\r\n{with_key('sensor')}\r\n\r\n".encode())
+        await peer.send(head + chunk(b"one\n"))
+        await eventually(lambda: server.root.head.seq == 1)
+        write_keys(keys.path, sensor="read")
+        server.reload()
+        await peer.send(chunk(b"two\n"))
+        status, words = await posted(peer)
+        assert (status, words.partition(";")[0]) == (403, "the key sensor may not write")
+        assert await history(server) == [b"one\n"]
+
+
+async def test_a_room_that_a_request_makes_goes_when_it_is_answered() -> None:
+    async with publishing(listener={"http": hubbub.Http(rooms=("wx-*",))}) as (server, peer):
+        await peer.send(CHUNKED.replace(b"root", b"wx-1") + chunk(b"one\n"))
+        await eventually(lambda: "wx-1" in server.rooms and server.rooms["wx-1"].head.seq == 1)
+        await peer.send(LAST_CHUNK)
+        assert (await posted(peer))[0] == 200
+        assert set(server.rooms) == {"root"}
+        # One that is refused after its room was found.
+        await peer.send(post(b"x", OCTETS, target="/wx-2"))
+        assert (await posted(peer))[0] == 415
+        assert set(server.rooms) == {"root"}
+
+
+async def test_each_request_of_a_proxy_is_that_of_its_client() -> None:
+    http = hubbub.Http(forwarded=hubbub.Networks(["127.0.0.1"]))
+    settings = hubbub.Settings(clients_per_address=1)
+    async with (
+        publishing(listener={"http": http}, settings=settings) as (server, peer),
+        Peer.of(at(server, 1)) as other,
+    ):
+        for client in ("203.0.113.1", "203.0.113.2", "203.0.113.1"):
+            await peer.send(post(b"x", f"X-Forwarded-For: {client}"))
+            assert (await posted(peer))[0] == 200
+        senders = [entry.sender.rpartition(":")[0] for entry in await history_of(server.root)]
+        assert senders == ["203.0.113.1", "203.0.113.2", "203.0.113.1"]
+        # While it publishes, it counts.
+        await peer.send(CHUNKED.replace(b"Host", b"X-Forwarded-For: 203.0.113.9\r\nHost") + chunk(b"x\n"))
+        await eventually(lambda: server.root.head.seq == 4)
+        await other.send(post(b"x", "X-Forwarded-For: 203.0.113.9"))
+        assert (await posted(other))[0] == 429
+        await peer.send(LAST_CHUNK)
+        assert (await posted(peer))[0] == 200
