@@ -27,10 +27,10 @@ def path(tmp_path: Path) -> Path:
 
 def guarded(path: Path, handler: Any = relay, **place: Any) -> AbstractAsyncContextManager[tuple[Any, Record]]:
     """A server with a place that asks for a key, and one where everybody may come in."""
-    settings = place.pop("settings", None)
+    options = {name: place.pop(name) for name in ("settings", "framing") if name in place}
     local = hubbub.Address("127.0.0.1", 0)
     asking = hubbub.Listener[Any](endpoint=local, authenticate=hubbub.Keys(path), **place)
-    return serving(handler, listeners=[asking, hubbub.Listener(endpoint=local)], settings=settings)
+    return serving(handler, listeners=[asking, hubbub.Listener(endpoint=local)], **options)
 
 
 async def said_to(server: Any, said: bytes) -> bytes:
@@ -320,6 +320,15 @@ async def test_a_new_secret_of_a_key_ends_those_who_had_the_old_one(path: Path) 
         assert len(server.reload()) == 2
         assert await peer.rest() == b"the key boat is not valid any more\n"
         assert await said_to(server, secret_of("boat")) == b"unauthenticated: not authenticated\n"
+
+
+async def test_where_no_words_can_be_said_a_connection_ends_without_them(path: Path) -> None:
+    async with guarded(path, idle, framing=hubbub.LengthPrefixed(2)) as (server, record), Peer.of(server) as peer:
+        await peer.send(hubbub.LengthPrefixed(2).encode([secret_of("boat")]))
+        await record.wait_for_clients(1)
+        write_keys(path)
+        assert len(server.reload()) == 2
+        assert await peer.rest() == b""
 
 
 async def test_what_waits_for_a_client_whose_key_was_taken_away_is_dropped(path: Path) -> None:

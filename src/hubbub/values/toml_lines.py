@@ -22,8 +22,8 @@ def find_line(text: str, *path: str, part: str | None = None) -> int:
     """
     lines = text.split("\n")
     # Longer beginnings never have less.
-    end = bisect_left(range(len(lines)), True, key=lambda count: _has(lines, _valid(lines, count), path))
-    before = _valid(lines, end - 1)
+    end = bisect_left(range(len(lines)), True, key=lambda count: _has(_read(lines, count)[1], path))
+    before, _ = _read(lines, end - 1)
     # An array of tables goes on wherever the next one stands.
     if lines[end - 1].lstrip().startswith("[["):
         end = len(lines)
@@ -34,20 +34,17 @@ def find_line(text: str, *path: str, part: str | None = None) -> int:
     return before + 1
 
 
-def _valid(lines: Sequence[str], count: int) -> int:
-    """How many of the first `count` lines are valid TOML: the rest is the beginning of a value."""
+def _read(lines: Sequence[str], count: int) -> tuple[int, Any]:
+    """How many of the first `count` lines are valid TOML, and what they set: the rest is the beginning of a value."""
     while True:
         try:
-            tomllib.loads("\n".join(lines[:count]))
+            return count, tomllib.loads("\n".join(lines[:count]))
         except tomllib.TOMLDecodeError:
             count -= 1
-        else:
-            return count
 
 
-def _has(lines: Sequence[str], count: int, path: Sequence[str]) -> bool:
-    """Whether the first `count` lines set a value."""
-    values: Any = tomllib.loads("\n".join(lines[:count]))
+def _has(values: Any, path: Sequence[str]) -> bool:
+    """Whether there is a value at a path."""
     for key in path:
         if not isinstance(values, dict) or key not in values:
             return False
