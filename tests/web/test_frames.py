@@ -204,6 +204,13 @@ def test_what_is_written_the_library_reads(payloads: list[bytes]) -> None:
         assert b"".join(frames.frame(opcode, payload) for payload in payloads) == wire
 
 
+@pytest.mark.parametrize("size", [0, 125, 126, 0xFFFF, 0x10000])
+def test_a_head_tells_the_size_in_as_few_bytes_as_can_be(size: int) -> None:
+    wire = frames.frame(BINARY, bytes(size))
+    assert heard(wire) == [Heard(BINARY, bytes(size))]
+    assert len(wire) == len(Said(BINARY, bytes(size), key=b"").wire)
+
+
 @given(payload=st.binary(max_size=300), key=keys)
 def test_a_mask_is_put_on_byte_by_byte_and_taken_off_by_the_same(payload: bytes, key: bytes) -> None:
     masked = frames.mask(payload, key)
