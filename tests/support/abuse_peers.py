@@ -113,13 +113,14 @@ class Member:
     """One of a crowd.
 
     It has `began` when it dialled, and has `ended` once the server has ended the connection. It has `heard` the first
-    of what it was told, as it is on the wire, and has `said` what the kernel has taken, in bytes.
+    of what it was told, as it is on the wire, and the `last` of it, and has `said` what the kernel has taken, in bytes.
     """
 
     def __init__(self, dial: Callable[[], Peer], says: Iterable[bytes], interval: float) -> None:
         self.began = time.monotonic()
         self.ended: float | None = None
         self.heard = b""
+        self.last = b""
         self.said = 0
         self.interval = interval
         self.peer = dial()
@@ -151,6 +152,7 @@ class Member:
             data = b""
         if data:
             self.heard = (self.heard + data)[: 64 * KIB]
+            self.last = (self.last + data)[-KIB:]
         else:
             self.ended = time.monotonic()
 
