@@ -32,6 +32,11 @@ class WebPeer(Peer):
         self.head = b"".join(iter(self.line, b"\r\n"))
         self._ear = Ear()
 
+    @property
+    def port(self) -> int:
+        port: int = self._socket.getsockname()[1]
+        return port
+
     def frames(self) -> list[Heard]:
         """All frames until the end of the stream."""
         return self._ear.hear(self.rest())
