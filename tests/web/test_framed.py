@@ -169,6 +169,12 @@ def test_texts_that_come_together_are_the_same_messages_as_one_by_one(
     assert received(inner, *payloads, opcode=opcode) == one_by_one
 
 
+@textual_framings
+def test_what_looks_like_telnet_in_one_frame_takes_nothing_from_the_next(inner: Framing[Any]) -> None:
+    # The beginning of a subnegotiation, which has no end.
+    assert received(inner, b"a\xff\xfab", b"one", b"two", opcode=BINARY)[-2:] == received(inner, b"one", b"two")
+
+
 # What cannot be carried.
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..framing import ByteLines, BytesFraming, Framing, Lines, M, Messages, TextFraming, without_end
 from ..framing.mistakes import wrong_type
+from ..framing.telnet import IAC_BYTE
 from ..log.as_json import json_line, text_of
 from ..values.errors import FramingError
 from . import frames
@@ -74,11 +75,13 @@ class Framed(Framing[M]):
             FramingError: the framing of the place cannot carry one.
         """
         are_lines = isinstance(self.inner, Lines | ByteLines)
-        if are_lines and not any(b"\0" in payload for payload in payloads):
-            # All at once: to take each apart alone takes ten times as long. CR NUL would be an end too.
+        if are_lines:
             end = self.inner.encode_text("")
             wire = b"".join([payload if payload.endswith(b"\n") else payload + end for payload in payloads])
-            return self.inner.decoder(limit).feed(wire)
+            # All at once: to take each apart alone takes ten times as long. CR NUL would be an end too, and what begins
+            # as a command of telnet would go on in the next one.
+            if not (b"\0" in wire or IAC_BYTE in wire):
+                return self.inner.decoder(limit).feed(wire)
         split = self._split if self.inner.textual else self._check
         messages: list[M] = []
         try:
