@@ -19,8 +19,8 @@ from support.abuse_tools import KIB, endings, many_descriptors
 from support.abuse_web import WebPeer, web_serve
 from support.figures import note, scaled
 from support.helpers import Peer, eventually, fall_behind
-from support.http import answer, requesting, web_serving
 from support.programs import WAIT_TIME, assert_relays
+from support.web import answer, requesting, web_serving
 from support.websocket import ASKING, Ear, said
 
 FUZZED = scaled(5_000, 100)

@@ -17,8 +17,8 @@ from support.abuse_tools import KIB, MIB, endings, forget_peak, peak, resident_m
 from support.abuse_web import WebPeer, web_serve
 from support.figures import FULL, note, scaled
 from support.helpers import Peer, eventually, transport_of, waiting_for
-from support.http import LISTENERS, answer, requesting, web_serving
 from support.turns import Turns, shortest_of
+from support.web import LISTENERS, answer, requesting, web_serving
 from support.websocket import ASKING, close_code, said
 
 pytestmark = pytest.mark.quiet

@@ -13,7 +13,7 @@ from hubbub.door.answers import RETRY_AFTER, refusal
 
 from support.certificates import Certificates
 from support.helpers import Peer, at
-from support.http import LISTENERS, Answer, answer, requesting, web_serving
+from support.web import LISTENERS, Answer, answer, requesting, web_serving
 
 
 async def refused(server: hubbub.Server[Any], before: bytes = b"") -> tuple[Answer, str]:

@@ -18,9 +18,9 @@ from hubbub.server.summary import describe
 from hubbub.web.conversation import Conversation
 
 from support.helpers import Peer, at, eventually
-from support.http import LISTENERS, answer, json_line, refusal, requesting, said, socket_of, web_serving
 from support.keys import secret_of, write_keys
 from support.programs import finish, require_program
+from support.web import LISTENERS, answer, json_line, refusal, requesting, said, socket_of, web_serving
 
 HOST = "Host: localhost"
 NEEDED = "a key is needed here; send Authorization: Bearer KEY"

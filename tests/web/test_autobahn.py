@@ -22,7 +22,7 @@ import hubbub
 from hubbub.web.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 
 from support.helpers import WAIT_TIME, Peer
-from support.http import answer, requesting, web_serving
+from support.web import answer, requesting, web_serving
 from support.websocket import ASKING, Ear, Heard, said
 
 KIB = 1024

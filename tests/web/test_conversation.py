@@ -13,8 +13,8 @@ from hubbub.web.conversation import Conversation
 
 from support.certificates import make_certificates
 from support.helpers import Peer, at, eventually
-from support.http import LISTENERS, answer, refusal, requesting, said, web_serving
 from support.programs import Finished, finish, require_program
+from support.web import LISTENERS, answer, refusal, requesting, said, web_serving
 
 NOTHING_HERE = "there is nothing here; the streams of the room root are /root/json, /root/raw, /root/sse, /root/ws"
 

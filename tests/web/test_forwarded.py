@@ -18,7 +18,7 @@ from hubbub.web.requests import Problem, Request
 
 from support.certificates import TlsPeer, make_certificates
 from support.helpers import Peer, at, eventually, idle
-from support.http import LISTENERS, answer, json_line, refusal, requesting, said, web_serving
+from support.web import LISTENERS, answer, json_line, refusal, requesting, said, web_serving
 
 PROXY = Address("192.0.2.1", 4711)
 TRUSTED = hubbub.Networks(["192.0.2.0/24", "2001:db8:ffff::/48"])

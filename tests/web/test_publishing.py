@@ -17,8 +17,8 @@ from hubbub.apps import chat, relay
 from hubbub.apps.echo import echo
 
 from support.helpers import Peer, Record, at, eventually, history_of, unread
-from support.http import LAST_CHUNK, LISTENERS, answer, chunk, post, posted, refusal, said, web_serving
 from support.keys import secret_of, write_keys
+from support.web import LAST_CHUNK, LISTENERS, answer, chunk, post, posted, refusal, said, web_serving
 
 KIB = 1024
 BYTES = hubbub.ByteLines(keepends=True)

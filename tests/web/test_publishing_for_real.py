@@ -15,9 +15,9 @@ import hubbub
 from hubbub.apps import relay
 
 from support.helpers import Peer, at, eventually, history_of
-from support.http import LISTENERS, answer, post, posted, web_serving
 from support.programs import Finished, Program, finish, require_program
 from support.stores import SqliteBench, storing
+from support.web import LISTENERS, answer, post, posted, web_serving
 
 
 @asynccontextmanager

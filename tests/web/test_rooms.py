@@ -18,7 +18,7 @@ from hubbub.hub.fan_out import FanOut
 from hubbub.web.reading import StreamSession
 
 from support.helpers import Peer, at, eventually, idle
-from support.http import LISTENERS, answer, json_line, refusal, requesting, socket_of, web_serving
+from support.web import LISTENERS, answer, json_line, refusal, requesting, socket_of, web_serving
 
 NO_NAME = "is not a name for a room; use 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-', and not '.' or '..' alone"
 

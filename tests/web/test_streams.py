@@ -18,7 +18,7 @@ from hubbub.server import deadlines
 from hubbub.web.conversation import Conversation
 
 from support.helpers import Peer, at, eventually, history_of
-from support.http import LISTENERS, SMALL, answer, event, json_line, listeners, overwhelmed, requesting, web_serving
+from support.web import LISTENERS, SMALL, answer, event, json_line, listeners, overwhelmed, requesting, web_serving
 
 KIB = 1024
 

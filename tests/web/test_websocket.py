@@ -18,7 +18,7 @@ from hubbub.server import deadlines
 from hubbub.web import frames
 
 from support.helpers import Peer, at, eventually
-from support.http import SMALL, answer, listeners, overwhelmed, refusal, requesting, socket_of, web_serving
+from support.web import SMALL, answer, listeners, overwhelmed, refusal, requesting, socket_of, web_serving
 from support.websocket import ASKING, KEY, UPGRADE
 
 
