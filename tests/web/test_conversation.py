@@ -235,7 +235,7 @@ async def test_one_that_asks_for_nothing_more_is_forgotten(data: bytes) -> None:
             if data:
                 await said(peer)
         await eventually(lambda: sum(server.statistics().endings.values()) == 1)
-        assert not server._sessions.arrivals.tasks
+        await eventually(lambda: not server._sessions.arrivals.tasks)
 
 
 async def test_a_bare_request_is_refused_in_a_line() -> None:
