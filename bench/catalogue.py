@@ -20,6 +20,7 @@ LIMIT: Final = "the C limit"
 RAW: Final = "hubbub, raw over HTTP"
 SSE: Final = "hubbub, SSE"
 WEBSOCKET: Final = "hubbub, WebSocket"
+POST: Final = "hubbub, POST"
 NCHAN_SSE: Final = "nchan, SSE"
 NCHAN: Final = "nchan, WebSocket"
 NCHAN_POST: Final = "nchan, POST"
@@ -82,6 +83,7 @@ def build_catalogue(build: Path) -> tuple[Peer, ...]:
     unlimited = ("--quiet", *(f"--{name}=none" for name in limits))
     quiet = ("--port", "{port}", *unlimited)
     web = (*serve, "relay", *unlimited, "--listen=tcp://127.0.0.1:{sender}", "--listen=http://127.0.0.1:{port}")
+    posted = (*serve, "relay", *unlimited, "--listen=http://127.0.0.1:{sender}", "--listen=tcp://127.0.0.1:{port}")
     ncat = ("ncat", "--broker", "--max-conns", "20000", "--listen", "127.0.0.1", "{port}")
     return (
         Peer(
@@ -95,7 +97,7 @@ def build_catalogue(build: Path) -> tuple[Peer, ...]:
                 # Who stops reading stays, for the whole run: it is not to be spared by being cut off.
                 "slow": (*serve, "relay", *quiet, "--when-slow", "skip", "--patience", "3600"),
                 "store": (*serve, "relay", *quiet, "--store", "{folder}/hubbub.db"),
-                "web": (*serve, "relay", *quiet),
+                **dict.fromkeys(("web", "body"), (*serve, "relay", *quiet)),
                 "rooms": (*serve, "bench.peers.hubbub_rooms:rooms", *quiet, "--framing", "byte-lines"),
             },
         ),
@@ -180,6 +182,7 @@ def build_catalogue(build: Path) -> tuple[Peer, ...]:
         Peer(RAW, "raw stream", {"web": web}),
         Peer(SSE, "events", {"web": web}),
         Peer(WEBSOCKET, "text frames", {"web": web}),
+        Peer(POST, "posted body", {"post": web, "body": posted}),
         _nchan(NCHAN_SSE, "nchan events", "web"),
         _nchan(NCHAN, "nchan frames", "web"),
         _nchan(NCHAN_POST, "nchan events", "post"),

@@ -13,6 +13,7 @@ from .catalogue import (
     NCHAN,
     NCHAN_SSE,
     NODE_WS,
+    POST,
     REDIS_STREAMS,
     SSE,
     STORELESS,
@@ -126,6 +127,8 @@ GOALS: Final[tuple[Ratio | Absolute, ...]] = (
         )
     ),
     *(Ratio("web-latency", "1,000 readers, 100/s", "p50_us", 1.2, at_most=True, own=own) for own in (SSE, WEBSOCKET)),
+    Absolute("post", "64 connections", "answers_per_s", 10_000, "answers a second", at_most=False, own=POST),
+    Ratio("body", "1 reader", _RATE, 0.3, own=POST),
     Ratio("chat", "100 clients", _RATE, 5, peer="asyncio protocols"),
     Ratio("echo", "64 connections", "answers_per_s", 1.3, peer="asyncio streams"),
     Ratio("connect", "64 at a time", "connections_per_s", 0.5, peer="Redis"),

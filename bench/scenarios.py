@@ -202,6 +202,14 @@ SCENARIOS: Final = (
         (Column("answers_per_s", "thousand answers/s", 1e3), *_LATENCY[:2]),
     ),
     Scenario(
+        "body",
+        "Lines in the body of one POST",
+        "One sender posts lines of 100 bytes in a body that hardly ends, as `curl -T` does. A reader of plain TCP has"
+        " them. Beside it is a sender of plain TCP.",
+        (replace(_fan_out(1), mode="body"),),
+        (_DELIVERIES,),
+    ),
+    Scenario(
         "connect",
         "Connection rate",
         "64 clients at a time connect, send a line, get an answer and close; then each does it again.",

@@ -223,6 +223,16 @@ static const struct dialect DIALECTS[] = {
         .wrap_sent = wrap_nothing, .wrap_received = wrap_line, .unwrap = unwrap_frames,
     },
     {
+        /* hubbub the other way: the sender is one of HTTP, with a body that hardly ends. */
+        .name = "posted body",
+        .post_path = "/root",
+        .reader_hello = NOTHING, .reader_ready = NOTHING,
+        .sender_hello = TEXT("POST /root HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n"
+                             "Content-Length: 1000000000000\r\n\r\n"),
+        .sender_ready = NOTHING,
+        .wrap_sent = wrap_nothing, .wrap_received = wrap_nothing,
+    },
+    {
         .name = "nchan events",
         .post_path = "/pub",
         .reader_hello = GET("/sub", "Accept: text/event-stream\r\n"), .reader_ready = TEXT(": hi\n\n"),

@@ -244,6 +244,18 @@ def test_a_page_of_another_site_publishes_nothing(browser: Browser, pages: int, 
         assert read_all(browser, server) == "one\n"
 
 
+def test_a_page_of_an_origin_that_is_allowed_publishes(browser: Browser, pages: int) -> None:
+    origin = f"http://boat.example:{pages}"
+    with web_program(f"--allow-origin={origin}") as server:
+        browser.visit(origin)
+        post = """
+        const options = { method: "POST", body: "Hey, é and 語" };
+        return fetch(arguments[0], options).then((answer) => answer.json());
+        """
+        assert browser.run(post, server.url("").removesuffix("/"))["messages"] == 1
+        assert read_all(browser, server) == "Hey, é and 語\n"
+
+
 def test_the_attempts_of_a_foreign_page_succeed_where_every_origin_is_allowed(browser: Browser, pages: int) -> None:
     """Otherwise, the test above would see nothing."""
     with web_program("--allow-origin=*") as server:

@@ -157,12 +157,17 @@ def test_the_load_sees_what_is_wrong_in_events_and_in_frames_too(dialect: str, a
         assert FOUND_OUT.search(finished.errors)
 
 
-@pytest.mark.parametrize("name", [peer.name for peer in build_catalogue(Path()) if "web" in peer.commands])
-def test_each_server_that_is_compared_over_http_passes_all_lines(name: str, load: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [(peer.name, mode) for peer in build_catalogue(Path()) for mode in ("web", "body") if mode in peer.commands],
+)
+def test_each_server_that_is_compared_over_http_passes_all_lines(
+    name: str, mode: str, load: str, tmp_path: Path
+) -> None:
     (peer,) = (one for one in build_catalogue(tmp_path) if one.name == name)
     if peer.missing:
         pytest.skip(f"{peer.missing} is not installed")
-    with peer.running("web", os.sched_getaffinity(0)) as running:
+    with peer.running(mode, os.sched_getaffinity(0)) as running:
         words = (*running.words, "--readers", "5", "--seconds", "0.3")
         finished = finish(load, "broadcast", "--dialect", peer.dialect, *words)
     assert finished.status == 0, finished.errors
