@@ -36,6 +36,9 @@ class Browser:
         self._driver = partial(HTTPConnection, "127.0.0.1", port, timeout=WAIT_TIME)
         options = {"binary": require_program("chromium"), "args": OPTIONS}
         wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"performance": "ALL"}}
+        # By the ids of requests: their URLs, and the statuses of their answers.
+        self._asked: dict[str, str] = {}
+        self._answered: list[tuple[str, int]] = []
         self._session = ""
         self._session = "/" + self._call("POST", "session", capabilities={"alwaysMatch": wanted})["sessionId"]
 
@@ -60,16 +63,15 @@ class Browser:
         return result
 
     def statuses(self, port: int) -> list[int]:
-        """Those of all answers from a port since this was asked last, also where no page may see them."""
-        asked, statuses = set[str](), list[int]()
+        """Those of all answers that have come from a port, also where no page may see them."""
         for entry in self._call("POST", "se/log", type="performance"):
             message = json.loads(entry["message"])["message"]
             what, about = message["method"], message["params"]
-            if what == "Network.requestWillBeSent" and f":{port}/" in about["request"]["url"]:
-                asked.add(about["requestId"])
-            elif what == "Network.responseReceivedExtraInfo" and about["requestId"] in asked:
-                statuses.append(about["statusCode"])
-        return statuses
+            if what == "Network.requestWillBeSent":
+                self._asked[about["requestId"]] = about["request"]["url"]
+            elif what == "Network.responseReceivedExtraInfo":
+                self._answered.append((about["requestId"], about["statusCode"]))
+        return [status for request, status in self._answered if f":{port}/" in self._asked.get(request, "")]
 
     def screenshot(self) -> bytes:
         """The page as it looks, in PNG."""
