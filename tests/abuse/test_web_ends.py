@@ -23,7 +23,7 @@ from support.programs import WAIT_TIME, assert_relays
 from support.web import answer, requesting, web_serving
 from support.websocket import ASKING, Ear, said
 
-FUZZED = scaled(5_000, 100)
+FUZZED = scaled(2_000, 100)
 SPEAKERS = scaled(200, 40)
 
 
