@@ -1,9 +1,10 @@
 """The cases of Autobahn's test suite for WebSocket, under its numbers, with messages echoed as they are.
 
 The suite itself (autobahntestsuite 0.8.2) needs Python 2.7. With it all cases of 1 to 7, 9 and 10 pass, at a place of
-text or at a binary one as they need it, but 2.10. Those of 12 and 13 are about compression, which is off. What differs:
+text or at a binary one as they need it, but 2.10 and, at times, 2.11. Those of 12 and 13 are about compression, which
+is off. What differs:
 
-- 2.10: of pings that come together the newest alone is answered, as RFC 6455 (5.5.3) allows.
+- 2.10, 2.11: of pings that come together the newest alone is answered, as RFC 6455 (5.5.3) allows.
 - 3.2, 3.3, 4.1.3, 4.1.4, 4.2.3, 4.2.4, 5.15: a message that comes together with the frame that ends the connection is
   heard, but may not be answered any more. The suite calls that non-strict.
 - 6.4: text is checked once all of it is there, and not while it comes. Non-strict too.
