@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -35,9 +36,14 @@ _REFUSALS: Final = {
 
 def head(status: HTTPStatus, headers: Mapping[str, str]) -> bytes:
     """The head of an answer."""
-    lines = [f"HTTP/1.1 {status.value} {status.phrase}"]
+    lines = [_status_line(status)]
     lines += [f"{name}: {value}" for name, value in {**_ALWAYS, **headers}.items()]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+@cache
+def _status_line(status: HTTPStatus) -> str:
+    return f"HTTP/1.1 {status.value} {status.phrase}"
 
 
 def text(status: HTTPStatus, words: str, headers: Mapping[str, str], *, last: bool, empty: bool = False) -> bytes:

@@ -67,12 +67,13 @@ class Posting:
         listener = arrival.listener
         if not Role.parse(listener.role).speaks:
             raise Problem(HTTPStatus.FORBIDDEN, "nobody may publish here")
-        permit(arrival, plain_name(name), Role.WRITE)
+        name = plain_name(name)
+        permit(arrival, name, Role.WRITE)
         if not request.headers.keys() & {"content-length", "transfer-encoding"}:
             reason = "the request has no body; it needs a Content-Length or a Transfer-Encoding"
             raise Problem(HTTPStatus.LENGTH_REQUIRED, reason)
         assert listener.http is not None
-        room = reach(self._hub, listener.http, plain_name(name))
+        room = reach(self._hub, listener.http, name)
         try:
             return Publication(
                 request,

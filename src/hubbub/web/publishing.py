@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 from ..door import answers
 from ..door.arrival import Refused
 from ..framing import Beginning, Whole
-from ..log.as_json import json_line
 from ..values.ending import Ending, EndingCode
 from ..values.errors import ConnectionClosed, FramingError, MessageTooLong, NotStored, RoomClosed
 from ..values.position import Position
@@ -131,9 +130,9 @@ class Publication:
             raise Refused(arrival.ending or _SHUTDOWN) from None
         room = self.room
         logger.debug("%s has published in room %s: %d messages", self._publisher, room, self._count)
-        fields = {"position": str(self._position or room.head), "messages": self._count}
+        body = f'{{"position": "{self._position or room.head}", "messages": {self._count}}}\n'.encode()
         status = HTTPStatus.CREATED if room.settings.durable == ACK else HTTPStatus.OK
-        return answers.whole(status, "application/json", json_line(fields), self._headers, last=self.last)
+        return answers.whole(status, "application/json", body, self._headers, last=self.last)
 
     def _refusal(self, problem: Problem) -> bytes:
         """The answer that something is wrong. What was published before that stays published."""

@@ -49,7 +49,7 @@ class Request:
         headers: by their names in lower case. Several with the same name are one list (RFC 9110, 5.3).
         bare: whether it has no version: the answer is nothing but the stream.
         closes: whether it wants its connection to end.
-        connection: what has parsed its head, and parses a body of chunks; None where it has no version.
+        connection: what has parsed its head, and parses a body of chunks; None where nothing asks for it any more.
     """
 
     method: str
@@ -105,6 +105,9 @@ class Requests:
         self._data = bytearray()
         # How much of that has been looked at: it may come byte by byte.
         self._seen = 0
+        # The head that was parsed last, and what it says.
+        self._head = b""
+        self._request: Request
 
     @property
     def begun(self) -> bool:
@@ -137,9 +140,16 @@ class Requests:
         if end is None:
             return None
         head = self.take(end.end())
-        if _LONE_LF.search(head):
-            raise Problem(HTTPStatus.BAD_REQUEST, LONE_LF)
-        return _parse(head, self._limit)
+        if head != self._head:
+            if _LONE_LF.search(head):
+                raise Problem(HTTPStatus.BAD_REQUEST, LONE_LF)
+            # A program that publishes on a kept connection says the same again and again.
+            self._head, self._request = head, _parse(head, self._limit)
+        request = self._request
+        if request.connection is not None:
+            # It has a state, which belongs to this request alone.
+            self._head = b""
+        return request
 
     def ahead(self, size: int) -> bytes:
         """The bytes that come next, so many at most. They stay."""
@@ -175,4 +185,5 @@ def _parse(head: bytes, limit: int) -> Request:
         raise Problem(HTTPStatus.BAD_REQUEST, "the request has both a Content-Length and a Transfer-Encoding")
     closes = "close" in headers.get("connection", "").lower() or event.http_version < b"1.1"
     method, target = event.method.decode("latin-1"), event.target.decode("latin-1")
-    return Request(method, target, headers, closes=closes, connection=connection)
+    is_needed = not headers.keys().isdisjoint(("transfer-encoding", "expect"))
+    return Request(method, target, headers, closes=closes, connection=connection if is_needed else None)
