@@ -310,7 +310,8 @@ async def test_nothing_more_is_read_while_what_publishes_waits() -> None:
 
 
 async def test_what_is_published_waits_for_the_pace_of_its_room() -> None:
-    settings = hubbub.Settings(retention=64 * KIB, pace=100_000, stall_time=60, patience=60)
+    # What one read of the socket takes is far less than a room retains: else the reader is ended and holds nobody.
+    settings = hubbub.Settings(retention=2048 * KIB, pace=100_000, stall_time=60, patience=60)
     async with publishing(settings=settings) as (server, peer), Peer.of(server, receive_buffer=4096) as reader:
         await eventually(lambda: len(server.root) == 1)
         reader.stall()
