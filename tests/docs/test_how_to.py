@@ -14,7 +14,7 @@ import pytest
 from hubbub import Address
 
 from support.pages import ROOT, check_listing, set_up_desk
-from support.programs import HUBBUB, Program, refuses, require_program, wait_until
+from support.programs import HUBBUB, Program, finish, refuses, require_program, wait_until
 from support.transcripts import Block, Mismatch, parse, replay
 
 HOW_TO = ROOT / "docs" / "how-to"
@@ -170,6 +170,9 @@ def test_one_reader_that_stops_stops_the_others_of_ncat_and_not_those_of_hubbub(
             Program(nc, "-d", "127.0.0.1", str(port), stdout=heard.fileno()),
             Program(nc, "-N", "127.0.0.1", str(port)) as witness,
         ):
+            # None of them is to come too late for it.
+            ss = (require_program("ss"), "-Htn", "state", "established", "sport", "=", f":{port}")
+            wait_until(lambda: finish(*ss).output.count("\n") == 3, "three connections")
             witness.send(b"Hey\n")
             stopped.output.expect(b"Hey\n")
             wait_until(lambda: path.stat().st_size == len("Hey\n"), "greeting")
