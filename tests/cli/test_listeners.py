@@ -155,10 +155,11 @@ def test_what_a_place_says_lets_clients_in_and_not_what_holds_for_all(directory:
     assert (type(keys.authenticate), type(secret.authenticate)) == (Keys, SharedSecret)
 
 
-def test_http_without_what_it_needs_says_how_to_install_it(tmp_path: Path) -> None:
-    (tmp_path / "h11.py").write_text("raise ModuleNotFoundError(\"No module named 'h11'\", name='h11')")
+@pytest.mark.parametrize("library", ["h11", "websockets"])
+def test_http_without_what_it_needs_says_how_to_install_it(tmp_path: Path, library: str) -> None:
+    (tmp_path / f"{library}.py").write_text(f"raise ModuleNotFoundError('no module', name='{library}')")
     (tmp_path / "hubbub.toml").write_text('listen = ["http://127.0.0.1:0"]')
-    message = "HTTP needs h11; install it with: pip install 'hubbub[web]'\n"
+    message = f"HTTP needs {library}; install it with: pip install 'hubbub[web]'\n"
     for command in (("serve", "--listen=http://127.0.0.1:0"), ("check", str(tmp_path / "hubbub.toml"))):
         finished = finish(*HUBBUB, *command, env={"PYTHONPATH": str(tmp_path)})
         assert (finished.status, finished.output) == (2, "")

@@ -358,3 +358,19 @@ async def test_what_is_trusted_is_read_again_with_everything_else(tmp_path: Path
             assert (await json_line(peer))["message"] == "a"
             (reader,) = server._sessions.readers
             assert reader.client.address == "203.0.113.1"
+
+
+async def test_a_proxy_that_is_not_trusted_any_more_names_nobody_on_a_kept_connection(tmp_path: Path) -> None:
+    networks = tmp_path / "networks"
+    networks.write_text("127.0.0.1\n")
+    async with (
+        web_serving(idle, listeners=behind(f"@{networks}")) as (server, _),
+        requesting(server, *asking("OPTIONS /root/json", "203.0.113.1")) as peer,
+    ):
+        assert (await answer(peer)).status == 204
+        networks.write_text("192.0.2.7\n")
+        server.reload()
+        await peer.send("\r\n".join([*asking("GET /root/json", "203.0.113.1"), "", ""]).encode())
+        assert (await answer(peer)).status == 200
+        (reader,) = server._sessions.readers
+        assert reader.client.address == "127.0.0.1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ import pytest
 import hubbub
 from hubbub.apps import chat, relay
 from hubbub.apps.echo import echo
+from hubbub.framing.telnet import TelnetFilter
 
 from support.helpers import Peer, Record, at, eventually, history_of, unread
 from support.keys import secret_of, write_keys
@@ -689,3 +691,51 @@ async def test_each_request_of_a_proxy_is_that_of_its_client() -> None:
         assert (await posted(other))[0] == 429
         await peer.send(LAST_CHUNK)
         assert (await posted(peer))[0] == 200
+
+
+async def test_clients_of_one_proxy_are_senders_of_their_own() -> None:
+    tokens: list[int] = []
+
+    async def publish(publisher: hubbub.Publisher[bytes], messages: Sequence[bytes]) -> hubbub.Position:
+        tokens.append(publisher.token)
+        return await publisher.room.broadcast_many(messages, exclude=publisher)
+
+    http = hubbub.Http(forwarded=hubbub.Networks(["127.0.0.1"]))
+    async with publishing(publish, listener={"http": http}) as (_, peer):
+        for client in ("203.0.113.1", "203.0.113.2"):
+            await peer.send(post(b"x", f"X-Forwarded-For: {client}"))
+            assert (await posted(peer))[0] == 200
+    assert len(set(tokens)) == 2
+
+
+async def test_what_a_telnet_client_proposes_in_a_body_is_not_kept() -> None:
+    async with publishing(framing=hubbub.Lines()) as (server, peer):
+        await peer.send(CHUNKED)
+        for _ in range(8):
+            await peer.send(chunk(b"\xff\xfd\x01" * 5000))
+        await peer.send(chunk(b"one\n"))
+        await eventually(lambda: server.root.head.seq == 1)
+        filters = [each for each in gc.get_objects() if isinstance(each, TelnetFilter)]
+        assert sum(len(each.take_replies()) for each in filters) == 0
+        await peer.send(LAST_CHUNK)
+        assert (await posted(peer))[0] == 200
+
+
+async def test_what_publishes_may_close_the_server_and_readers_have_all_before() -> None:
+    async def publish(publisher: hubbub.Publisher[bytes], messages: Sequence[bytes]) -> hubbub.Position:
+        position = await publisher.room.broadcast_many(messages)
+        assert isinstance(publisher.server, hubbub.Server)
+        await publisher.server.close()
+        return position
+
+    async with publishing(publish) as (server, peer), Peer.of(server) as reader:
+        await eventually(lambda: len(server.root) == 1)
+        body = (b"x" * 999 + b"\n") * 50
+        await peer.send(post(body))
+        assert await reader.exactly(len(body)) == body
+        assert await reader.line() == b"server is closing\n"
+        reader.end()
+        assert (await posted(peer))[0] == 200
+        assert await peer.rest() == b""
+        peer.end()
+        await eventually(lambda: not server._sessions.arrivals.tasks)

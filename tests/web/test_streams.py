@@ -228,7 +228,9 @@ async def test_a_binary_stream_ends_where_it_cannot_tell_what_is_missing(caplog:
 
 
 @pytest.mark.parametrize("reason", ["no such luck", ""])
-async def test_a_place_that_cannot_be_found_is_told(reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_place_that_cannot_be_found_is_told_and_the_log_says_why(
+    reason: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     async def find(*_: object) -> None:
         raise TimeoutError(reason)
 
@@ -237,7 +239,8 @@ async def test_a_place_that_cannot_be_found_is_told(reason: str, monkeypatch: py
         await answer(peer)
         end = await json_line(peer)
         assert end["end"] == "undeliverable"
-        assert end["reason"] == f"what you asked for cannot be read: {reason or 'it takes too long'}"
+        assert end["reason"] == "the log of the server says why"
+        assert f"what it asked for cannot be read: {reason or 'it takes too long'}" in caplog.text
         assert await peer.rest() == b""
 
 
@@ -296,7 +299,9 @@ async def test_a_room_that_is_closed_while_a_place_in_it_is_looked_for_ends_the_
             assert await peer.rest() == b""
 
 
-async def test_a_place_that_retention_passes_again_and_again_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_place_that_retention_passes_again_and_again_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     async def find(*_: object) -> None:
         raise hubbub.PositionLost(position, position, position, 3)
 
@@ -305,7 +310,8 @@ async def test_a_place_that_retention_passes_again_and_again_is_given_up(monkeyp
     async with web_serving() as (server, _), requesting(server, "GET /root/json?since=all") as peer:
         await answer(peer)
         assert [await json_line(peer) for _ in range(3)] == 3 * [{"missed": 3, "first": str(position)}]
-        assert (await json_line(peer))["reason"] == "what you asked for cannot be read: retention is faster"
+        assert (await json_line(peer))["end"] == "undeliverable"
+        assert "what it asked for cannot be read: retention is faster" in caplog.text
 
 
 async def test_the_end_of_its_room_is_the_end_of_a_stream() -> None:

@@ -216,6 +216,8 @@ async def test_one_that_only_writes_hears_nothing() -> None:
     ):
         await connection.send("one")
         assert await peer.line() == b"one\n"
+        async with asyncio.timeout(10):
+            await (await connection.ping())
         await server.close()
         assert (await closed(connection))[0] == 1012
     async with web_serving(listeners=listeners(role="write")) as (server, _):
@@ -257,7 +259,7 @@ async def closes(client: hubbub.Client) -> None:
     [
         (returns, "a", 1000, "finished: the handler returned"),
         (closes, "a", 1000, "closed"),
-        (raises, "a", 1011, "failed"),
+        (raises, "a", 1011, "failed: the log of the server says why"),
         (returns, "a" * 300, 1009, "too-long: message longer than 200 bytes"),
     ],
 )

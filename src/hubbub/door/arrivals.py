@@ -136,7 +136,7 @@ class Arrivals(Generic[M]):
             self._forget(arrival)
             return False
         except asyncio.CancelledError:
-            self._refused(arrival.origin, _SHUTDOWN)
+            self._refused(arrival.origin, arrival.ending or _SHUTDOWN)
             self._forget(arrival)
             raise
         return True
@@ -164,10 +164,19 @@ class Arrivals(Generic[M]):
             if now - since >= self._settings.cancel_time:
                 self._tasks[arrival].cancel()
 
-    def cancel(self) -> None:
-        """Let nobody in any more."""
-        for task in self._tasks.values():
-            task.cancel()
+    def cancel(self, caller: asyncio.Task[Any] | None) -> int:
+        """Let nobody in any more; how many are left alone.
+
+        The task `caller` may be that of one that publishes: it goes on, and hears nothing more.
+        """
+        own = 0
+        for arrival, task in self._tasks.items():
+            if task is caller:
+                own = 1
+                arrival.link.stop_receiving()
+            else:
+                task.cancel()
+        return own
 
     def _admit(self, arrival: Arrival[M]) -> Ending | None:
         """Why a connection may not come in from its address; None if it may, and then it counts."""

@@ -83,9 +83,7 @@ class Sessions(Generic[M]):
         converse: Callable[[], Conversation] | None = None,
     ) -> None:
         self.endings: Counter[EndingCode] = Counter()
-        self.slowed_count = 0
-        self.tail_count = 0
-        self.unheard_count = 0
+        self.slowed_count = self.tail_count = self.unheard_count = 0
         self.left_over: set[asyncio.Task[None]] = set()
         self._notices = Notices(observer, server.settings.probe_time)
         self.hears_messages = overrides(observer.received, Observer.received) or self._notices.wanted
@@ -170,13 +168,13 @@ class Sessions(Generic[M]):
         Args:
             caller: a task that waits for this, and is left alone.
         """
-        time = self._settings.cancel_time
+        time, wait = self._settings.cancel_time, self._changes.wait_until
         drain = self._changes.count_down(self._settings.drain_time)
         try:
             # Those who were accepted by then, and of whom nothing is asked, are clients a few turns later.
             for _ in range(OPENING_TURNS):
                 await asyncio.sleep(0)
-            self.arrivals.cancel()
+            left = self.arrivals.cancel(caller)
             # From now on all handlers have the same time.
             self._closing = True
             while self._graces:
@@ -185,12 +183,12 @@ class Sessions(Generic[M]):
             # Their last words leave at the end of the turn.
             await asyncio.sleep(0)
             # Those that publish are arrivals, and are told why they end.
-            await self._changes.wait_until(lambda: self._hurried or not (self._connections or self.arrivals), drain)
+            await wait(lambda: self._hurried or self._connections + len(self.arrivals) <= left, drain)
             for reader in self.readers:
                 reader.link.abort()
             # Their clients have been served: handlers may now finish what they have to do.
             handling = self._changes.count_down(time)
-            await self._changes.wait_until(lambda: self._hurried or self._handled_but(caller), handling)
+            await wait(lambda: self._hurried or self._handled_but(caller), handling)
         finally:
             drain.cancel()
             self._deadlines.stop()
@@ -202,7 +200,7 @@ class Sessions(Generic[M]):
                 task.cancel()
         if others:
             await wait_for(others, time)
-        await self._changes.wait_until(lambda: not self._connections, self._changes.count_down(time))
+        await wait(lambda: not self._connections, self._changes.count_down(time))
         # What was under way for them.
         if tasks := set(self._pump.tasks):
             for task in tasks:

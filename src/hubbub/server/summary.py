@@ -35,7 +35,7 @@ def describe(server: Server[Any]) -> list[str]:
     keys = Counter(reader.held_key.name for reader in server._sessions.readers if reader.held_key)
     if named := [f"{name} {count}" for name, count in keys.items() if name is not None]:
         lines.append(f"connections with keys: {', '.join(sorted(named))}")
-    readers = [client._reader for client in server.clients if client.role.hears]
+    readers = [reader for reader in server._sessions.readers if reader.ending is None and reader.role.hears]
     lags = sorted(((reader.lag, str(reader)) for reader in readers), reverse=True, key=lambda one: one[0].bytes)
     for lag, who in lags[:SLOWEST]:
         lines.append(f"{who} lags by {lag.messages} messages, {lag.bytes} bytes")

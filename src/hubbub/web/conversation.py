@@ -187,6 +187,7 @@ class Conversation:
         if self._proxy is not None:
             arrival.discharge()
             arrival.origin = self._proxy
+            self._posting = None
 
     def _identify(self, arrival: Arrival[Any], request: Request) -> str:
         """Learn from a trusted proxy whose request this is, and whether that may come in; by which scheme it came.
@@ -198,7 +199,9 @@ class Conversation:
         scheme = None
         if self._proxy is not None:
             assert arrival.listener.http is not None
-            arrival.origin, scheme = forwarded(request, self._proxy, arrival.listener.http.forwarded)
+            if arrival.relayed:
+                # Its network may not be trusted any more.
+                arrival.origin, scheme = forwarded(request, self._proxy, arrival.listener.http.forwarded)
             arrival.admit()
         return scheme or ("http" if arrival.listener.tls is None else "https")
 

@@ -80,7 +80,7 @@ class Framed(Framing[M]):
             wire = b"".join([payload if payload.endswith(b"\n") else payload + end for payload in payloads])
             # All at once: to take each apart alone takes ten times as long. CR NUL would be an end too, and what begins
             # as a command of telnet would go on in the next one.
-            if not (b"\0" in wire or IAC_BYTE in wire):
+            if not (b"\r\0" in wire or IAC_BYTE in wire):
                 return self.inner.decoder(limit).feed(wire)
         split = self._split if self.inner.textual else self._check
         messages: list[M] = []

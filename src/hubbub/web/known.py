@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..framing import ByteLines, without_end
 from ..log.as_json import missed_of
 from ..log.rendering import Rendering
-from .stream import Stream
+from .stream import Stream, words_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,7 +62,7 @@ class KnownStream(Stream):
         return self.rendering.gap(missed_of(error.missed, error.first))
 
     def end(self, ending: Ending) -> bytes:
-        return self.ended({"end": ending.code, "reason": ending.reason, "retry": ending.code.worth_retrying})
+        return self.ended({"end": ending.code, "reason": words_for(ending), "retry": ending.code.worth_retrying})
 
     @abstractmethod
     def ended(self, fields: Mapping[str, Any]) -> bytes:

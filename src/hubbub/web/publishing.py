@@ -200,6 +200,8 @@ class Publication:
         try:
             if data:
                 messages = self._decoder.feed(data)
+                # What it owes a telnet client is owed to nobody here, and would be kept.
+                self._decoder.take_replies()
             if self._body.complete:
                 self._over = True
                 if last := self._decoder.end():

@@ -175,6 +175,11 @@ class WebSession(Session[Any]):
         logger.error("%s is ended: what it asked for cannot be read: %s", self.client, reason)
         self.end(Ending(EndingCode.UNDELIVERABLE, f"what you asked for cannot be read: {reason}"), deliver=True)
 
+    def on_replies(self, replies: bytes) -> None:
+        # Also one that only writes is to see that this end lives; not one that is muted because it takes nothing.
+        if not self.full and self.ending is None and not (self.muted and self.role.hears):
+            self.send(replies)
+
     def on_failed(self, error: FramingError) -> None:
         wire = b"" if self.ending else self._wanted.stream.failed(error)
         self._end_with(wire, Ending(error.code, error.reason), deliver=False)

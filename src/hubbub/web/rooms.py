@@ -55,12 +55,14 @@ def let_go(room: Room[Any]) -> None:
 
 
 def _find(hub: Hub[Any], http: Http, name: str) -> Room[Any]:
-    room = hub.rooms.get(name)
-    allowed = any(fnmatchcase(name, pattern) for pattern in http.rooms)
-    if room is not None and (room.keep or allowed):
+    # Without a copy of all of them, for each request.
+    room = hub._rooms.get(name)
+    if room is not None and room.keep:
         return room
-    if not allowed:
+    if not any(fnmatchcase(name, pattern) for pattern in http.rooms):
         raise Problem(HTTPStatus.NOT_FOUND, f"the room {name!r} does not exist")
+    if room is not None:
+        return room
     try:
         check_room_name(name)
         return hub.room(name, keep=False)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ..door import answers
 from ..framing import Raw
-from ..values.ending import Ending
+from ..values.ending import Ending, EndingCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from ..log.rendering import Style
     from ..values.errors import FramingError, PositionLost
     from .requests import Request
+
+
+_PRIVATE: Final = (EndingCode.FAILED, EndingCode.UNDELIVERABLE)
+"""Endings whose reason is for the record alone: it may have an exception in it."""
+
+
+def words_for(ending: Ending) -> str:
+    """What a reader is told of the reason of an ending."""
+    return "the log of the server says why" if ending.code in _PRIVATE else ending.reason
 
 
 class Stream(ABC):

@@ -13,12 +13,12 @@ from ...door import answers
 from ...framing import Framing, words_in
 from ...log.as_json import json_line, missed_of
 from ...log.rendering import Rendering
-from ...values.ending import EndingCode
+from ...values.ending import Ending, EndingCode
 from .. import frames
 from ..framed import framed
 from ..frames import BrokenRules, PeerCloses
 from ..requests import Problem
-from ..stream import Stream
+from ..stream import Stream, words_for
 from .json import Objects
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from ...hub.room import Room
     from ...log.chunk import Batch
     from ...log.rendering import Style
-    from ...values.ending import Ending
     from ...values.errors import FramingError, PositionLost
     from ..requests import Request
 
@@ -47,9 +46,6 @@ CLOSE_CODES: Final = {
     EndingCode.TOO_LONG: frames.TOO_BIG,
 }
 """The codes of close frames (RFC 6455, 7.4.1, and the registry of IANA)."""
-
-_PRIVATE: Final = (EndingCode.CLOSED, EndingCode.FAILED, EndingCode.UNDELIVERABLE)
-"""Those whose reason is for the record alone: it may have an exception in it."""
 
 COME_BACK: Final = 1013
 STAY_AWAY: Final = 1008
@@ -95,7 +91,9 @@ class _Socket(Stream):
 
     def end(self, ending: Ending) -> bytes:
         other = COME_BACK if ending.code.worth_retrying else STAY_AWAY
-        words = ending.code.value if ending.code in _PRIVATE else str(ending)
+        # What an app says when it closes a client is for the record (`Client.close`).
+        is_told = ending.code is not EndingCode.CLOSED
+        words = str(Ending(ending.code, words_for(ending))) if is_told else ending.code.value
         return frames.close(CLOSE_CODES.get(ending.code, other), words)
 
     def failed(self, error: FramingError) -> bytes:
