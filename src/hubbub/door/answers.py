@@ -31,7 +31,7 @@ _REFUSALS: Final = {
     EndingCode.DENIED: HTTPStatus.FORBIDDEN,
     EndingCode.BAD_PROXY: HTTPStatus.BAD_REQUEST,
 }
-"""How the door refuses a connection. Other endings come from requests, which have their own answers, or to nobody."""
+"""How the door refuses a connection. With any other ending, a request has had its own answer, or nobody is answered."""
 
 
 def head(status: HTTPStatus, headers: Mapping[str, str]) -> bytes:

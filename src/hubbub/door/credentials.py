@@ -1,4 +1,4 @@
-"""What lets clients in: secrets, of which a file has what is needed to know them."""
+"""Authenticates clients by secrets. A file has these secrets, or their hashes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Stranger(Protocol):
-    """What it needs of an `Arrival`.
+    """What `Credentials` needs of an `Arrival`.
 
     Attributes:
         held_key: the key that it has shown.

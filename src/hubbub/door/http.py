@@ -25,7 +25,7 @@ class Http:
 
     Args:
         hosts: names by which the server is known, without a port.
-        origins: pages of other sites that may read, as in "https://example.com"; "*" for all.
+        origins: pages of other sites that may read and publish, as in "https://example.com"; "*" for all.
         rooms: patterns for the names of further rooms, as in "weather-*": `*` stands for any characters, `?` for one,
             and `[ab]` for one of these. Such a room can be read, also if a client has made it. If it does not exist, a
             request makes it, and it goes when its last reader leaves. Without a pattern, requests reach only the rooms
@@ -62,7 +62,7 @@ class Http:
 
     @property
     def open(self) -> bool:
-        """Whether pages of all sites may read."""
+        """Whether pages of all sites may read and publish."""
         return ANY in self.origins
 
     def serves(self, host: str, endpoint: str) -> bool:
@@ -72,7 +72,7 @@ class Http:
         return bool(name) and (name in known or parse_address(name) is not None)
 
     def admits(self, origin: str, own: str) -> bool:
-        """Whether a page of `origin` may read; `own` is the origin of the request itself."""
+        """Whether a page of `origin` may read and publish; `own` is the origin of the request itself."""
         return origin == own or origin in self.origins or self.open
 
 

@@ -25,7 +25,9 @@ be cancelled, which the server does when it closes, and `Settings.cancel_time` a
 
 
 class Publisher(Generic[M]):
-    """A client that publishes over HTTP, and keeps no connection. It can be the `sender` of a broadcast.
+    """A client that publishes over HTTP, and can be the `sender` of a broadcast.
+
+    It has no connection that can be written to.
 
     Attributes:
         server: the server.

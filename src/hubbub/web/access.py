@@ -24,7 +24,7 @@ def identify(arrival: Arrival[Any], request: Request) -> None:
     """Find the key of a request, where its place asks for one: `held_key` of the arrival, until the next request.
 
     Raises:
-        Problem: it has none, or not one of this place.
+        Problem: the request has no key, or a key that this place does not know.
     """
     credentials = arrival.listener.authenticate
     if not isinstance(credentials, Credentials):
@@ -40,7 +40,7 @@ def permit(arrival: Arrival[Any], room: str, role: Role) -> None:
     """Let a request do what its key allows of a role in a room: that is then the `role` of the arrival.
 
     Raises:
-        Problem: that is nothing. Whether such a room exists, it does not say.
+        Problem: the key allows nothing there. The reason does not say whether the room exists.
     """
     if reason := arrival.claim(room, role):
         raise Problem(HTTPStatus.FORBIDDEN, reason)

@@ -41,14 +41,16 @@ if TYPE_CHECKING:
     from .reading import Wanted
 
 PREFLIGHT_TIME: Final = 3600
-"""Seconds for which a browser need not ask again whether a page of another site may read."""
+"""Seconds for which a browser need not ask again whether a page of another site may read or publish."""
 
 _ANSWERED: Final = Ending(EndingCode.FINISHED, "its requests were answered")
 _SILENT: Final = Ending(EndingCode.PROBE, "the connection ended before anything came")
 
 
 class Conversation:
-    """Answers the requests of one connection, each within `Settings.handshake_time`, but for the body that it has.
+    """Answers the requests of one connection.
+
+    Each request has `Settings.handshake_time` to come and to be answered. The time of a body comes on top.
 
     Args:
         hub: has the rooms.

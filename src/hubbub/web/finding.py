@@ -32,7 +32,7 @@ def find(hub: Hub[Any], arrival: Arrival[Any], request: Request) -> Wanted:
     Its room stays for it: see `reach`.
 
     Raises:
-        Problem: there is none, or the request may not have it.
+        Problem: the stream does not exist, or the request may not have it.
     """
     name, _, kind = request.path.removeprefix("/").partition("/")
     stream = streams.found().get(kind)

@@ -1,7 +1,8 @@
-"""Whose a request is that a trusted proxy passes on: `X-Forwarded-For`, and `Forwarded` (RFC 7239).
+"""Finds the client for whom a trusted proxy asks: `X-Forwarded-For`, and `Forwarded` (RFC 7239).
 
-Each proxy on the way adds at the right end from whom it has the request. So the list is read from there, as long as the
-names in it are those of trusted proxies. What stands further left is only what the client says, and nobody reads it.
+Each proxy on the way adds the address that sent it the request, at the right end of a list. So the list is read from
+that end, as long as its addresses are those of trusted proxies. Further left is only what the client wrote itself, and
+that is not read.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ _SCHEMES: Final = ("http", "https")
 
 
 class Hop(NamedTuple):
-    """What a proxy says about the one from whom it has the request: as it is written, and by which scheme it came."""
+    """What a proxy says about the sender of a request: its address as written, and the scheme that it used, if said."""
 
     node: str
     scheme: str | None
 
 
 class Forwarded(NamedTuple):
-    """Whose a request is.
+    """The client that has sent a request.
 
     Attributes:
         origin: the address of the client, with the port of the proxy's connection, which tells two clients apart.
@@ -51,7 +52,7 @@ class Forwarded(NamedTuple):
 
 
 def forwarded(request: Request, proxy: Address, trusted: Networks) -> Forwarded:
-    """Whose a request is that came from `proxy`. Without a header it is the proxy's own.
+    """Find the client of a request that came from `proxy`. Without a header, that is the proxy itself.
 
     Raises:
         Problem: a header is not valid, or two of them contradict each other.

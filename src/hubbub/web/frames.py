@@ -243,10 +243,10 @@ class FrameDecoder(Decoder[M]):
 
 
 def _check_text(payload: bytes) -> None:
-    """Check that something is UTF-8.
+    """Check that a payload is UTF-8.
 
     Raises:
-        FramingError: it is not.
+        FramingError: the payload is not UTF-8.
     """
     try:
         payload.decode()

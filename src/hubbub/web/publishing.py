@@ -69,7 +69,7 @@ class Publication:
         headers: further headers of the answer.
 
     Raises:
-        Problem: it cannot have such a body.
+        Problem: the framing cannot take a body of that type, or the body is too long.
     """
 
     def __init__(
@@ -251,7 +251,7 @@ def _decoder(request: Request, framing: Framing[Any], limit: int) -> Decoder[Any
     """What finds the messages in a body.
 
     Raises:
-        Problem: a body of that type has none, or it is too long.
+        Problem: the framing cannot take a body of that type, or the body is too long.
     """
     headers = request.headers
     if headers.get("content-encoding", "identity").lower() != "identity":

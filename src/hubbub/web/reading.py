@@ -41,7 +41,7 @@ _CAUGHT_UP: Final = Ending(EndingCode.FINISHED, "the stream has caught up")
 _CLOSED: Final = Ending(EndingCode.CLOSED, "the room was closed")
 
 _UNTOLD: Final = (EndingCode.LEFT, EndingCode.LOST, EndingCode.STALLED)
-"""A peer of which that is the end reads nothing any more."""
+"""After one of these endings the peer reads nothing, so it is not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,9 @@ class Visitor:
 
 
 class WebSession(Session[Any]):
-    """The reader of a stream. Alone, it is that of a client. Until it ends, its room stays.
+    """The reader of a stream. It serves a WebSocket, which is a client; `StreamSession` serves the others.
+
+    Its room stays until it ends.
 
     Args:
         wanted: the stream.

@@ -1,4 +1,4 @@
-"""What a request is asked before it is answered: for whom it is, and from which page it comes."""
+"""Checks a request before it is answered: that it is for this server, and that the page it comes from may ask."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def check_site(arrival: Arrival[Any], request: Request, scheme: str) -> dict[str, str]:
-    """See that a request is for this server, and not from a page that may not ask; the headers that tell a browser so.
+    """Check that a request is for this server, and that its page may ask; the headers that tell a browser so.
 
     Args:
         arrival: its connection.
@@ -21,13 +21,13 @@ def check_site(arrival: Arrival[Any], request: Request, scheme: str) -> dict[str
         scheme: by which the client asked: "http" or "https".
 
     Raises:
-        Problem: it is not.
+        Problem: the request is for another server, or its page may not ask.
     """
     http = arrival.listener.http
     assert http is not None
     host, origin = request.headers.get("host"), request.headers.get("origin")
     endpoint = str(getattr(arrival.listener.endpoint, "host", ""))
-    # A browser always names it.
+    # A browser always names the host.
     if host is not None and not http.serves(host, endpoint):
         raise Problem(HTTPStatus.FORBIDDEN, f"this server is not known as {host!r}; its operator can --allow-host it")
     if origin is None:
