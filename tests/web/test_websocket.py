@@ -225,6 +225,18 @@ async def test_one_that_only_writes_hears_nothing() -> None:
         assert await refusal(server, *asking) == (403, "nobody may read here")
 
 
+async def test_one_that_is_muted_because_it_takes_nothing_is_not_answered() -> None:
+    async with web_serving() as (server, record), requesting(server, *ASKING) as peer:
+        await answer(peer)
+        (client,) = await record.wait_for_clients(1)
+        client._reader.mute()
+        await peer.send(b"\x89\x80\0\0\0\0")
+        await eventually(lambda: client.bytes_received == 6)
+        client._reader.unmute()
+        await client.send("a")
+        assert await peer.exactly(3) == b"\x81\x01a"
+
+
 async def test_a_client_that_leaves_its_room_stays_connected() -> None:
     async def leave(client: hubbub.Client) -> None:
         await client.leave(client.room)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from functools import cache
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -36,14 +36,15 @@ _REFUSALS: Final = {
 
 def head(status: HTTPStatus, headers: Mapping[str, str]) -> bytes:
     """The head of an answer."""
-    lines = [_status_line(status)]
-    lines += [f"{name}: {value}" for name, value in {**_ALWAYS, **headers}.items()]
+    return _head(status, tuple(headers.items()))
+
+
+@lru_cache
+def _head(status: HTTPStatus, headers: tuple[tuple[str, str], ...]) -> bytes:
+    """The same. Most answers to what is published have heads that others had."""
+    lines = [f"HTTP/1.1 {status.value} {status.phrase}"]
+    lines += [f"{name}: {value}" for name, value in {**_ALWAYS, **dict(headers)}.items()]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
-
-
-@cache
-def _status_line(status: HTTPStatus) -> str:
-    return f"HTTP/1.1 {status.value} {status.phrase}"
 
 
 def text(status: HTTPStatus, words: str, headers: Mapping[str, str], *, last: bool, empty: bool = False) -> bytes:
