@@ -202,7 +202,7 @@ async def test_binary_messages_are_not_taken_as_text_and_not_longer_than_they_ma
         assert await history(server) == [b"x" * 10, b""]
 
 
-async def test_a_place_and_a_room_may_have_a_framing_of_their_own() -> None:
+async def test_the_framing_of_the_place_says_what_a_message_is_as_it_does_for_clients() -> None:
     nul = hubbub.Delimited(b"\0")
     async with publishing(listener={"framing": nul}) as (server, peer):
         await peer.send(post(b"a\0b"))
@@ -212,9 +212,9 @@ async def test_a_place_and_a_room_may_have_a_framing_of_their_own() -> None:
         assert await posted(peer) == (400, "a line cannot contain a line end (LF) but at its end")
     async with publishing() as (server, peer):
         room = server.room("nul", framing=nul)
-        await peer.send(post(b"a\nb\0c", target="/nul"))
+        await peer.send(post(b"a\nb", target="/nul"))
         assert (await posted(peer))[1]["messages"] == 2
-        assert [entry.message for entry in await history_of(room)] == [b"a\nb", b"c"]
+        assert [entry.message for entry in await history_of(room)] == [b"a\n", b"b"]
 
 
 async def test_many_requests_on_one_connection_are_answered_in_order_also_when_they_come_at_once() -> None:

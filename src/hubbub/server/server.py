@@ -334,7 +334,7 @@ def _conversations(server: Server[Any], publish: Publish[Any] | None) -> Callabl
         ImportError: what that needs is not installed.
     """
     try:
-        from ..web import streams  # noqa: PLC0415 - what they need is an extra
+        from ..web import streams  # noqa: PLC0415 - what it needs is an extra
         from ..web.conversation import Conversation  # noqa: PLC0415 - likewise
 
         # Each kind is a file, which would be read for the first request.

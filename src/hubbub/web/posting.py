@@ -12,9 +12,9 @@ from ..values.role import Role
 from . import streams
 from .access import permit
 from .finding import METHODS
-from .publishing import Publication
+from .publishing import Publication, decoder_of
 from .requests import Problem
-from .rooms import let_go, plain_name, reach
+from .rooms import plain_name, reach
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,19 +72,17 @@ class Posting:
         if not request.headers.keys() & {"content-length", "transfer-encoding"}:
             reason = "the request has no body; it needs a Content-Length or a Transfer-Encoding"
             raise Problem(HTTPStatus.LENGTH_REQUIRED, reason)
+        decoder = decoder_of(request, listener.framing or self._hub.framing, arrival.settings.message_limit)
         assert listener.http is not None
+        # Last, for from here on its room stays.
         room = reach(self._hub, listener.http, name)
-        try:
-            return Publication(
-                request,
-                requests,
-                arrival,
-                publish=self._publish,
-                publisher=Publisher(self._hub, room, arrival.origin, self._token, arrival.key),
-                framing=listener.framing or room.framing,
-                throttle=self._throttle,
-                headers=headers,
-            )
-        except Problem:
-            let_go(room)
-            raise
+        return Publication(
+            request,
+            requests,
+            arrival,
+            publish=self._publish,
+            publisher=Publisher(self._hub, room, arrival.origin, self._token, arrival.key),
+            decoder=decoder,
+            throttle=self._throttle,
+            headers=headers,
+        )

@@ -64,12 +64,9 @@ class Publication:
         arrival: its connection.
         publish: the app's.
         publisher: is given to it.
-        framing: what a message is.
+        decoder: finds the messages in its body.
         throttle: holds the connection to its rates.
         headers: further headers of the answer.
-
-    Raises:
-        Problem: the framing cannot take a body of that type, or the body is too long.
     """
 
     def __init__(
@@ -80,7 +77,7 @@ class Publication:
         *,
         publish: Publish[Any],
         publisher: Publisher[Any],
-        framing: Framing[Any],
+        decoder: Decoder[Any],
         throttle: Throttle | None,
         headers: Mapping[str, str],
     ) -> None:
@@ -91,7 +88,7 @@ class Publication:
         self._publisher = publisher
         self._throttle = throttle
         self._headers = headers
-        self._decoder = _decoder(request, framing, arrival.settings.message_limit)
+        self._decoder = decoder
         self._body = Body(request, requests)
         self._over = False
         self._failed = False
@@ -247,8 +244,8 @@ class Publication:
         self._count += len(messages)
 
 
-def _decoder(request: Request, framing: Framing[Any], limit: int) -> Decoder[Any]:
-    """What finds the messages in a body.
+def decoder_of(request: Request, framing: Framing[Any], limit: int) -> Decoder[Any]:
+    """What finds the messages in a body, each of them at most `limit` bytes long.
 
     Raises:
         Problem: the framing cannot take a body of that type, or the body is too long.
