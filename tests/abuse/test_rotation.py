@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from shutil import copyfile
 
+import pytest
 from cryptography.x509 import load_pem_x509_certificate
 
 from support.abuse_peers import TlsPeer
@@ -82,6 +83,7 @@ class Feed(Meanwhile):
         wait_until(lambda: self._ahead < WINDOW, "reader that keeps up")
 
 
+@pytest.mark.long
 def test_14_a_certificate_replaced_under_load_is_shown_to_newcomers_and_costs_nobody_a_line(tmp_path: Path) -> None:
     certificates = make_certificates(tmp_path)
     context = certificates.client_context()

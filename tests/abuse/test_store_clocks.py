@@ -18,6 +18,8 @@ from support.abuse_stores import all_committed, entries_of, opened
 from support.figures import note, scaled
 from support.helpers import eventually
 
+pytestmark = pytest.mark.long
+
 KIB = 1024
 DAY = 86_400.0
 
@@ -96,7 +98,6 @@ def looked_at(server: Any) -> float:
     return looked
 
 
-@pytest.mark.long
 async def test_37_a_clock_that_was_set_right_deletes_what_is_old_in_the_end(
     tmp_path: Path, clock: WallClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

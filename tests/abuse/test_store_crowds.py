@@ -24,7 +24,7 @@ from support.figures import FULL, note, scaled
 from support.helpers import eventually, idle
 from support.turns import Turns
 
-pytestmark = pytest.mark.quiet
+pytestmark = [pytest.mark.long, pytest.mark.quiet]
 
 LONGEST = 0.02
 """The longest turn that is wanted, in seconds."""

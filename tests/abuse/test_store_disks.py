@@ -18,6 +18,8 @@ from support.abuse_tools import KIB, MIB, SUPPORT, UNLIMITED, Meanwhile, Watch, 
 from support.figures import note, scaled
 from support.programs import Peer, ServerProgram, wait_until
 
+pytestmark = pytest.mark.long
+
 LINE = 1000
 
 
@@ -140,7 +142,7 @@ def test_31_a_feed_over_a_disk_that_is_full_for_a_while(tmp_path: Path) -> None:
     assert lines == list(range(lines[0], feed.count))
 
 
-@pytest.mark.parametrize("size", [1, pytest.param(4, marks=pytest.mark.long)])
+@pytest.mark.parametrize("size", [1, 4])
 def test_32_a_flood_keeps_the_file_within_its_size(tmp_path: Path, size: int) -> None:
     """Even while readers begin from the first message again and again, which keeps the WAL from starting again."""
     path = tmp_path / "log.db"

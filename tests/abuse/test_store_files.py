@@ -22,6 +22,8 @@ from support.figures import note, scaled
 from support.helpers import idle
 from support.programs import HUBBUB, Peer, finish
 
+pytestmark = pytest.mark.long
+
 
 def refused(path: Path, *options: str) -> str:
     """The one line with which `hubbub serve` refuses a store."""

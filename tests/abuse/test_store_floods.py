@@ -23,6 +23,8 @@ from support.figures import FULL, note, scaled
 from support.helpers import Peer, Record, at, dial, eventually, idle
 from support.stores import SqliteBench, storing
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def bench(tmp_path: Path) -> SqliteBench:
@@ -67,7 +69,7 @@ async def test_36_rooms_that_come_and_go_while_the_disk_stalls(bench: SqliteBenc
         assert grown <= rooms * 8 * KIB
 
 
-@pytest.mark.parametrize("limit", [20, pytest.param(10_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("limit", [20, 10_000])
 async def test_36_more_rooms_than_the_file_has_room_for(bench: SqliteBench, limit: int) -> None:
     """However many there are, the file keeps to its size, and the oldest are forgotten: the store is never out."""
     rooms = scaled(100_000, 3_000)

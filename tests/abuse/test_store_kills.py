@@ -19,6 +19,8 @@ from support.abuse_stores import StoringServer, entries_of, opened
 from support.figures import note, scaled
 from support.helpers import WAIT_TIME
 
+pytestmark = pytest.mark.long
+
 ROUNDS = scaled(100, 10)
 SENDERS = 8
 LONGEST_LIFE = 0.3

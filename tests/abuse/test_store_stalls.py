@@ -6,10 +6,14 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from support.abuse_stores import StoringServer, storing_server
 from support.abuse_tools import UNLIMITED, Crowd
 from support.figures import FULL, note, scaled
 from support.programs import Peer, wait_until
+
+pytestmark = pytest.mark.long
 
 STALL = scaled(5, 1)
 """Seconds for which the disk stalls."""

@@ -163,6 +163,7 @@ def test_a_server_that_ends_connections_is_one_line_and_status_1() -> None:
     assert errors.count("\n") == 1
 
 
+@pytest.mark.long
 def test_a_faulty_run_has_status_1() -> None:
     """A reader's lines are lost; the last one is not, so that the run ends by itself."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -232,6 +233,7 @@ def test_the_limit_of_open_files_is_raised_where_it_may_be_and_else_that_is_said
 
 
 @pytest.mark.real
+@pytest.mark.long
 def test_it_works_against_ncat() -> None:
     endpoint = Address("127.0.0.1", free_port())
     with Program(require_program("ncat"), "--broker", "-l", endpoint.host, str(endpoint.port)):

@@ -831,6 +831,7 @@ def test_on_a_terminal_control_characters_are_escaped(path: Path) -> None:
     assert b"\x1b" not in shown("text", "--json")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", [[], ["root"], ["root", "--json"], ["root", "--follow"], ["--export", "-"]])
 def test_a_reader_that_has_enough_is_no_error(options: list[str], path: Path) -> None:
     write_store(path, {"root": (Lines(), [Said(b"%d\n" % number) for number in range(50_000)])})
@@ -862,6 +863,7 @@ def test_a_pipe_that_does_not_block_gets_all_of_it(path: Path) -> None:
         assert program.wait() == 0
 
 
+@pytest.mark.long
 def test_memory_stays_the_same_whatever_the_store_holds(path: Path) -> None:
     write_store(path, {"root": (Lines(), [Said(b"x" * 999 + b"\n")] * 5)})
     little = peak(path)

@@ -158,7 +158,7 @@ def test_a_page_of_an_origin_that_is_allowed_reads_all_kinds_of_streams(browser:
         assert [json.loads(line).get("message") for line in objects] == ["one", "two", None]
 
 
-@pytest.mark.parametrize("protocol", ["hubbub.plain", "hubbub.json"])
+@pytest.mark.parametrize("protocol", ["hubbub.plain", pytest.param("hubbub.json", marks=pytest.mark.long)])
 def test_a_page_speaks_and_hears_over_a_websocket(browser: Browser, pages: int, protocol: str) -> None:
     origin = f"http://127.0.0.1:{pages}"
     with web_program(f"--allow-origin={origin}") as server, Peer(server.program.endpoint) as peer:
@@ -176,7 +176,7 @@ def test_a_page_speaks_and_hears_over_a_websocket(browser: Browser, pages: int, 
         assert ended == [1012, "shutdown: the server closed", True]
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_a_browser_comes_back_after_a_restart_and_misses_and_repeats_nothing(
     browser: Browser, pages: int, number: signal.Signals, tmp_path: Path
 ) -> None:
@@ -205,6 +205,7 @@ def test_a_browser_comes_back_after_a_restart_and_misses_and_repeats_nothing(
         assert others == (["end"] if number == signal.SIGTERM else [])
 
 
+@pytest.mark.long
 def test_a_browser_is_told_of_a_gap_where_the_server_has_forgotten(browser: Browser, pages: int) -> None:
     origin = f"http://127.0.0.1:{pages}"
     with web_program(f"--allow-origin={origin}") as server:
@@ -232,6 +233,7 @@ def test_a_page_of_another_site_reads_nothing_in_any_way(browser: Browser, pages
         assert set(browser.statuses(server.web.port)) == {403}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", FOREIGN)
 def test_a_page_of_another_site_publishes_nothing(browser: Browser, pages: int, page: str) -> None:
     with web_program() as server:
@@ -254,6 +256,7 @@ def test_a_page_of_an_origin_that_is_allowed_publishes(browser: Browser, pages: 
         assert read_all(browser, server) == "Hey, é and 語\n"
 
 
+@pytest.mark.long
 def test_the_attempts_of_a_foreign_page_succeed_where_every_origin_is_allowed(browser: Browser, pages: int) -> None:
     """Otherwise, the test above would see nothing."""
     with web_program("--allow-origin=*") as server:
@@ -284,6 +287,7 @@ def test_a_name_that_was_pointed_at_this_machine_gives_a_page_nothing(browser: B
         assert set(browser.statuses(server.web.port)) == {403}
 
 
+@pytest.mark.long
 def test_a_stream_is_seen_while_it_comes(browser: Browser, pages: int) -> None:
     with web_program(f"--allow-origin=http://127.0.0.1:{pages}") as server:
         browser.visit(f"http://127.0.0.1:{pages}/")

@@ -149,7 +149,7 @@ async def test_a_reader_that_takes_at_least_the_pace_is_never_cut() -> None:
 @pytest.mark.parametrize(
     ("settings", "code"),
     [
-        (replace(SETTINGS, pace=64 * KIB), hubbub.EndingCode.SLOW),
+        pytest.param(replace(SETTINGS, pace=64 * KIB), hubbub.EndingCode.SLOW, marks=pytest.mark.long),
         # It is held to a standstill until patience is over.
         (replace(SETTINGS, pace=0, patience=0.4), hubbub.EndingCode.STALLED),
     ],

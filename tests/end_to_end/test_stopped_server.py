@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from support.programs import Peer, ServerProgram, hubbub_serve
 
 KIB = 1024
@@ -61,6 +63,7 @@ def fall_behind(server: ServerProgram, reader: Peer) -> int:
     return 4 * MIB
 
 
+@pytest.mark.long
 def test_a_reader_that_takes_little_while_the_server_is_stopped_is_not_stalled() -> None:
     with (
         hubbub_serve("relay", f"--patience={DEADLINE}") as server,
@@ -75,6 +78,7 @@ def test_a_reader_that_takes_little_while_the_server_is_stopped_is_not_stalled()
         assert len(reader.exactly(size - KIB)) == size - KIB
 
 
+@pytest.mark.long
 def test_a_server_that_is_stopped_while_it_closes_still_has_its_drain_time() -> None:
     with hubbub_serve("relay", f"--drain-time={DEADLINE}") as server:
         with server.new_peer(receive_buffer=4 * KIB) as reader:

@@ -176,6 +176,7 @@ async def test_a_line_that_is_not_passed_on_as_it_was_said_is_found(change: Chan
     assert load.figures.faults == faults
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("plan", "heard"),
     [

@@ -223,6 +223,7 @@ def fill_disk(folder: Path, size: int = 100 * MIB) -> bool:
     return False
 
 
+@pytest.mark.long
 async def test_on_a_disk_that_others_fill_it_keeps_less_and_goes_on(
     small_disk: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -247,6 +247,7 @@ def test_what_changes_meanwhile_is_no_fault(what: str, path: Path, monkeypatch: 
     assert check.rooms == (what == "retention")
 
 
+@pytest.mark.long
 def test_a_lock_of_another_program_is_an_error_and_no_fault(path: Path) -> None:
     store = reading(path)
     with closing(sqlite3.connect(path)) as connection:

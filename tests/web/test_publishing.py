@@ -231,6 +231,7 @@ async def test_many_requests_on_one_connection_are_answered_in_order_also_when_t
         assert await history(server) == [b"%d\n" % number for number in range(300)] + [b"last\n"]
 
 
+@pytest.mark.long
 async def test_others_have_their_turns_while_requests_come_without_end() -> None:
     async with publishing() as (server, peer), Peer.of(at(server, 1)) as other:
         count = 3_000
