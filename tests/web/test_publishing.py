@@ -120,7 +120,11 @@ def test_what_publishes_is_checked_as_a_handler_is() -> None:
 
 @pytest.mark.parametrize(
     ("role", "methods"),
-    [("both", "GET, HEAD, OPTIONS, POST"), ("write", "GET, HEAD, OPTIONS, POST"), ("read", "GET, HEAD, OPTIONS")],
+    [
+        ("both", "GET, HEAD, OPTIONS, POST, PUT"),
+        ("write", "GET, HEAD, OPTIONS, POST, PUT"),
+        ("read", "GET, HEAD, OPTIONS"),
+    ],
 )
 async def test_what_may_be_asked_depends_on_the_role_of_the_place(role: str, methods: str) -> None:
     async with publishing(listener={"role": role}) as (_, peer):
@@ -137,7 +141,8 @@ async def test_what_may_be_asked_depends_on_the_role_of_the_place(role: str, met
         (post(b"x", target="/"), 404, "the room '' does not exist"),
         (post(b"x", target="/root/"), 404, "there is nothing here; publish in a room, as in POST /root"),
         (post(b"x", target="/root/json"), 405, "publish in a room, as in POST /root; a stream is only read"),
-        (post(b"x", target="/root").replace(b"POST", b"PUT"), 405, "use one of GET, HEAD, OPTIONS, POST"),
+        (post(b"x").replace(b"POST", b"DELETE"), 405, "use one of GET, HEAD, OPTIONS, POST, PUT"),
+        (post(b"x").replace(b"POST", b"PUT"), 200, None),
         (HEAD + b"\r\n", 411, "the request has no body; it needs a Content-Length or a Transfer-Encoding"),
         (post(b"x", OCTETS), 415, "messages are text here, not application/octet-stream; send text/plain"),
         (

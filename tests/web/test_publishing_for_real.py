@@ -55,6 +55,7 @@ async def test_curl_publishes_text_and_several_requests_use_one_connection() -> 
     "how",
     [
         ("--data-binary", "@-"),
+        ("-T", "-"),
         ("-X", "POST", "-T", "-"),
         ("-X", "POST", "-T", "-", "-H", "Expect:"),
         ("--data-binary", "@-", "-H", "Expect: 100-continue"),
@@ -89,7 +90,7 @@ async def test_curl_is_told_what_is_wrong() -> None:
     async with serving() as (_, url):
         for arguments, status, words in (
             (("-F", "a=b"), "415", "messages are text here, not multipart/form-data; send text/plain"),
-            (("-T", "-"), "405", "use one of GET, HEAD, OPTIONS, POST"),
+            (("-X", "PATCH", "-d", "x"), "405", "use one of GET, HEAD, OPTIONS, POST, PUT"),
             (("-H", "Origin: https://boat.example", "-d", "x"), "403", None),
         ):
             out = await curl("-w", "%{http_code}", *arguments, url, input=b"x\n" * 100)

@@ -20,9 +20,9 @@ from ..wire.countdown import within
 from .access import identify
 from .finding import METHODS, find
 from .forwarded import forwarded
-from .posting import CONTINUE, METHOD, Posting
+from .posting import CONTINUE, Posting
 from .reading import StreamSession, Visitor, WebSession
-from .requests import Problem, Request, Requests
+from .requests import PUBLISHING, Problem, Request, Requests
 from .rooms import let_go
 from .site import check_site
 
@@ -154,7 +154,7 @@ class Conversation:
             if request.method != "OPTIONS":
                 # A browser asks that first, without the key.
                 identify(arrival, request)
-            if request.method == METHOD and self._publish is not None:
+            if request.publishes and self._publish is not None:
                 return await self._begin(arrival, request, requests, shared)
             await self._answer(arrival, request, shared, early=requests.begun)
         except Problem as problem:
@@ -235,7 +235,7 @@ class Conversation:
     def _methods(self, arrival: Arrival[Any]) -> str:
         """What may be asked where a connection has arrived."""
         publishes = self._publish is not None and Role.parse(arrival.listener.role).speaks
-        return f"{METHODS}, {METHOD}" if publishes else METHODS
+        return ", ".join((METHODS, *PUBLISHING)) if publishes else METHODS
 
 
 async def _refuse(arrival: Arrival[Any], request: Request | None, problem: Problem) -> None:

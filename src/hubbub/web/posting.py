@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ..hub.publisher import Publish
     from .requests import Request, Requests
 
-METHOD: Final = "POST"
-
 _HOW: Final = "publish in a room, as in POST /root"
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"

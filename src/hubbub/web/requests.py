@@ -17,6 +17,9 @@ _END: Final = re.compile(rb"\r?\n\r?\n")
 _BLANK: Final = re.compile(rb"(?:\r?\n)+")
 _LONE_LF: Final = re.compile(rb"(?<!\r)\n")
 
+PUBLISHING: Final = ("POST", "PUT")
+"""The methods of requests that publish. `curl -T` says PUT."""
+
 LONE_LF: Final = "a line ends with LF alone, and not with CR LF"
 
 _BARE: Final = re.compile(rb"GET (/[^\s?]+/raw(?:\?\S*)?)\r?\n")
@@ -63,6 +66,11 @@ class Request:
     def last(self) -> bool:
         """Whether no other request follows on its connection: nothing can, while its body was not read."""
         return self.closes or "transfer-encoding" in self.headers or int(self.headers.get("content-length", 0)) > 0
+
+    @property
+    def publishes(self) -> bool:
+        """Whether it is to publish its body."""
+        return self.method in PUBLISHING
 
     @property
     def waits(self) -> bool:

@@ -54,4 +54,4 @@ def _is_from_elsewhere(request: Request) -> bool:
 
 def _use(request: Request) -> str:
     """What a request is for."""
-    return "publish" if request.method == "POST" else "read"
+    return "publish" if request.publishes else "read"
