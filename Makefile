@@ -98,7 +98,7 @@ $(VENV)/.installed: pyproject.toml
 	@[ ! -e $(VENV)/pyvenv.cfg ] || $(BIN)/python -c '$(CHECK)' 2>/dev/null || rm -rf $(VENV)
 	@echo "Setting up $(VENV), once: 1. Python's own part, 2. hubbub and what it needs"
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
-	$(BIN)/python -m pip install --disable-pip-version-check --editable .
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[web]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

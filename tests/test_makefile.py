@@ -87,6 +87,6 @@ def test_it_shows_progress_and_replaces_what_cannot_be_repaired(clone: Path, bef
     assert (finished.status, finished.errors) == (0, "")
     first, *_, pip, last = finished.output.splitlines()
     assert first.startswith("Setting up .venv, once: ")
-    assert pip == "-m pip install --disable-pip-version-check --editable ."
+    assert pip == "-m pip install --disable-pip-version-check --editable .[web]"
     assert last == "serving"
     assert serve(clone, "new").output == "serving\n"

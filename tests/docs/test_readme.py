@@ -120,6 +120,22 @@ def test_every_command_can_be_pasted_into_any_shell_and_is_one_that_there_is() -
             command.make_parser(click.Context(command)).parse_args(words[1:])
 
 
+@pytest.mark.real
+@pytest.mark.usefixtures("installed")
+def test_curl_reads_and_says_what_the_examples_promise(tmp_path: Path) -> None:
+    for program in ("bash", "curl"):
+        require_program(program)
+    (serve,) = blocks("sh", "--listen http:")
+    read, say = blocks("sh", "curl ")
+    with Terminal(tmp_path) as terminal:
+        terminal.type(f"{serve}\n")
+        see(terminal, "Server started at: http://")
+        with shell(read, tmp_path) as reader:
+            # It hears what is said once it has connected.
+            wait_until(lambda: not finish("bash", "-c", say).status and bool(reader.output.unread), "what curl said")
+            assert reader.output.line() == b"Hello from curl\n"
+
+
 @pytest.mark.long
 @pytest.mark.real
 @pytest.mark.usefixtures("installed")
