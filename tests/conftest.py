@@ -65,12 +65,9 @@ if sys.version_info >= (3, 12):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--long`."""
-    parser.addoption(
-        "--long",
-        action="store_true",
-        help="run each async test on every kind of event loop, and the tests marked `long` too",
-    )
+    """Add `--long` and `--every-loop`."""
+    parser.addoption("--long", action="store_true", help="run the tests marked `long` too")
+    parser.addoption("--every-loop", action="store_true", help="run each async test on every kind of event loop")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -99,9 +96,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _loops_for(metafunc: pytest.Metafunc) -> list[str]:
-    """All kinds of loop with `--long`; else one, which the name of the test decides."""
+    """All kinds of loop with `--every-loop`; else one, which the name of the test decides."""
     kinds = list(LOOPS)
-    if metafunc.config.getoption("long"):
+    if metafunc.config.getoption("every_loop"):
         return kinds
     # A checksum: the hash of a string differs between the workers of pytest-xdist.
     return [kinds[zlib.crc32(metafunc.definition.nodeid.encode()) % len(kinds)]]

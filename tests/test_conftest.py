@@ -47,8 +47,8 @@ def test_by_default_async_tests_are_spread_over_the_loops_and_long_tests_left_ou
     assert {name.partition("[")[2].rstrip("]") for name in passed} == set(LOOPS)
 
 
-def test_with_long_async_tests_run_on_every_loop_and_long_tests_run(tmp_path: Path) -> None:
-    passed, told = run_pytest(tmp_path, LONG + ASYNC.format("one"), "--long")
+def test_async_tests_run_on_every_loop_and_long_tests_run_where_that_is_asked_for(tmp_path: Path) -> None:
+    passed, told = run_pytest(tmp_path, LONG + ASYNC.format("one"), "--long", "--every-loop")
     assert passed == {"test_long", *(f"test_one[{kind}]" for kind in LOOPS)}, told
 
 
@@ -58,7 +58,7 @@ def test_with_long_async_tests_run_on_every_loop_and_long_tests_run(tmp_path: Pa
     ids=["task", "socket"],
 )
 def test_a_test_that_leaves_something_behind_fails(test: str, why: str, tmp_path: Path) -> None:
-    passed, told = run_pytest(tmp_path, test, "--long")
+    passed, told = run_pytest(tmp_path, test, "--every-loop")
     assert not passed
     assert f"{len(LOOPS)} failed" in told
     assert why in told
