@@ -11,8 +11,11 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import wraps
 from types import SimpleNamespace
 from typing import Any, Self, TypeVar
+
+import pytest
 
 import hubbub
 from hubbub.apps.relay import relay
@@ -94,6 +97,22 @@ async def eventually(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(WAIT_TIME):
         while not condition():  # noqa: ASYNC110 (there is no event)
             await asyncio.sleep(0.005)
+
+
+def called(monkeypatch: pytest.MonkeyPatch, kind: type, name: str) -> asyncio.Event:
+    """An event that is set after each call of a method of a class; the test clears it."""
+    event = asyncio.Event()
+    method = getattr(kind, name)
+
+    @wraps(method)
+    def call(*arguments: Any, **options: Any) -> Any:
+        try:
+            return method(*arguments, **options)
+        finally:
+            event.set()
+
+    monkeypatch.setattr(kind, name, call)
+    return event
 
 
 def transport_of(client: hubbub.Client[Any] | hubbub.Arrival[Any]) -> asyncio.Transport:

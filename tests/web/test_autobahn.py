@@ -21,8 +21,9 @@ import pytest
 
 import hubbub
 from hubbub.web.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
+from hubbub.wire.link import Link
 
-from support.helpers import WAIT_TIME, Peer
+from support.helpers import WAIT_TIME, Peer, called
 from support.web import answer, requesting, web_serving
 from support.websocket import ASKING, Ear, Heard, said
 
@@ -248,14 +249,14 @@ async def echoing(client: hubbub.Client[bytes]) -> None:
         await client.send_many(messages)
 
 
-async def check(server: hubbub.Server[Any], case: Case) -> None:
+async def check(server: hubbub.Server[Any], case: Case, read: asyncio.Event) -> None:
     """Go through a case at the place where its messages come back as they are."""
     place = 1 if any(frame.opcode == BINARY for _, heard in case.steps for frame in heard) else 0
     async with requesting(server, *ASKING, place=place) as peer:
         await answer(peer)
         ear = Ear()
         for wire, expected in case.steps:
-            await say(peer, wire, singly=case.singly)
+            await say(peer, wire, read, singly=case.singly)
             heard: list[Heard] = []
             async with asyncio.timeout(WAIT_TIME):
                 while len(heard) < len(expected):
@@ -272,23 +273,26 @@ def hear(ear: Ear, data: bytes) -> list[Heard]:
     return [frame for frame in ear.hear(data) if frame.opcode != PING]
 
 
-async def say(peer: Peer, wire: bytes, *, singly: bool) -> None:
+async def say(peer: Peer, wire: bytes, read: asyncio.Event, *, singly: bool) -> None:
+    """Say it; byte by byte, so that the server reads each by itself, or at once."""
     for piece in [wire[at : at + 1] for at in range(len(wire))] if singly else [wire]:
+        read.clear()
         await peer.send(piece)
-        # So that the server, which has the same loop, reads it by itself.
-        await asyncio.sleep(0)
+        async with asyncio.timeout(WAIT_TIME):
+            await read.wait()
 
 
 ALL = (MESSAGES, PINGS, RESERVED, OPCODES, FRAGMENTS, UTF8, CLOSES, LARGE)
 
 
 @pytest.mark.parametrize("cases", ALL, ids=lambda cases: max(cases).partition(".")[0])
-async def test_the_cases_of_autobahn(cases: dict[str, Case]) -> None:
+async def test_the_cases_of_autobahn(cases: dict[str, Case], monkeypatch: pytest.MonkeyPatch) -> None:
+    read = called(monkeypatch, Link, "data_received")
     settings = hubbub.Settings(message_limit=LARGEST, clients_per_address=None, connect_rate=None)
     async with web_serving(echoing, framing=FRAMINGS[0], listeners=LISTENERS, settings=settings) as (server, _):
         for number, case in cases.items():
             try:
-                await check(server, case)
+                await check(server, case, read)
             except Exception as error:
                 error.add_note(f"in case {number}")
                 raise
