@@ -17,7 +17,7 @@ from hubbub import Address
 from bench.catalogue import build_catalogue, make_certificate
 from support.abuse_peers import TlsPeer
 from support.certificates import make_certificates
-from support.programs import HUBBUB, Program, finish, miss, require_program, serving_program
+from support.programs import HUBBUB, Finished, Program, finish, miss, require_program, serving_program
 from support.web_programs import web_program
 
 pytestmark = pytest.mark.long
@@ -57,6 +57,34 @@ def run_bench(results: Path, *words: str, path: str | None = None) -> str:
 
 def options(name: str, *values: str) -> list[str]:
     return [word for value in values for word in (name, value)]
+
+
+def assert_measured(finished: Finished, figure: str = "deliveries_per_s") -> None:
+    """See that the load found nothing wrong, and has a figure."""
+    assert finished.status == 0, finished.errors
+    assert json.loads(finished.output)[figure] > 0
+
+
+def assert_found_out(finished: Finished) -> None:
+    """See that the load says in one line what is wrong."""
+    assert finished.status == 1, finished.errors
+    assert len(finished.errors.splitlines()) == 1
+    assert FOUND_OUT.search(finished.errors)
+
+
+def peers_in(*modes: str) -> list[tuple[str, str]]:
+    """Each server that is compared in these modes: its name, and the mode."""
+    return [(peer.name, mode) for peer in build_catalogue(Path()) for mode in modes if mode in peer.commands]
+
+
+def load_peer(load: str, scenario: str, name: str, mode: str, folder: Path, *words: str) -> Finished:
+    """Load the server of that name, started in that mode, for a moment; `folder` has what it needs."""
+    (peer,) = (one for one in build_catalogue(folder) if one.name == name)
+    if peer.missing:
+        pytest.skip(f"{peer.missing} is not installed")
+    with peer.running(mode, os.sched_getaffinity(0)) as running:
+        small = ("--readers", "5", "--seconds", "0.3")
+        return finish(load, scenario, "--dialect", peer.dialect, *running.words, *small, *words)
 
 
 # It measures 12 times, which takes half a minute on a quiet machine.
@@ -133,12 +161,9 @@ def test_the_load_passes_an_honest_server_and_ends_with_one_line_where_it_is_not
         words += ["--port", str(server.endpoint.port), "--server-pid", str(server.pid)]
         finished = finish(load, *words, "--seconds", "0.5" if app == "relay" else "5")
     if app == "relay":
-        assert finished.status == 0, finished.errors
-        assert json.loads(finished.output)["deliveries_per_s"] > 0
+        assert_measured(finished)
     else:
-        assert finished.status == 1
-        assert len(finished.errors.splitlines()) == 1
-        assert FOUND_OUT.search(finished.errors)
+        assert_found_out(finished)
 
 
 @pytest.mark.parametrize("app", ["relay", *(f"support.broken_relays:{each}" for each in ("losing", "repeating"))])
@@ -150,71 +175,37 @@ def test_the_load_sees_what_is_wrong_in_events_and_in_frames_too(dialect: str, a
         words = ("--port", str(web), "--sender-port", str(plain), "--readers", "20", "--dialect", dialect)
         finished = finish(load, "broadcast", *words, "--seconds", "0.5" if app == "relay" else "5")
     if app == "relay":
-        assert finished.status == 0, finished.errors
-        assert json.loads(finished.output)["deliveries_per_s"] > 0
+        assert_measured(finished)
     else:
-        assert finished.status == 1
-        assert FOUND_OUT.search(finished.errors)
+        assert_found_out(finished)
 
 
+# nchan loses messages now and then at full speed, or stops. A measurement of it then fails and says so.
 @pytest.mark.parametrize(
-    ("name", "mode"),
-    # nchan loses messages now and then at full speed, or stops. A measurement of it then fails and says so.
-    [
-        (peer.name, mode)
-        for peer in build_catalogue(Path())
-        for mode in ("web", "body")
-        if mode in peer.commands and not peer.name.startswith("nchan")
-    ],
+    ("name", "mode"), [each for each in peers_in("web", "body") if not each[0].startswith("nchan")]
 )
 def test_each_server_that_is_compared_over_http_passes_all_lines(
     name: str, mode: str, load: str, tmp_path: Path
 ) -> None:
-    (peer,) = (one for one in build_catalogue(tmp_path) if one.name == name)
-    if peer.missing:
-        pytest.skip(f"{peer.missing} is not installed")
-    with peer.running(mode, os.sched_getaffinity(0)) as running:
-        words = (*running.words, "--readers", "5", "--seconds", "0.3")
-        finished = finish(load, "broadcast", "--dialect", peer.dialect, *words)
-    assert finished.status == 0, finished.errors
-    assert json.loads(finished.output)["deliveries_per_s"] > 0
+    assert_measured(load_peer(load, "broadcast", name, mode, tmp_path))
 
 
-@pytest.mark.parametrize("name", [peer.name for peer in build_catalogue(Path()) if "post" in peer.commands])
-def test_each_server_that_takes_posts_answers_them_all(name: str, load: str, tmp_path: Path) -> None:
-    (peer,) = (one for one in build_catalogue(tmp_path) if one.name == name)
-    if peer.missing:
-        pytest.skip(f"{peer.missing} is not installed")
-    with peer.running("post", os.sched_getaffinity(0)) as running:
-        words = (*running.words, "--readers", "5", "--seconds", "0.3")
-        finished = finish(load, "post", "--dialect", peer.dialect, *words)
-    assert finished.status == 0, finished.errors
-    assert json.loads(finished.output)["answers_per_s"] > 0
+@pytest.mark.parametrize(("name", "mode"), peers_in("post"))
+def test_each_server_that_takes_posts_answers_them_all(name: str, mode: str, load: str, tmp_path: Path) -> None:
+    assert_measured(load_peer(load, "post", name, mode, tmp_path), "answers_per_s")
 
 
-@pytest.mark.parametrize("name", [peer.name for peer in build_catalogue(Path()) if "tls" in peer.commands])
-def test_each_server_that_is_compared_in_tls_passes_all_lines(name: str, load: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "mode"), peers_in("tls"))
+def test_each_server_that_is_compared_in_tls_passes_all_lines(name: str, mode: str, load: str, tmp_path: Path) -> None:
     make_certificate(tmp_path)
-    (peer,) = (one for one in build_catalogue(tmp_path) if one.name == name)
-    if peer.missing:
-        pytest.skip(f"{peer.missing} is not installed")
-    with peer.running("tls", os.sched_getaffinity(0)) as running:
-        words = (*running.words, "--readers", "5", "--seconds", "0.3", "--tls", "1")
-        finished = finish(load, "broadcast", "--dialect", peer.dialect, *words)
-    assert finished.status == 0, finished.errors
-    assert json.loads(finished.output)["deliveries_per_s"] > 0
+    assert_measured(load_peer(load, "broadcast", name, mode, tmp_path, "--tls", "1"))
 
 
-@pytest.mark.parametrize("name", [peer.name for peer in build_catalogue(Path()) if "store" in peer.commands])
-def test_each_server_that_stores_passes_all_lines_to_all_readers(name: str, load: str, tmp_path: Path) -> None:
-    (peer,) = (one for one in build_catalogue(tmp_path) if one.name == name)
-    if peer.missing:
-        pytest.skip(f"{peer.missing} is not installed")
-    with peer.running("store", os.sched_getaffinity(0)) as running:
-        words = (*running.words, "--readers", "5", "--seconds", "0.3")
-        finished = finish(load, "broadcast", "--dialect", peer.dialect, *words)
-    assert finished.status == 0, finished.errors
-    assert json.loads(finished.output)["deliveries_per_s"] > 0
+@pytest.mark.parametrize(("name", "mode"), peers_in("store"))
+def test_each_server_that_stores_passes_all_lines_to_all_readers(
+    name: str, mode: str, load: str, tmp_path: Path
+) -> None:
+    assert_measured(load_peer(load, "broadcast", name, mode, tmp_path))
 
 
 @pytest.mark.parametrize("fault", ["", "losing"])
@@ -224,11 +215,10 @@ def test_the_load_reads_streams_and_notices_a_message_that_is_lost(dialect: str,
     with Program(*command, cwd=ROOT) as server:
         words = ("--port", server.output.line().decode(), "--readers", "5", "--seconds", "0.3")
         finished = finish(load, "broadcast", "--dialect", dialect, *words)
-    assert finished.status == (1 if fault else 0), finished.errors
     if fault:
-        assert FOUND_OUT.search(finished.errors)
+        assert_found_out(finished)
     else:
-        assert json.loads(finished.output)["deliveries_per_s"] > 0
+        assert_measured(finished)
 
 
 @pytest.mark.timeout(120)
