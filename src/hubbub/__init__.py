@@ -36,10 +36,11 @@ from .hub.client import Client, Handler
 from .hub.hub import Hub
 from .hub.publisher import Publish, Publisher
 from .hub.room import Room
+from .hub.statistics import Statistics
 from .log.cursor import Lag
 from .log.history import Entry
 from .log.store import StoreStatistics
-from .server.observation import Observer, Statistics
+from .server.observation import Observer
 from .server.run import run
 from .server.server import Server
 from .stores.sqlite import SqliteStore

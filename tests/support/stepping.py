@@ -18,6 +18,7 @@ from hubbub.hub.client import Client
 from hubbub.hub.hub import Hub
 from hubbub.hub.room import Room
 from hubbub.hub.session import Session
+from hubbub.hub.statistics import Statistics
 from hubbub.log.max_lag import MaxLag
 from hubbub.log.store import StoredLog
 from hubbub.values.address import Address
@@ -280,6 +281,13 @@ class FakeHub(Hub[Any]):
     @property
     def clients(self) -> frozenset[Client[Any]]:
         return frozenset(client for client in self._connected if client.ending is None)
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        return ()
+
+    def statistics(self) -> Statistics:
+        raise NotImplementedError
 
     @property
     def addresses(self) -> tuple[Address, ...]:

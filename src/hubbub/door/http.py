@@ -76,6 +76,17 @@ class Http:
         return origin == own or origin in self.origins or self.open
 
 
+def is_loopback(name: str) -> bool:
+    """Whether a name or an address is this machine's for itself alone."""
+    address = parse_address(name)
+    return name.lower() == LOCAL or (address is not None and address.is_loopback)
+
+
+def asks_loopback(host: str) -> bool:
+    """The same of what a Host header has."""
+    return is_loopback(_host_of(host))
+
+
 # Many requests for the same one come after each other.
 @lru_cache(maxsize=64)
 def _host_of(host: str) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..values.position import Position
     from ..values.settings import Settings
     from .ports import Sender
+    from .statistics import Statistics
 
 ROOT_ROOM: Final = "root"
 """The name, for those outside, of the room that a listener has unless it says otherwise."""
@@ -72,6 +73,15 @@ class Hub(ABC, Generic[M]):
     @abstractmethod
     def addresses(self) -> tuple[Address, ...]:
         """Where the server listens; nowhere before it has started."""
+
+    @property
+    @abstractmethod
+    def urls(self) -> tuple[str, ...]:
+        """Where the server listens, as the command line has it, in the order of `addresses`: tcp://127.0.0.1:5000."""
+
+    @abstractmethod
+    def statistics(self) -> Statistics:
+        """The figures of this moment."""
 
     @abstractmethod
     async def close(self) -> None:

@@ -71,6 +71,11 @@ class Session(Reader[M]):
         key = self.held_key
         return str(self.client) if key is None or key.name is None else f"{self.client} (key {key.name})"
 
+    @property
+    def via(self) -> str:
+        """By which protocol it came, as URLs name it."""
+        return self.link.scheme
+
     def dismiss(self, ending: Ending, words: str | None = None) -> None:
         """End the connection, and tell the client why, in `words` or those of the ending."""
         if self.ending is None and (wire := words_in(self.link.framing, words or ending.reason)):

@@ -1,20 +1,18 @@
-"""Watching a server: what it tells, and the figures it keeps."""
+"""Watching a server: what it tells."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec
 
 from ..framing import M
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from ..hub.client import Client
-    from ..log.store import StoreStatistics
     from ..values.address import Address
-    from ..values.ending import Ending, EndingCode
+    from ..values.ending import Ending
 
 logger = logging.getLogger("hubbub")
 
@@ -67,31 +65,3 @@ def tell(method: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         method(*args, **kwargs)
     except Exception:
         logger.exception("an observer raised")
-
-
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    """A server's figures at one moment.
-
-    Attributes:
-        clients: how many are connected.
-        rooms: how many rooms there are.
-        accepted: connections since the start, those that were not let in too.
-        endings: how many of them ended, by code. Clients that left without a word within `Settings.probe_time` count as
-            probes.
-        slowed: how often a client was read no faster than `message_rate` and `byte_rate` allow.
-        tails: how many last messages had no end when their stream ended, and were dropped; see `Listener.tail`.
-        muted: how many clients took nothing, and stayed because they speak; see `Settings.mute_limit`.
-        unheard: how many private messages were dropped, to clients that only write or are muted.
-        store: the figures of the store; None where there is none.
-    """
-
-    clients: int
-    rooms: int
-    accepted: int
-    endings: Mapping[EndingCode, int]
-    slowed: int
-    tails: int = 0
-    muted: int = 0
-    unheard: int = 0
-    store: StoreStatistics | None = None

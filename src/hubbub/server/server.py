@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 from enum import Enum, auto
-from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
 from ..door import kinds
@@ -15,16 +14,19 @@ from ..door.kind import url_of
 from ..door.listener import Listener
 from ..framing import Lines, M, check_framing
 from ..hub.hub import Hub, check_type
+from ..hub.statistics import Statistics
 from ..values.address import Address
 from ..values.settings import DEFAULT_HOST, DEFAULT_PORT, Settings, check_settings
 from ..wire.addresses import address_of
 from ..wire.pulse import Pulse
-from .observation import Observer, Statistics, tell
+from .observation import Observer, tell
 from .reloading import reload
 from .sessions import Sessions
+from .speaking_http import conversations
+from .watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
 
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from ..hub.client import Client, Handler
     from ..hub.publisher import Publish
     from ..log.store import Store
-    from ..web.conversation import Conversation
 
 
 class _State(Enum):
@@ -150,7 +151,11 @@ class Server(Hub[M]):
             raise ValueError(f"a descriptor is named twice: {descriptors}")
         times = [listener.settings_in(self.settings).patience for listener in self.listeners]
         patience = min(times, default=self.settings.patience)
-        converse = _conversations(self, publish) if any(listener.http for listener in self.listeners) else None
+        converse = (
+            conversations(self, Watch(self, lambda: self._sessions.readers), publish)
+            if any(each.http for each in self.listeners)
+            else None
+        )
         self._sessions: Sessions[M] = Sessions(self, self._pump, handler, self._observer, patience, converse=converse)
         self._reserve = Reserve()
         self._acceptors: list[Acceptor[M]] = []
@@ -325,20 +330,3 @@ class Server(Hub[M]):
 def _is_asynchronous(function: object) -> bool:
     """Whether it is a coroutine function, or an object that can be called as one."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
-
-
-def _conversations(server: Server[Any], publish: Publish[Any] | None) -> Callable[[], Conversation]:
-    """What begins a conversation over HTTP.
-
-    Raises:
-        ImportError: what that needs is not installed.
-    """
-    try:
-        from ..web import streams  # noqa: PLC0415 - what it needs is an extra
-        from ..web.conversation import Conversation  # noqa: PLC0415 - likewise
-
-        # Each kind is a file, which would be read for the first request.
-        streams.found()
-    except ModuleNotFoundError as error:
-        raise ImportError(f"HTTP needs {error.name}; install it with: pip install 'hubbub[web]'") from error
-    return partial(Conversation, server, publish)

@@ -10,8 +10,9 @@ from .role import Role
 
 READ: Final = "read"
 WRITE: Final = "write"
+WATCH: Final = "watch"
 
-RIGHTS: Final = (READ, WRITE, "watch")
+RIGHTS: Final = (READ, WRITE, WATCH)
 """What a key may allow: to hear rooms, to speak there, and to look at the state of the server."""
 
 

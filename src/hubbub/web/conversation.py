@@ -17,6 +17,7 @@ from ..values.errors import ConnectionClosed
 from ..values.role import Role
 from ..values.text import printable
 from ..wire.countdown import within
+from . import pages
 from .access import identify
 from .finding import METHODS, find
 from .forwarded import forwarded
@@ -25,6 +26,7 @@ from .reading import StreamSession, Visitor, WebSession
 from .requests import PUBLISHING, Problem, Request, Requests
 from .rooms import let_go
 from .site import check_site
+from .watching import check_watcher
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,11 +39,14 @@ if TYPE_CHECKING:
     from ..hub.room import Room
     from ..hub.session import Session
     from ..values.address import Address
+    from .page import Page, Watched
     from .publishing import Publication
     from .reading import Wanted
 
 PREFLIGHT_TIME: Final = 3600
 """Seconds for which a browser need not ask again whether a page of another site may read or publish."""
+
+_READING: Final = ("GET", "HEAD")
 
 _ANSWERED: Final = Ending(EndingCode.FINISHED, "its requests were answered")
 _SILENT: Final = Ending(EndingCode.PROBE, "the connection ended before anything came")
@@ -54,15 +59,17 @@ class Conversation:
 
     Args:
         hub: has the rooms.
+        server: what pages show of it.
         publish: publishes what is posted; None: nothing may be.
 
     Attributes:
         wanted: the stream that the last request wants; None as long as none does.
     """
 
-    def __init__(self, hub: Hub[Any], publish: Publish[Any] | None = None) -> None:
+    def __init__(self, hub: Hub[Any], server: Watched, publish: Publish[Any] | None = None) -> None:
         self.wanted: Wanted | None = None
         self._hub = hub
+        self._server = server
         self._publish = publish
         self._posting: Posting | None = None
         # The trusted proxy whose connection this is, where its requests are those of others.
@@ -151,12 +158,15 @@ class Conversation:
         shared: Mapping[str, str] = {}
         try:
             shared = check_site(arrival, request, self._identify(arrival, request))
-            if request.method != "OPTIONS":
-                # A browser asks that first, without the key.
-                identify(arrival, request)
-            if request.publishes and self._publish is not None:
-                return await self._begin(arrival, request, requests, shared)
-            await self._answer(arrival, request, shared, early=requests.begun)
+            if request.method in _READING and (page := pages.found().get(request.path)):
+                await self._show(arrival, request, page, shared)
+            else:
+                if request.method != "OPTIONS":
+                    # A browser asks that first, without the key.
+                    identify(arrival, request)
+                if request.publishes and self._publish is not None:
+                    return await self._begin(arrival, request, requests, shared)
+                await self._answer(arrival, request, shared, early=requests.begun)
         except Problem as problem:
             problem.headers = {**problem.headers, **shared}
             await _refuse(arrival, request, problem)
@@ -217,7 +227,7 @@ class Conversation:
             headers |= {"Access-Control-Allow-Headers": asked} if asked else {}
             await arrival.send(answers.text(HTTPStatus.NO_CONTENT, "", {**headers, **shared}, last=request.last))
             return
-        if request.method not in ("GET", "HEAD"):
+        if request.method not in _READING:
             methods = self._methods(arrival)
             raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"use one of {methods}", {"Allow": methods})
         wanted = find(self._hub, arrival, request)
@@ -231,6 +241,15 @@ class Conversation:
             raise Problem(HTTPStatus.BAD_REQUEST, "a client of WebSocket waits for the answer before it says more")
         await arrival.send((b"" if request.bare else head) + stream.opening())
         self.wanted = replace(wanted, stream=stream)
+
+    async def _show(self, arrival: Arrival[Any], request: Request, page: Page, shared: Mapping[str, str]) -> None:
+        """Answer a request with a page."""
+        if page.guarded:
+            check_watcher(arrival, request)
+        body, kind, status, headers = await page.show(request, self._server)
+        empty = request.method == "HEAD"
+        answer = answers.whole(status, kind, body, {**headers, **shared}, last=request.last, empty=empty)
+        await arrival.send(answer)
 
     def _methods(self, arrival: Arrival[Any]) -> str:
         """What may be asked where a connection has arrived."""

@@ -52,6 +52,7 @@ def find(hub: Hub[Any], arrival: Arrival[Any], request: Request) -> Wanted:
     permit(arrival, room, role if by_client else Role.READ)
     since = _since(request, query) or listener.replayed
     return Wanted(
+        kind=kind,
         stream=stream,
         # Last: nothing is refused any more.
         room=reach(hub, listener.http, room),

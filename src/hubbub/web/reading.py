@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -49,7 +50,8 @@ class Wanted:
     """A stream that was asked for.
 
     Attributes:
-        stream: its kind.
+        kind: the name of its kind, as in "sse".
+        stream: the kind.
         room: the room.
         framing: how its readers read, as far as the kind needs one.
         since: where it begins; None: with what is said from now on.
@@ -59,6 +61,7 @@ class Wanted:
         max_lag: how far it may lag, where its listener has a limit.
     """
 
+    kind: str
     stream: Stream
     room: Room[Any]
     framing: Framing[Any]
@@ -78,12 +81,18 @@ class Visitor:
         address: its IP address.
     """
 
-    __slots__ = ("address", "name", "room")
+    __slots__ = ("_at", "address", "name", "room")
 
     def __init__(self, address: Address, room: Room[Any]) -> None:
         self.room = room
         self.name = str(address)
         self.address = address.host
+        self._at = time.monotonic()
+
+    @property
+    def age(self) -> float:
+        """Seconds since it asked."""
+        return time.monotonic() - self._at
 
     def __str__(self) -> str:
         return self.name
@@ -119,6 +128,10 @@ class WebSession(Session[Any]):
     ) -> None:
         self._wanted = wanted
         super().__init__(client, link, pump, supervisor, role=role, max_lag=max_lag, key=key)
+
+    @property
+    def via(self) -> str:
+        return self._wanted.kind
 
     @property
     def style(self) -> Style:

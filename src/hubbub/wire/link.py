@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from math import inf
+from socket import AF_UNIX
 from typing import TYPE_CHECKING, Protocol, cast
 
 from ..framing import M
@@ -210,6 +211,13 @@ class Link(Inbox[M], asyncio.Protocol):
         """The name in the peer's verified certificate."""
         name: str | None = self.transport.get_extra_info("certificate_name")
         return name
+
+    @property
+    def scheme(self) -> str:
+        """What it is, as URLs name it: "tcp", "tls" or "unix". Not once it is lost."""
+        plain = "unix" if self._socket.family == AF_UNIX else "tcp"
+        scheme: str = self.transport.get_extra_info("scheme", plain)
+        return scheme
 
     def abort(self) -> None:
         """End the connection at once, whatever waits. What the system has, it may still deliver."""

@@ -208,8 +208,8 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """As the TCP transport; "certificate_name" is the name in the peer's verified certificate, if it has one."""
-        if name == "certificate_name":
-            return name_in(self._tls.getpeercert())
+        if name in ("certificate_name", "scheme"):
+            return name_in(self._tls.getpeercert()) if name == "certificate_name" else "tls"
         return self._inner.get_extra_info(name, default)
 
     # What OpenSSL does.

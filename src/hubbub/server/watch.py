@@ -1,0 +1,58 @@
+"""A server as its pages see it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from ..hub.hub import Hub
+    from ..hub.room import Room
+    from ..hub.session import Session
+    from ..hub.statistics import Statistics
+
+
+class Watch:
+    """What pages know of a server; see `Watched` of the layer below.
+
+    Args:
+        server: the server.
+        readers: gives everybody who is connected.
+    """
+
+    def __init__(self, server: Hub[Any], readers: Callable[[], Collection[Session[Any]]]) -> None:
+        self._server = server
+        self._readers = readers
+        self._at = time.monotonic()
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since the server was made, even if the clock has jumped since."""
+        return time.monotonic() - self._at
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where it listens."""
+        return self._server.urls
+
+    @property
+    def rooms(self) -> Mapping[str, Room[Any]]:
+        """Its rooms, by name."""
+        return self._server._rooms
+
+    @property
+    def readers(self) -> Collection[Session[Any]]:
+        """Everybody who is connected: clients, and readers of streams."""
+        return self._readers()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no more clients should be sent to it; None: they should. While it closes, nobody can ask."""
+        store = self._server.statistics().store
+        return "the store takes nothing: what is said is kept in memory alone" if store and store.out else None
+
+    def statistics(self) -> Statistics:
+        """Its figures."""
+        return self._server.statistics()
