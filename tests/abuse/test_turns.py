@@ -1,4 +1,4 @@
-"""Abuse 21 to 24: clients with very many rooms, long histories, and readers that cost more than others.
+"""Abuse 21 to 24 and 49: clients with very many rooms, long histories, and readers that cost more than others.
 
 All of it happens in one process, whose event loop is watched: nothing may hold it for long.
 """
@@ -19,6 +19,7 @@ from support.abuse_tools import KIB, MIB, UNLIMITED, many_descriptors
 from support.figures import FULL, note, scaled
 from support.helpers import WAIT_TIME, Peer, Record, dial, serving
 from support.turns import Turns, shortest_of
+from support.web import LISTENERS, refusal
 
 pytestmark = pytest.mark.quiet
 
@@ -214,3 +215,24 @@ async def test_24_a_crowd_that_takes_nothing_and_skips() -> None:
         note(24, f"flushes a second, with {READERS} readers that take nothing", f"{crowded:.0f}", "")
         note(24, "that, of the flushes with one such reader", f"{crowded / alone:.0%}", "90 %")
         assert crowded >= 0.9 / SLACK * alone
+
+
+async def test_49_the_state_of_very_many_rooms_and_connections() -> None:
+    rooms, connections = scaled(1000, 500), scaled(9000, 500)
+    settings = hubbub.Settings(**UNLIMITED, rooms_limit=rooms)
+    with many_descriptors(2 * connections + 200):
+        async with (
+            serving(idle, listeners=LISTENERS, settings=settings) as (server, record),
+            AsyncExitStack() as stack,
+        ):
+            await crowd(stack, server, record, connections)
+            for number in range(rooms - 1):
+                await server.room(f"{number}").broadcast_many(["x" * 50] * 20)
+
+            async def measure() -> float:
+                with Turns() as turns:
+                    for offset in range(0, connections, 1000):
+                        assert (await refusal(server, f"GET /status?limit=1000&offset={offset}"))[0] == 200
+                return turns.longest
+
+            check(49, f"the state of {rooms} rooms and {connections} connections", await shortest_of(3, measure))

@@ -51,11 +51,11 @@ class _Status(Page):
             "urls": server.urls,
             "trouble": server.trouble,
             "figures": asdict(server.statistics()),
-            "rooms": await _rows(rooms, _room),
-            "connections": await _rows(readers, _connection),
             "more": first + limit < max(len(server.rooms), len(server.readers)),
         }
-        return Shown(f"{json.dumps(fields)}\n".encode(), "application/json")
+        lists = {"rooms": await _list(rooms, _room), "connections": await _list(readers, _connection)}
+        behind = "".join(f', "{name}": {text}' for name, text in lists.items())
+        return Shown(f"{json.dumps(fields)[:-1]}{behind}}}\n".encode(), "application/json")
 
 
 def _number(query: Mapping[str, str], name: str, default: int) -> int:
@@ -65,13 +65,13 @@ def _number(query: Mapping[str, str], name: str, default: int) -> int:
     return int(text)
 
 
-async def _rows(things: list[T], row: Callable[[T], dict[str, Any]]) -> list[dict[str, Any]]:
-    """The row of each that has one, a slice at a time."""
-    rows: list[dict[str, Any]] = []
+async def _list(things: list[T], row: Callable[[T], dict[str, Any]]) -> str:
+    """The row of each that has one, as a list of JSON. It is written a slice at a time."""
+    rows: list[str] = []
     for first in range(0, len(things), SLICE):
-        rows += filter(None, map(row, things[first : first + SLICE]))
+        rows += [json.dumps(fields) for thing in things[first : first + SLICE] if (fields := row(thing))]
         await asyncio.sleep(0)
-    return rows
+    return f"[{', '.join(rows)}]"
 
 
 def _room(room: Room[Any]) -> dict[str, Any]:
