@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 
 import hubbub
 from hubbub.apps.relay import relay
+from hubbub.server import reloading
 from hubbub.server.summary import describe
 
 from support.helpers import Peer, Record, at, fall_behind, idle, serving
@@ -329,6 +330,22 @@ async def test_where_no_words_can_be_said_a_connection_ends_without_them(path: P
         write_keys(path)
         assert len(server.reload()) == 2
         assert await peer.rest() == b""
+
+
+async def test_of_many_whose_key_was_taken_away_some_end_in_each_turn(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reloading, "ENDED_AT_ONCE", 2)
+    async with guarded(path, idle) as (server, record), AsyncExitStack() as stack:
+        peers = [await stack.enter_async_context(Peer.of(server)) for _ in range(5)]
+        for peer in peers:
+            await peer.send(secret_of("boat") + b"\n")
+        await record.wait_for_clients(5)
+        write_keys(path)
+        assert server.reload()[1].endswith(": 5")
+        assert len(server.clients) == 3
+        for peer in peers:
+            assert await peer.rest() == b"the key boat is not valid any more\n"
 
 
 async def test_what_waits_for_a_client_whose_key_was_taken_away_is_dropped(path: Path) -> None:

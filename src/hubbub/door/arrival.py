@@ -187,12 +187,15 @@ class Arrival(Generic[M]):
         self.role = role if key is None else key.narrow(role)
         return None if key is None else key.refusal(room, self.role)
 
-    def check_key(self) -> bool:
-        """Hear nothing more from it if its key was taken away; whether it was."""
-        if self.held_key is None or self.held_key.may:
-            return False
-        self.link.stop_receiving()
-        return True
+    @property
+    def is_unwanted(self) -> bool:
+        """Whether its key was taken away."""
+        return self.held_key is not None and not self.held_key.may
+
+    def check_key(self) -> None:
+        """Hear nothing more from it if its key was taken away."""
+        if self.is_unwanted:
+            self.link.stop_receiving()
 
     def end(self, ending: Ending) -> None:
         """Note why it ended; the first ending counts."""

@@ -87,10 +87,20 @@ class Session(Reader[M]):
         self.end(Ending(EndingCode.STALLED, f"took nothing for {self.link.settings.patience:g} s"), deliver=False)
         self.link.reset()
 
+    @property
+    def is_unwanted(self) -> bool:
+        """Whether its key does not allow any more what it does."""
+        return self._key_refusal is not None
+
+    @property
+    def _key_refusal(self) -> str | None:
+        if self.held_key is None or self.ending is not None:
+            return None
+        return self.held_key.refusal(self.client.room.name, self.role)
+
     def check_key(self) -> bool:
         """End the connection if its key does not allow any more what it does; whether it did."""
-        key = self.held_key
-        if key is None or self.ending is not None or (reason := key.refusal(self.client.room.name, self.role)) is None:
+        if (reason := self._key_refusal) is None:
             return False
         # What waits for it would be read without the right to.
         self.cut(Ending(EndingCode.UNAUTHENTICATED, reason))

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ..door.arrival import Arrival
     from ..door.listener import Listener
+    from ..hub.session import Session
     from .sessions import Sessions
+
+ENDED_AT_ONCE: Final = 50
+"""Connections that end in one turn of the event loop: many may have come in with the same key."""
 
 
 def reload(listeners: Iterable[Listener[Any]], sessions: Sessions[Any]) -> tuple[list[str], list[str]]:
@@ -32,5 +38,14 @@ def reload(listeners: Iterable[Listener[Any]], sessions: Sessions[Any]) -> tuple
 
 def _end_those_without_keys(sessions: Sessions[Any]) -> int:
     """End the connections whose keys were taken away, or do not allow what they do; how many."""
-    readers = sum([reader.check_key() for reader in list(sessions.readers)])
-    return readers + sum([arrival.check_key() for arrival in sessions.arrivals])
+    unwanted = [each for each in (*sessions.readers, *sessions.arrivals) if each.is_unwanted]
+    _end(unwanted)
+    return len(unwanted)
+
+
+def _end(unwanted: list[Session[Any] | Arrival[Any]]) -> None:
+    """End these connections, some in each turn of the loop."""
+    for each in unwanted[:ENDED_AT_ONCE]:
+        each.check_key()
+    if later := unwanted[ENDED_AT_ONCE:]:
+        asyncio.get_running_loop().call_soon(_end, later)
