@@ -32,7 +32,7 @@ NOTHING_HERE = "there is nothing here; the streams of the room root are /root/js
         ("GET /nowhere/raw", 404, "the room 'nowhere' does not exist"),
         ("GET /root/raw?since=x", 400, None),
         ("GET /root/raw?poll=yes", 400, "poll must be 0 or 1"),
-        ("GET /root/raw?sinse=1", 400, "the parameter 'sinse' is not known; use poll, since"),
+        ("GET /root/raw?sinse=1", 400, "the parameter 'sinse' is not known; use beat, poll, since"),
         ("POST /root/raw", 405, "use one of GET, HEAD, OPTIONS"),
         ("DELETE /root/raw", 405, "use one of GET, HEAD, OPTIONS"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 from dataclasses import replace
 from datetime import datetime
@@ -18,7 +20,18 @@ from hubbub.server import deadlines
 from hubbub.web.conversation import Conversation
 
 from support.helpers import Peer, at, eventually, history_of
-from support.web import LISTENERS, SMALL, answer, event, json_line, listeners, overwhelmed, requesting, web_serving
+from support.web import (
+    LISTENERS,
+    SMALL,
+    answer,
+    event,
+    json_line,
+    listeners,
+    overwhelmed,
+    refusal,
+    requesting,
+    web_serving,
+)
 
 KIB = 1024
 
@@ -421,6 +434,50 @@ async def test_a_browser_hears_a_heartbeat_and_other_streams_do_not(monkeypatch:
             assert await peer.line() == b"\n"
         await server.broadcast("a")
         assert (await json_line(other))["message"] == "a"
+
+
+async def test_json_with_beats_begins_with_its_place_and_then_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "HEARTBEAT_TIME", 0.5)
+    async with web_serving() as (server, _):
+        await server.broadcast("a")
+        second = await server.broadcast("b")
+        for since, first, messages in (("", 2, []), ("&since=1", 1, ["b"]), (f"&since={second}", 2, [])):
+            async with requesting(server, f"GET /root/json?beat=1{since}") as peer:
+                await answer(peer)
+                assert await json_line(peer) == {"first": str(second._replace(seq=first))}
+                assert [(await json_line(peer))["message"] for _ in messages] == messages
+                assert [await json_line(peer) for _ in range(2)] == [{}, {}]
+        async with requesting(server, f"GET /root/json?beat=1&poll=1&since={'0' * 16}:5") as peer:
+            await answer(peer)
+            missed, begins, *_ = [json.loads(line) for line in (await peer.rest()).splitlines()]
+            assert begins == {"first": missed["first"]}
+
+
+async def test_the_first_message_of_json_with_beats_is_the_one_after_its_beginning() -> None:
+    async with web_serving() as (server, _):
+        over = asyncio.Event()
+
+        async def speak() -> None:
+            while not over.is_set():
+                await server.broadcast_many(["x"] * 3)
+                await asyncio.sleep(0)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(speak())
+            for since in ("", "&since=10", "&since=all") * 3:
+                async with requesting(server, f"GET /root/json?beat=1{since}") as peer:
+                    await answer(peer)
+                    first = hubbub.Position.parse((await json_line(peer))["first"])
+                    assert (await json_line(peer))["position"] == str(first._replace(seq=first.seq + 1))
+            over.set()
+
+
+@pytest.mark.parametrize("kind", ["raw", "sse", "ws"])
+async def test_other_streams_have_no_beats_to_ask_for(kind: str) -> None:
+    async with web_serving() as (server, _):
+        words = f"{kind} has no parameter beat; json has it"
+        assert await refusal(server, f"GET /root/{kind}?beat=1") == (400, words)
+        assert await refusal(server, "GET /root/json?beat=2") == (400, "beat must be 0 or 1")
 
 
 async def test_a_reader_that_leaves_while_it_waits_for_the_store_is_forgotten(tmp_path: Path) -> None:

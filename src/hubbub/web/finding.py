@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 METHODS: Final = "GET, HEAD, OPTIONS"
 """What may be asked of a stream."""
 
-_PARAMETERS: Final = {"since", "poll"}
+_PARAMETERS: Final = {"since", "poll", "beat"}
 
 
 def find(hub: Hub[Any], arrival: Arrival[Any], request: Request) -> Wanted:
@@ -41,11 +41,14 @@ def find(hub: Hub[Any], arrival: Arrival[Any], request: Request) -> Wanted:
         raise Problem(HTTPStatus.NOT_FOUND, f"there is nothing here; the streams of the room root are {kinds}")
     listener = arrival.listener
     query = request.query(_PARAMETERS)
-    if (poll := query.get("poll", "0")) not in ("0", "1"):
-        raise Problem(HTTPStatus.BAD_REQUEST, "poll must be 0 or 1")
+    poll = _flag(query, "poll")
+    if _flag(query, "beat"):
+        if stream.beating is None:
+            raise Problem(HTTPStatus.BAD_REQUEST, f"{kind} has no parameter beat; json has it")
+        stream = stream.beating
     assert listener.http is not None
     role = Role.parse(listener.role)
-    by_client = stream.has_clients and poll == "0"
+    by_client = stream.has_clients and not poll
     if not (role.hears or by_client):
         raise Problem(HTTPStatus.FORBIDDEN, "nobody may read here")
     room = plain_name(name)
@@ -58,11 +61,17 @@ def find(hub: Hub[Any], arrival: Arrival[Any], request: Request) -> Wanted:
         room=reach(hub, listener.http, room),
         framing=listener.framing or hub.framing,
         since=since if arrival.role.hears else None,
-        poll=poll == "1",
+        poll=poll,
         by_client=by_client,
         bare=request.bare,
         max_lag=listener.lag_limit,
     )
+
+
+def _flag(query: Mapping[str, str], name: str) -> bool:
+    if (value := query.get(name, "0")) not in ("0", "1"):
+        raise Problem(HTTPStatus.BAD_REQUEST, f"{name} must be 0 or 1")
+    return value == "1"
 
 
 def _since(request: Request, query: Mapping[str, str]) -> Since | None:

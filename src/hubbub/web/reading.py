@@ -146,8 +146,11 @@ class WebSession(Session[Any]):
         if room.closed and fan_out is room.fan_out:
             # The app has closed it while its place was looked for.
             self.end(_CLOSED, deliver=True)
-        else:
-            super().join(fan_out, at)
+            return
+        begins = fan_out.log.position((at or fan_out.log.mark()).seq)
+        if wire := self._wanted.stream.begins(begins):
+            self.send(wire)
+        super().join(fan_out, at)
 
     def beat(self) -> None:
         """Show that the connection lives, if nothing waits for the peer anyway."""

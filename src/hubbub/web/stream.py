@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..hub.room import Room
     from ..log.rendering import Style
     from ..values.errors import FramingError, PositionLost
+    from ..values.position import Position
     from .requests import Request
 
 
@@ -35,10 +36,12 @@ class Stream(ABC):
     Attributes:
         heartbeat: what is written now and then, so that no proxy takes the connection for dead; nothing, if empty.
         has_clients: whether its readers are clients, and may speak: then it says in `spoken` how.
+        beating: what a request with `beat=1` gets: the same kind with a beginning and a heartbeat; None: it has none.
     """
 
     has_clients: ClassVar[bool] = False
     heartbeat: ClassVar[bytes] = b""
+    beating: ClassVar[Stream | None] = None
 
     @abstractmethod
     def style(self, room: Room[Any], framing: Framing[Any]) -> Style:
@@ -70,6 +73,10 @@ class Stream(ABC):
     def spoken(self, framing: Framing[Any]) -> Framing[Any]:
         """How its readers speak, at a place that has that framing. Nobody hears those that are not clients."""
         return Raw()
+
+    def begins(self, at: Position) -> bytes:
+        """What tells at which place the messages begin."""
+        return b""
 
     @abstractmethod
     def lost(self, error: PositionLost, framing: Framing[Any], notice: str | None) -> bytes:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from ...framing import Framing
     from ...log.chunk import Batch
+    from ...values.position import Position
 
 
 class Objects(KnownRendering):
@@ -35,4 +36,14 @@ class _Json(KnownStream):
         return json_line(fields)
 
 
+class _BeatingJson(_Json):
+    """The same for programs that are to notice a dead connection, and to come back before they have heard a message."""
+
+    heartbeat: ClassVar[bytes] = json_line({})
+
+    def begins(self, at: Position) -> bytes:
+        return json_line({"first": str(at)})
+
+
+_Json.beating = _BeatingJson()
 STREAM: Final = _Json()
