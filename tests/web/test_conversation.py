@@ -84,6 +84,7 @@ async def test_pages_of_other_sites_read_only_where_they_may() -> None:
         async with requesting(server, *lines, FOREIGN) as peer:
             headers = (await answer(peer)).headers
             assert headers["Access-Control-Allow-Origin"] == "https://boat.example"
+            assert headers["Access-Control-Expose-Headers"] == "Retry-After"
             assert headers["Vary"] == "Origin"
         asking = (
             "OPTIONS /root/sse HTTP/1.1",

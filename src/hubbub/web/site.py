@@ -39,7 +39,8 @@ def check_site(arrival: Arrival[Any], request: Request, scheme: str) -> dict[str
             f"pages of {origin!r} may not {_use(request)} here; the operator of this server can --allow-origin them"
         )
         raise Problem(HTTPStatus.FORBIDDEN, reason)
-    return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+    # What a page of another site may see of the headers, beyond the few that each page may.
+    return {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": "Retry-After", "Vary": "Origin"}
 
 
 def _is_from_elsewhere(request: Request) -> bool:
