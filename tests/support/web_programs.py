@@ -29,6 +29,11 @@ class WebProgram:
         """Those of both places, for a server that takes its turn."""
         return self.program.endpoint.port, self.web.port
 
+    @property
+    def origin(self) -> str:
+        """That of its pages."""
+        return f"http://{self.web}"
+
     def say(self, *lines: str) -> None:
         """Say these lines as a client that comes for it, and wait until the server has them."""
         with Peer(self.program.endpoint) as speaker:

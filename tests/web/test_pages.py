@@ -160,7 +160,7 @@ async def test_a_page_is_read_and_not_written_and_its_connection_stays() -> None
 
 async def test_pages_of_other_sites_see_none(tmp_path: Path) -> None:
     async with web_serving() as (server, _):
-        for target in ("/healthz", "/readyz", "/status"):
+        for target in ("/healthz", "/readyz", "/status", "/hubbub.js"):
             headers = f"GET {target} HTTP/1.1", HOST, "Origin: https://evil.example"
             assert (await refusal(server, *headers))[0] == 403
 
@@ -178,6 +178,20 @@ async def test_a_server_that_lives_is_ready_unless_its_store_is_out(tmp_path: Pa
         assert (await status(server))["trouble"] == reason
         assert await refusal(server, "GET /healthz") == (200, "ok")
         bench.heal()
+
+
+async def test_the_client_for_browsers_is_for_all_and_a_module_for_pages_of_allowed_origins(tmp_path: Path) -> None:
+    page = "https://boat.example"
+    keys = hubbub.Keys(write_keys(tmp_path / "keys.toml", boat="read"))
+    places = listeners(http=hubbub.Http(origins=(page,)), authenticate=keys, role="write")
+    async with web_serving(listeners=places) as (server, _):
+        for headers in ((HOST,), (HOST, f"Origin: {page}", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Dest: script")):
+            async with requesting(server, "GET /hubbub.js HTTP/1.1", *headers) as peer:
+                head = await answer(peer)
+                assert (head.status, head.headers["Content-Type"]) == (200, "text/javascript; charset=utf-8")
+                assert head.headers.get("Access-Control-Allow-Origin") == (page if len(headers) > 1 else None)
+                body = await peer.exactly(int(head.headers["Content-Length"]))
+                assert b"export async function* subscribe" in body
 
 
 # The state.
