@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.browser import Browser, chromium, site
+from support.keys import secret_of, write_keys
+from support.pages import ROOT
 from support.programs import HUBBUB, Peer, finish, require_program, wait_until
+from support.transcripts import parse
 from support.web_programs import WebProgram, web_program
 
 pytestmark = pytest.mark.real
@@ -36,6 +41,21 @@ socket.onclose = ({ code, reason, wasClean }) => { ended = [code, reason, wasCle
 return new Promise((resolve) => { socket.onopen = resolve; });
 """
 """Open a WebSocket, and note what is heard and how it ends."""
+
+MODULE = """
+const [server, options] = arguments;
+return import(`${server}/hubbub.js`).then(({ subscribe, publish }) => {
+  window.heard = [];
+  window.states = [];
+  window.say = (text) => publish(`${server}/root`, text, options);
+  const read = async () => {
+    const onState = (state) => states.push(state);
+    for await (const entry of subscribe(`${server}/root`, { ...options, onState })) heard.push(entry);
+  };
+  read().catch((error) => heard.push(String(error)));
+});
+"""
+"""Read the root room with the module that a server gives out, and have `say` publish there."""
 
 ATTEMPTS = """
 const [url] = arguments;
@@ -68,6 +88,7 @@ return (async () => ({
   preflight: await fetches({ headers: { "X-Any": "thing" } }),
   image: await loads("img", { src: all }),
   script: await loads("script", { src: all }),
+  module: await import(`${new URL(url).origin}/hubbub.js`).then(() => "loaded", () => "refused"),
   style: await loads("link", { rel: "stylesheet", href: all }),
   frame: await framed(),
   stolen: window.stolen === undefined ? "refused" : "ran",
@@ -113,9 +134,9 @@ def pages() -> Iterator[int]:
         yield port
 
 
-def hear(browser: Browser, count: int) -> list[dict[str, str]]:
+def hear(browser: Browser, count: int) -> list[dict[str, Any]]:
     """Wait until so many events have come; all of them."""
-    heard: list[dict[str, str]] = browser.wait_for("return heard.length >= arguments[0] && heard", count)
+    heard: list[dict[str, Any]] = browser.wait_for("return heard.length >= arguments[0] && heard", count)
     return heard
 
 
@@ -126,7 +147,7 @@ def read_all(browser: Browser, server: WebProgram) -> str:
     return text
 
 
-def messages(heard: list[dict[str, str]]) -> list[str]:
+def messages(heard: list[dict[str, Any]]) -> list[str]:
     return [event["data"] for event in heard if event["type"] == "message"]
 
 
@@ -223,6 +244,93 @@ def test_a_browser_is_told_of_a_gap_where_the_server_has_forgotten(browser: Brow
         assert (fields["missed"], fields["first"]) == (None, missed["id"])
 
 
+def test_a_page_of_the_server_itself_reads_and_publishes_with_its_module(browser: Browser) -> None:
+    with web_program() as server:
+        server.say("one")
+        browser.visit(server.url("raw?poll=1"))
+        browser.run(MODULE, "", {"since": "all"})
+        position = browser.run("return say('Hey, é and 語')")
+        one, two = hear(browser, 2)
+        assert [one["message"], two["message"]] == ["one", "Hey, é and 語"]
+        assert (two["position"], browser.run("return states")) == (position, ["live"])
+
+
+@pytest.mark.long
+def test_a_page_of_an_origin_that_is_allowed_keeps_its_place_with_the_module(
+    browser: Browser, pages: int, tmp_path: Path
+) -> None:
+    keys = write_keys(tmp_path / "keys.toml", boat="read write")
+    origin = f"http://boat.example:{pages}"
+    options = (f"--allow-origin={origin}", f"--keys={keys}", f"--store={tmp_path / 'hubbub.db'}", "--durable=ack")
+    numbers = [str(number) for number in range(30)]
+
+    def say(some: list[str]) -> None:
+        for number in some:
+            assert browser.run("return say(arguments[0])", number)
+
+    with web_program(*options) as server:
+        browser.visit(origin)
+        browser.run(MODULE, server.origin, {"key": secret_of("boat").decode()})
+        browser.wait_for("return states.length")
+        say(numbers[:10])
+        hear(browser, 10)
+        server.program.signal(signal.SIGKILL)
+        server.program.wait()
+    browser.wait_for("return states.length === 2")
+    with web_program(*options, ports=server.ports) as server:
+        # Before it is back, and after.
+        say(numbers[10:20])
+        browser.wait_for("return states.at(-1) === 'live' && states.length > 2")
+        say(numbers[20:])
+        assert [entry.get("message") for entry in hear(browser, 30)] == numbers
+
+
+@pytest.mark.long
+def test_the_page_of_the_how_to_shows_what_a_sensor_says(browser: Browser) -> None:
+    page = ROOT / "docs" / "how-to" / "sensor-on-a-web-page.md"
+    (block,) = (block for block in parse(page.read_text()) if block.kind == "html")
+    with web_program("--allow-origin=*", query="?role=read&replay=20") as server:
+        server.say("21.5 °C")
+        with site("\n".join(block.lines).replace("127.0.0.1:15282", str(server.web))) as port:
+            browser.visit(f"http://127.0.0.1:{port}/sensor.html")
+            browser.wait_for("return readings.childElementCount === 1")
+            server.say("<b>21.7 °C</b>")
+            browser.wait_for("return readings.childElementCount === 2")
+            assert browser.run("return [now.innerText, state.innerText]") == ["<b>21.7 °C</b>", "live"]
+            server.program.stop()
+            browser.wait_for("return state.innerText === 'waiting'")
+
+
+@pytest.mark.long
+def test_a_page_that_takes_no_entry_holds_the_server_back(browser: Browser) -> None:
+    with web_program("--retention=128M", "--patience=60s") as server:
+        browser.visit(server.url("raw?poll=1"))
+        stalled = """
+        return import("/hubbub.js").then(async ({ subscribe }) => {
+          window.entries = subscribe("/root", { since: "all" });
+          window.first = entries.next();
+        });
+        """
+        browser.run(stalled)
+        count = 60_000
+        server.say(*[f"{number:>999}" for number in range(count)])
+        assert int(browser.run("return first.then(({ value }) => value.message)")) == 0
+        with closing(HTTPConnection(*server.web)) as connection:
+            connection.request("GET", "/status")
+            (row,) = json.load(connection.getresponse())["connections"]
+        assert row["lag"]["bytes"] > count * 1000 / 2
+        rest = """
+        const [count] = arguments;
+        const take = async () => {
+          for (let number = 1; number < count; number++)
+            if (Number((await entries.next()).value.message) !== number) return number;
+          return count;
+        };
+        return take();
+        """
+        assert browser.run(rest, count) == count
+
+
 @pytest.mark.parametrize("page", FOREIGN)
 def test_a_page_of_another_site_reads_nothing_in_any_way(browser: Browser, pages: int, page: str) -> None:
     with web_program() as server:
@@ -268,6 +376,7 @@ def test_the_attempts_of_a_foreign_page_succeed_where_every_origin_is_allowed(br
             "events",
             "socket",
             "fetch",
+            "module",
             "preflight",
         }
         assert 200 in browser.statuses(server.web.port)

@@ -103,10 +103,12 @@ def chromium() -> Iterator[Browser]:
 
 
 class _Page(BaseHTTPRequestHandler):
-    """Any path is an empty page; `/sandboxed` is one whose origin is null."""
+    """Any path is the same page; `/sandboxed` is one whose origin is null."""
+
+    body: bytes
 
     def do_GET(self) -> None:
-        body = b"<!doctype html><meta charset=utf-8><title>A page</title>"
+        body = self.body
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
         self.send_header("Content-Length", str(len(body)))
@@ -120,9 +122,10 @@ class _Page(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def site() -> Iterator[int]:
-    """A site of empty pages, which are what a test makes them; its port."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Page) as server:
+def site(page: str = "<!doctype html><meta charset=utf-8><title>A page</title>") -> Iterator[int]:
+    """A site of such pages, by default empty ones, which are what a test makes them; its port."""
+    handler = type("Handler", (_Page,), {"body": page.encode()})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
         try:
