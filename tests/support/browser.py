@@ -35,7 +35,7 @@ class Browser:
     def __init__(self, port: int) -> None:
         self._driver = partial(HTTPConnection, "127.0.0.1", port, timeout=WAIT_TIME)
         options = {"binary": require_program("chromium"), "args": OPTIONS}
-        wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"performance": "ALL"}}
+        wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"performance": "ALL", "browser": "ALL"}}
         # By the ids of requests: their URLs, and the statuses of their answers.
         self._asked: dict[str, str] = {}
         self._answered: list[tuple[str, int]] = []
@@ -64,14 +64,39 @@ class Browser:
 
     def statuses(self, port: int) -> list[int]:
         """Those of all answers that have come from a port, also where no page may see them."""
-        for entry in self._call("POST", "se/log", type="performance"):
-            message = json.loads(entry["message"])["message"]
-            what, about = message["method"], message["params"]
-            if what == "Network.requestWillBeSent":
-                self._asked[about["requestId"]] = about["request"]["url"]
-            elif what == "Network.responseReceivedExtraInfo":
-                self._answered.append((about["requestId"], about["statusCode"]))
+        self._read_log()
         return [status for request, status in self._answered if f":{port}/" in self._asked.get(request, "")]
+
+    def complaints(self) -> list[str]:
+        """What the console has said since it was last asked: errors of scripts, failed requests, refusals by policy."""
+        return [entry["message"] for entry in self._call("POST", "se/log", type="browser")]
+
+    def urls(self) -> set[str]:
+        """Those of all that was asked for, by all pages so far."""
+        self._read_log()
+        return set(self._asked.values())
+
+    def command(self, name: str, **parameters: Any) -> Any:
+        """A command of Chromium's own protocol (https://chromedevtools.github.io/devtools-protocol/)."""
+        return self._call("POST", "goog/cdp/execute", cmd=name, params=parameters)
+
+    def resize(self, width: int, height: int, *, phone: bool = False) -> None:
+        """Give the page a size, as on a desk or on a phone."""
+        scale = 2 if phone else 1
+        self.command(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=phone
+        )
+
+    def prefer(self, scheme: str) -> None:
+        """Have pages in "light" or "dark" colours."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.command("Emulation.setEmulatedMedia", features=features)
+
+    def press(self, key: str) -> None:
+        """Press a key, where the focus is: its name, as in "Enter" or "Tab"."""
+        code = {"Enter": "\r"}.get(key, "")
+        self.command("Input.dispatchKeyEvent", type="keyDown", key=key, code=key, text=code, windowsVirtualKeyCode=13)
+        self.command("Input.dispatchKeyEvent", type="keyUp", key=key, code=key, windowsVirtualKeyCode=13)
 
     def screenshot(self) -> bytes:
         """The page as it looks, in PNG."""
@@ -80,6 +105,15 @@ class Browser:
     def quit(self) -> None:
         """End Chromium."""
         self._call("DELETE", "")
+
+    def _read_log(self) -> None:
+        for entry in self._call("POST", "se/log", type="performance"):
+            message = json.loads(entry["message"])["message"]
+            what, about = message["method"], message["params"]
+            if what == "Network.requestWillBeSent":
+                self._asked[about["requestId"]] = about["request"]["url"]
+            elif what == "Network.responseReceivedExtraInfo":
+                self._answered.append((about["requestId"], about["statusCode"]))
 
     def _call(self, method: str, command: str, **parameters: Any) -> Any:
         path = "/session" + self._session + (f"/{command}" if command and self._session else "")

@@ -213,6 +213,7 @@ async def test_the_state_has_rooms_and_connections_as_they_are() -> None:
         await eventually(lambda: max(client.bytes_received for client in server.clients) == 4)
         fields = await status(server)
         assert fields["urls"] == list(server.urls)
+        assert fields["places"] == [{"url": url, "room": "root"} for url in server.urls]
         assert fields["figures"]["clients"] == 2
         assert 0 < fields["uptime"] < 60
         root, other = fields["rooms"]

@@ -151,11 +151,9 @@ class Server(Hub[M]):
             raise ValueError(f"a descriptor is named twice: {descriptors}")
         times = [listener.settings_in(self.settings).patience for listener in self.listeners]
         patience = min(times, default=self.settings.patience)
-        converse = (
-            conversations(self, Watch(self, lambda: self._sessions.readers), publish)
-            if any(each.http for each in self.listeners)
-            else None
-        )
+        watch = Watch(self, lambda: self._sessions.readers, lambda: [each.listener.room for each in self._acceptors])
+        speaks_http = any(each.http for each in self.listeners)
+        converse = conversations(self, watch, publish) if speaks_http else None
         self._sessions: Sessions[M] = Sessions(self, self._pump, handler, self._observer, patience, converse=converse)
         self._reserve = Reserve()
         self._acceptors: list[Acceptor[M]] = []

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from ..hub.hub import Hub
     from ..hub.room import Room
@@ -20,11 +20,15 @@ class Watch:
     Args:
         server: the server.
         readers: gives everybody who is connected.
+        places: gives the rooms of the places where it listens, in the order of `urls`.
     """
 
-    def __init__(self, server: Hub[Any], readers: Callable[[], Collection[Session[Any]]]) -> None:
+    def __init__(
+        self, server: Hub[Any], readers: Callable[[], Collection[Session[Any]]], places: Callable[[], Iterable[str]]
+    ) -> None:
         self._server = server
         self._readers = readers
+        self._places = places
         self._at = time.monotonic()
 
     @property
@@ -36,6 +40,11 @@ class Watch:
     def urls(self) -> tuple[str, ...]:
         """Where it listens."""
         return self._server.urls
+
+    @property
+    def places(self) -> Iterable[tuple[str, str]]:
+        """The same, each with the name of its room."""
+        return zip(self._server.urls, self._places(), strict=True)
 
     @property
     def rooms(self) -> Mapping[str, Room[Any]]:

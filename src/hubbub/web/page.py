@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from ..hub.room import Room
     from ..hub.session import Session
@@ -21,6 +21,7 @@ class Watched(Protocol):
     Attributes:
         uptime: how many seconds ago it started, even if the clock has jumped since.
         urls: where it listens.
+        places: the same, each with the name of its room.
         rooms: its rooms, by name.
         readers: everybody who is connected: clients, and readers of streams.
         trouble: why no more clients should be sent to it; None: they should.
@@ -32,6 +33,10 @@ class Watched(Protocol):
 
     @property
     def urls(self) -> tuple[str, ...]:
+        """See above."""
+
+    @property
+    def places(self) -> Iterable[tuple[str, str]]:
         """See above."""
 
     @property
@@ -70,11 +75,11 @@ class Page(ABC):
     """What is shown of the server itself, and not of a room. A file of `pages` each, with one by the name of PAGE.
 
     Attributes:
-        path: where it is, as in "/status".
+        paths: where it is, as in "/status".
         guarded: whether only those may see it who may watch; see `check_watcher`.
     """
 
-    path: ClassVar[str]
+    paths: ClassVar[Collection[str]]
     guarded: ClassVar[bool] = True
 
     @abstractmethod

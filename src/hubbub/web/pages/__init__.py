@@ -21,4 +21,4 @@ if TYPE_CHECKING:
 def found() -> Mapping[str, Page]:
     """All pages, by their paths."""
     pages = [import_module(f"{__name__}.{module.name}").PAGE for module in pkgutil.iter_modules(__path__)]
-    return MappingProxyType({page.path: page for page in pages})
+    return MappingProxyType({path: page for page in pages for path in page.paths})

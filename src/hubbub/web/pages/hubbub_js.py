@@ -8,7 +8,7 @@ from ..static_file import StaticFile
 
 
 class _Client(StaticFile):
-    path: ClassVar[str] = "/hubbub.js"
+    paths: ClassVar[tuple[str, ...]] = ("/hubbub.js",)
     name: ClassVar[str] = "hubbub.js"
     # Browsers run a module only if it is of this type.
     content_type: ClassVar[str] = "text/javascript; charset=utf-8"

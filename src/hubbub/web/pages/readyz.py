@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from ..page import Page, Shown
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from ..page import Watched
     from ..requests import Request
 
 
 class _Readiness(Page):
-    path: ClassVar[str] = "/readyz"
+    paths: ClassVar[Collection[str]] = ("/readyz",)
     guarded: ClassVar[bool] = False
 
     async def show(self, request: Request, server: Watched) -> Shown:

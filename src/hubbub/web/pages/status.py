@@ -16,7 +16,7 @@ from ..page import Page, Shown
 from ..requests import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from ...hub.room import Room
     from ...hub.session import Session
@@ -36,7 +36,7 @@ SLICE: Final = 50
 
 
 class _Status(Page):
-    path: ClassVar[str] = "/status"
+    paths: ClassVar[Collection[str]] = ("/status",)
 
     async def show(self, request: Request, server: Watched) -> Shown:
         query = request.query({"offset", "limit"})
@@ -49,6 +49,7 @@ class _Status(Page):
             "time": rfc3339(time.time()),
             "uptime": round(server.uptime, 3),
             "urls": server.urls,
+            "places": [{"url": url, "room": room} for url, room in server.places],
             "trouble": server.trouble,
             "figures": asdict(server.statistics()),
             "more": first + limit < max(len(server.rooms), len(server.readers)),

@@ -1,0 +1,212 @@
+"""The live page in Chromium: it shows the server, asks for a key, and nothing that is said there becomes markup."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.browser import Browser, chromium
+from support.keys import replace_in, secret_of, write_keys
+from support.programs import Peer, finish, require_program
+from support.web_programs import WebProgram, web_program
+
+pytestmark = pytest.mark.real
+
+TAIL = "return [...document.querySelectorAll('#tail .message')].map((one) => one.textContent)"
+ROWS = "return [...document.querySelectorAll(`#${arguments[0]} tbody:not(.space) tr`)].map((one) => one.innerText)"
+VISIBLE = "return document.getElementById(arguments[0]).checkVisibility()"
+SEEN = "return document.getElementById(arguments[0]).innerText.includes(arguments[1])"
+CLICK = "document.querySelector(arguments[0]).click()"
+WRITE = """
+const box = document.getElementById(arguments[0]);
+box.value = arguments[1];
+box.dispatchEvent(new Event("input", { bubbles: true }));
+"""
+SUBMIT = "document.getElementById(arguments[0]).requestSubmit()"
+
+EVIL = "<img src=x onerror=\"document.title='stolen'\"><script>document.title='stolen'</script>"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    require_program("chromium")
+    with chromium() as browser:
+        yield browser
+
+
+def open_page(browser: Browser, server: WebProgram) -> None:
+    """Go to the page of a server. What the console has said before is another test's matter."""
+    browser.complaints()
+    browser.visit(f"http://{server.web}/")
+
+
+def see(browser: Browser, element: str, text: str) -> None:
+    """Wait until an element shows a text."""
+    browser.wait_for(SEEN, element, text)
+
+
+def tail(browser: Browser, *messages: str) -> None:
+    """Wait until the tail has these messages and no others."""
+    browser.wait_for(f"{TAIL}.join('\\n') === arguments[0]", "\n".join(messages))
+
+
+def test_the_page_shows_rooms_and_clients_and_what_nc_says_as_text(browser: Browser) -> None:
+    nc = require_program("nc")
+    with web_program() as server, Peer(server.program.endpoint) as reader:
+        before = browser.urls()
+        open_page(browser, server)
+        see(browser, "connections", reader.name)
+        see(browser, "rooms", "root")
+        see(browser, "tail-state", "Live")
+        host, port = server.program.endpoint
+        assert finish(nc, "-N", host, str(port), input=f"Hey, é and 語\n{EVIL}\n\x1b[31mred\n".encode()).status == 0
+        tail(browser, "Hey, é and 語", EVIL, "␛[31mred")
+        assert browser.run("return document.querySelectorAll('#tail img, #tail script').length") == 0
+        assert browser.run("return document.title") == f"hubbub at {server.web}"
+        # The tail reads, too, and is no client.
+        browser.wait_for(f"{ROWS}[0].startsWith('root\\t2\\t')", "rooms")
+        see(browser, "connections-note", "1 client,")
+        see(browser, "endings", "the client closed the connection")
+        assert f"curl -N http://{server.web}/root/raw" in browser.run("return document.body.textContent")
+        assert browser.complaints() == []
+        assert {url.split("/")[2] for url in browser.urls() - before} == {str(server.web)}
+
+
+def test_the_tail_pauses_and_filters(browser: Browser) -> None:
+    with web_program() as server:
+        server.say("one", "two")
+        open_page(browser, server)
+        # What was said before is there, too.
+        tail(browser, "one", "two")
+        browser.run(CLICK, "#pause")
+        server.say("three", "twenty")
+        see(browser, "pause", "Go on (2 messages)")
+        tail(browser, "one", "two")
+        browser.run(CLICK, "#pause")
+        tail(browser, "one", "two", "three", "twenty")
+        browser.run(WRITE, "filter", "TW")
+        tail(browser, "two", "twenty")
+        see(browser, "shown", "2 of the last 4")
+        server.say("four", "twelve")
+        tail(browser, "two", "twenty", "twelve")
+        browser.run(WRITE, "filter", "")
+        tail(browser, "one", "two", "three", "twenty", "four", "twelve")
+
+
+def test_the_page_publishes(browser: Browser) -> None:
+    with web_program() as server, Peer(server.program.endpoint) as reader:
+        open_page(browser, server)
+        browser.wait_for(VISIBLE, "publish")
+        browser.run(WRITE, "message", "Hey from a page")
+        browser.run(SUBMIT, "publish")
+        assert reader.line() == b"Hey from a page\n"
+        see(browser, "publish-answer", "Published 1 message, up to position ")
+        tail(browser, "Hey from a page")
+        assert browser.complaints() == []
+
+
+def test_a_key_is_asked_for_and_a_wrong_one_is_refused_in_words(browser: Browser, tmp_path: Path) -> None:
+    keys = write_keys(tmp_path / "keys.toml", desk="watch read", boat="read write")
+    with web_program(f"--keys={keys}") as server:
+        open_page(browser, server)
+        browser.wait_for(VISIBLE, "ask-key")
+        for key, words in (
+            ("wrong", "Refused: the key is not valid"),
+            (secret_of("boat").decode(), "Refused: the key boat may not watch"),
+        ):
+            browser.run(WRITE, "key", key)
+            browser.run(SUBMIT, "key-form")
+            see(browser, "key-answer", words)
+        browser.run(WRITE, "key", secret_of("desk").decode())
+        browser.run(SUBMIT, "key-form")
+        see(browser, "rooms", "root")
+        see(browser, "connections", "desk")
+        see(browser, "tail-state", "Live")
+        browser.run(WRITE, "message", "Hey")
+        browser.run(SUBMIT, "publish")
+        see(browser, "publish-answer", "Not published: the key desk may not write")
+        # The tab has it as long as it is open, and nothing else has it.
+        browser.visit(f"http://{server.web}/")
+        see(browser, "rooms", "root")
+        assert browser.run("return [localStorage.length, document.cookie]") == [0, ""]
+        assert not any(secret_of("desk").decode() in url for url in browser.urls())
+        browser.run(CLICK, "#forget")
+        browser.wait_for(VISIBLE, "ask-key")
+        assert browser.run("return sessionStorage.length") == 0
+
+
+@pytest.mark.long
+def test_a_key_that_is_taken_away_is_asked_for_again(browser: Browser, tmp_path: Path) -> None:
+    keys = write_keys(tmp_path / "keys.toml", desk="watch read")
+    with web_program(f"--keys={keys}") as server:
+        open_page(browser, server)
+        browser.wait_for(VISIBLE, "ask-key")
+        browser.run(WRITE, "key", secret_of("desk").decode())
+        browser.run(SUBMIT, "key-form")
+        see(browser, "tail-state", "Live")
+        replace_in(keys, "watch", "write")
+        server.program.signal(signal.SIGHUP)
+        see(browser, "key-answer", "Refused: the key desk may not watch")
+
+
+@pytest.mark.long
+def test_where_only_programs_on_the_machine_may_watch_the_page_says_what_to_do(browser: Browser) -> None:
+    with web_program("--allow-host=boat.example") as server:
+        browser.visit(f"http://boat.example:{server.web.port}/")
+        browser.wait_for(VISIBLE, "not-here")
+        see(browser, "not-here", "without keys, only programs on this machine may see this")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_page_comes_back_after_a_restart_and_its_tail_misses_nothing(
+    browser: Browser, number: signal.Signals, tmp_path: Path
+) -> None:
+    store = f"--store={tmp_path / 'hubbub.db'}"
+    with web_program(store) as server:
+        open_page(browser, server)
+        see(browser, "tail-state", "Live")
+        server.say("one", "two")
+        tail(browser, "one", "two")
+        # What was not committed would be lost with the process.
+        state = "return fetch('status').then((answer) => answer.json())"
+        browser.wait_for(f"{state}.then(({{ figures }}) => figures.store.pending === 0)")
+        server.program.signal(number)
+        server.program.wait()
+        see(browser, "state", "The server does not answer")
+    with web_program(store, ports=server.ports) as server:
+        server.say("three")
+        see(browser, "state", "Live")
+        tail(browser, "one", "two", "three")
+
+
+@pytest.mark.long
+def test_rooms_are_chosen_and_tables_sorted_with_the_keyboard(browser: Browser) -> None:
+    with web_program("--rooms=*") as server:
+        open_page(browser, server)
+        browser.run("""
+        const rooms = ["b", "a", "c"];
+        window.sources = rooms.map((room) => new EventSource(`/${room}/sse`));
+        return Promise.all(sources.map((source) => new Promise((resolve) => { source.onopen = resolve; })));
+        """)
+        names = f"{ROWS}.map((row) => row.split(/\\s/)[0]).join('')"
+        browser.wait_for(f"{names} === 'abcroot'", "rooms")
+        browser.run("document.querySelector('#rooms thead button').focus()")
+        browser.press("Enter")
+        browser.wait_for(f"{names} === 'rootcba'", "rooms")
+        assert browser.run("return document.querySelector('#rooms thead th').ariaSort") == "descending"
+        assert browser.run("return document.querySelectorAll('#rooms th[aria-sort=none]').length") == 6
+        browser.run("document.querySelector('#rooms tr[data-key=b] button').focus()")
+        browser.press("Enter")
+        see(browser, "room-title", "b")
+        see(browser, "tail-state", "Live")
+        browser.run("return fetch('/b', { method: 'POST', body: 'Hey' }).then((answer) => answer.status)")
+        tail(browser, "Hey")
+        # The focus stays with its row, wherever that goes.
+        browser.run("document.querySelector('#rooms thead button').click()")
+        browser.wait_for(f"{names} === 'abcroot'", "rooms")
+        assert browser.run("return document.activeElement.closest('tr').dataset.key") == "b"
+        browser.run("sources.forEach((source) => source.close())")
