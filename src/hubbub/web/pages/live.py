@@ -53,17 +53,17 @@ def _read() -> Mapping[str, Shown]:
     }
 
 
-_SHOWN: Final = _read()
+SHOWN: Final = _read()
 
 
 class _Live(Page):
     """The files tell nothing of the server. So they need no key: the page itself asks for it."""
 
-    paths: ClassVar[Collection[str]] = _SHOWN.keys()
+    paths: ClassVar[Collection[str]] = SHOWN.keys()
     guarded: ClassVar[bool] = False
 
     async def show(self, request: Request, server: Watched) -> Shown:
-        return _SHOWN[request.path]
+        return SHOWN[request.path]
 
 
 PAGE: Final = _Live()

@@ -30,7 +30,7 @@ function see(look, pause) {
   seen.take(look);
   last = look;
   enter("watch");
-  state("live", `Live, every ${duration(pause / 1000)}`);
+  state("live", "Live", `every ${duration(pause / 1000)}`);
   byId("trouble").hidden = look.trouble === null;
   setText(byId("trouble"), look.trouble ?? "");
   if (chosen === null) choose(named() || (look.rooms.get("root") ?? seen.rooms[0]).name);
@@ -59,7 +59,9 @@ function fail(error) {
 
 /** Show one of the three faces of the page. */
 function enter(name) {
+  const isNew = byId(name).hidden;
   for (const id of ["watch", "ask-key", "not-here"]) byId(id).hidden = id !== name;
+  if (isNew && name === "ask-key") byId("key").focus();
   byId("forget").hidden = !(name === "watch" && hasKey());
   if (name !== "watch" && chosen !== null) {
     chosen = null;
@@ -67,9 +69,11 @@ function enter(name) {
   }
 }
 
-function state(kind, words) {
+/** Say how it goes. A screen reader reads the words aloud when they change, and not the pace. */
+function state(kind, words, pace = "") {
   byId("state").dataset.kind = kind;
   setText(byId("state"), words);
+  setText(byId("pace"), pace);
 }
 
 /** The room that the address of the page names behind its #. */

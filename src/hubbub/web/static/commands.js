@@ -1,10 +1,11 @@
 // For each room: what to type elsewhere to read it.
 
-import { byId, make } from "./dom.js";
+import { byId, make, setText } from "./dom.js";
 
 /** Show the commands for a room. */
 export function showCommands(room, places, isKeyed) {
   const kinds = commandsFor({ room, base: new URL(".", location.href), places, isKeyed });
+  setText(byId("commands-title"), `Read ${room} elsewhere`);
   const box = byId("commands");
   const before = box.querySelector("details[open]")?.dataset.name;
   const opened = kinds.some(({ name }) => name === before) ? before : kinds[0].name;

@@ -50,7 +50,6 @@ export function showEndings(endings) {
     const name = make("dt", { className: BAD.has(code) ? "bad" : "", textContent: code });
     return [name, make("dd", {}, make("b", {}, count(number)), bar, make("span", {}, MEANINGS[code] ?? ""))];
   });
-  byId("endings").replaceChildren(
-    ...(rows.length ? rows : [make("p", { className: "empty", textContent: "No connection has ended yet." })]),
-  );
+  byId("endings").replaceChildren(...rows);
+  byId("endings-none").hidden = rows.length > 0;
 }

@@ -54,13 +54,17 @@ export class Looks {
   }
 
   async #run(see, fail) {
+    // Rates are known with the second look, which so comes soon.
+    let longest = SHORTEST;
     for (;;) {
       let pause = SHORTEST;
       if (!document.hidden) {
         try {
           const seen = await look();
-          pause = Math.min(LONGEST, Math.max(SHORTEST, PAUSES * seen.took));
-          see(seen, pause);
+          pause = Math.min(longest, Math.max(SHORTEST, PAUSES * seen.took));
+          longest = LONGEST;
+          // Later: to parse the last part and to show all would be much for one frame.
+          requestAnimationFrame(() => see(seen, pause));
         } catch (error) {
           fail(error);
         }

@@ -21,6 +21,9 @@ export class Table {
   #sorted = [];
   #drawn = [];
   #planned = false;
+  // Noted when they change: to ask for them while drawing would have the browser lay out the page once more.
+  #top = 0;
+  #height = 0;
   #by;
   #isDown;
 
@@ -50,8 +53,16 @@ export class Table {
     // A box that scrolls is reached by the keyboard.
     Object.assign(box, { tabIndex: 0, role: "region", ariaLabel: label });
     box.style.setProperty("--row", `${ROW}px`);
-    box.addEventListener("scroll", () => this.#plan(), { passive: true });
-    new ResizeObserver(() => this.#plan()).observe(box);
+    const scrolled = () => {
+      this.#top = box.scrollTop;
+      this.#plan();
+    };
+    box.addEventListener("scroll", scrolled, { passive: true });
+    const resized = ([{ contentRect }]) => {
+      this.#height = contentRect.height;
+      this.#plan();
+    };
+    new ResizeObserver(resized).observe(box);
     const column = columns.find(({ name }) => name === sortedBy);
     this.#sort(column, Boolean(column.isNumber));
   }
@@ -117,9 +128,9 @@ export class Table {
 
   #draw() {
     const rows = this.#sorted;
-    const seen = Math.ceil(this.box.clientHeight / ROW);
+    const seen = Math.ceil(this.#height / ROW);
     const last = Math.max(0, rows.length - seen);
-    const first = Math.max(0, Math.min(last, Math.floor(this.box.scrollTop / ROW)) - MORE);
+    const first = Math.max(0, Math.min(last, Math.floor(this.#top / ROW)) - MORE);
     const slice = rows.slice(first, first + seen + 2 * MORE);
     const focused = this.body.contains(document.activeElement) ? document.activeElement.closest("tr").dataset.key : null;
     while (this.#drawn.length > slice.length) this.#drawn.pop().row.remove();

@@ -4,14 +4,14 @@ import { byId, make, setText } from "./dom.js";
 import { clock, count, many, visible } from "./format.js";
 import { MOST, Stream } from "./stream.js";
 
+/** Messages that are shown. Older ones are kept for the filter. */
+const SHOWN = 200;
+
 /** Characters of a message that are shown. */
 const LONGEST = 2000;
 
 /** Milliseconds between two drawings. */
-const PAUSE = 100;
-
-/** How far from the end a list may be scrolled, in pixels, and still follow. */
-const NEAR = 40;
+const PAUSE = 150;
 
 export class Tail {
   #waiting = [];
@@ -50,7 +50,8 @@ export class Tail {
   #tell(kind, words) {
     const state = byId("tail-state");
     state.dataset.kind = kind;
-    setText(state, words);
+    setText(state, kind === "refused" ? "Not to be read" : words);
+    if (kind === "refused") this.#list.replaceChildren(row(note(words)));
   }
 
   /** Keep lines as they came: most of a fast room are never shown, and so never parsed. */
@@ -69,15 +70,14 @@ export class Tail {
 
   #pause(isPaused) {
     this.#isPaused = isPaused;
-    byId("pause").ariaPressed = String(isPaused);
+    byId("pause").classList.toggle("on", isPaused);
     this.#draw();
   }
 
   #filter(text) {
     this.#words = text.toLowerCase();
-    this.#list.replaceChildren(...this.#kept.filter((one) => this.#admits(one)).map(row));
-    this.#list.scrollTop = this.#list.scrollHeight;
-    this.#count();
+    this.#list.replaceChildren();
+    this.#show(this.#kept);
   }
 
   #admits({ message, sender, isNote }) {
@@ -87,7 +87,6 @@ export class Tail {
   #draw() {
     setText(byId("pause"), this.#isPaused ? `Go on (${many(this.#waiting.length, "message")})` : "Pause");
     if (this.#isPaused) return;
-    const isAtEnd = this.#list.scrollHeight - this.#list.scrollTop - this.#list.clientHeight < NEAR;
     const found = this.#waiting.map((line) => read(JSON.parse(line)));
     if (this.#leftOut) found.unshift(note(`${many(this.#leftOut, "message")} came too fast to be shown`));
     this.#waiting = [];
@@ -95,15 +94,15 @@ export class Tail {
     if (!found.length) return;
     this.#kept = [...this.#kept, ...found].slice(-MOST);
     if (this.#list.firstChild?.className === "note" && this.#kept.length === found.length) this.#list.replaceChildren();
-    this.#list.append(...found.filter((one) => this.#admits(one)).map(row));
-    while (this.#list.childElementCount > MOST) this.#list.firstChild.remove();
-    if (isAtEnd) this.#list.scrollTop = this.#list.scrollHeight;
-    this.#count();
+    this.#show(found);
   }
 
-  #count() {
-    const shown = this.#list.childElementCount;
-    setText(byId("shown"), this.#words ? `${count(shown)} of the last ${count(this.#kept.length)}` : "");
+  /** Add messages to the list, those that the filter admits. */
+  #show(messages) {
+    this.#list.append(...messages.filter((one) => this.#admits(one)).slice(-SHOWN).map(row));
+    while (this.#list.childElementCount > SHOWN) this.#list.firstChild.remove();
+    const found = this.#words && this.#kept.filter((one) => this.#admits(one)).length;
+    setText(byId("shown"), this.#words ? `${count(found)} of the last ${count(this.#kept.length)}` : "");
   }
 }
 
