@@ -237,17 +237,17 @@ def test_it_looks_as_the_screenshots_show(browser: Browser, tmp_path: Path) -> N
     rooms = ("ais", "alarms", "wx-north", "wx-south")
     with web_program(*[f"--listen=tcp://127.0.0.1:0?room={room}" for room in rooms]) as server:
         places = [address_in(line.encode()) for line in server.program.output.lines(len(rooms))]
-        speakers = [Peer(place) for place in places]
         readers = [Peer(place) for place in (server.program.endpoint, *places) for _ in range(4)]
+        feed, *speakers = (Peer(place) for place in (server.program.endpoint, *places))
         open_page(browser, server)
-        points = "return document.querySelector('#messages-graph .line').getAttribute('d')?.split('V').length ?? 0"
-        for number in range(1_000_000):
-            for place, speaker in enumerate(speakers):
-                # Each room has its own ups and downs.
-                speaker.send(b"wind 12 kn from NW, gusts 19 kn\n" * (1 + number * (place + 3) // 7 % (3 * place + 2)))
-            server.say(f"$GPGGA,1235{number % 60:02},4807.038,N,01131.{number % 1000:03},E,1,08,0.9,545.4,M,46.9,M")
-            if browser.run(points) >= looks:
-                break
+        points = "return document.querySelector('#messages-graph .line')?.getAttribute('d')?.split('V').length ?? 0"
+        number = 0
+        while browser.run(points) < looks:
+            number += 1
+            feed.send(f"$GPGGA,1235{number % 60:02},4807.038,N,01131.{number % 1000:03},E,1\n".encode())
+            for place, speaker in enumerate(speakers, start=1):
+                # Each room has ups and downs of its own.
+                speaker.send(b"wind 12 kn from NW, gusts 19 kn\n" * abs(number // (9 * place) % 10 - 5))
         see(browser, "tail", "$GPGGA")
         take("light")
         browser.prefer("dark")
@@ -256,7 +256,7 @@ def test_it_looks_as_the_screenshots_show(browser: Browser, tmp_path: Path) -> N
         browser.prefer("light")
         take("phone", 390, 844, phone=True)
         take("phone-whole", 390, 2700, phone=True)
-        for peer in (*speakers, *readers):
+        for peer in (feed, *speakers, *readers):
             peer.close()
     with web_program(f"--keys={write_keys(tmp_path / 'keys.toml', desk='watch')}") as server:
         open_page(browser, server)
