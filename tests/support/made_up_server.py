@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from hubbub.web.page import Shown
-from hubbub.web.pages.live import SHOWN
+from hubbub.web.pages.live import PAGE
 
 BURST = 50
 """Messages that the stream of a room has at once, every 50 ms."""
@@ -103,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
-        if shown := SHOWN.get(url.path):
+        if shown := PAGE.shown.get(url.path):
             self._answer(shown)
         elif url.path == "/status":
             query = {name: int(values[0]) for name, values in parse_qs(url.query).items()}

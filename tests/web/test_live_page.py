@@ -9,13 +9,14 @@ import pytest
 
 import hubbub
 from hubbub.values.ending import EndingCode
-from hubbub.web.pages.live import FILES
+from hubbub.web.static_files import FOLDER
 
 from support.helpers import Peer, at
 from support.keys import write_keys
 from support.web import answer, listeners, refusal, requesting, web_serving
 
-NAMES = sorted(path.name for path in FILES.iterdir() if path.is_file())
+LIVE = FOLDER / "live"
+NAMES = sorted(path.name for path in LIVE.iterdir() if path.is_file())
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -29,7 +30,7 @@ def target_of(name: str) -> str:
 
 
 def text_of(name: str) -> str:
-    return (FILES / name).read_text()
+    return (LIVE / name).read_text()
 
 
 async def test_each_file_has_its_type_and_a_policy_that_lets_nothing_else_in() -> None:
@@ -38,7 +39,7 @@ async def test_each_file_has_its_type_and_a_policy_that_lets_nothing_else_in() -
             await peer.send(f"GET {target_of(name)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             head = await answer(peer)
             body = await peer.exactly(int(head.headers["Content-Length"]))
-            assert (head.status, body) == (200, (FILES / name).read_bytes())
+            assert (head.status, body) == (200, (LIVE / name).read_bytes())
             assert head.headers["Content-Type"] == TYPES[Path(name).suffix]
             policy = head.headers["Content-Security-Policy"].split("; ")
             assert policy[:2] == ["default-src 'none'", "script-src 'self'"]
@@ -52,7 +53,7 @@ async def test_head_has_no_body_and_other_methods_and_files_are_refused() -> Non
     async with web_serving() as (server, _), Peer.of(at(server, 1)) as peer:
         await peer.send(b"HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         head = await answer(peer)
-        assert (head.status, head.headers["Content-Length"]) == (200, str(len((FILES / "index.html").read_bytes())))
+        assert (head.status, head.headers["Content-Length"]) == (200, str(len((LIVE / "index.html").read_bytes())))
         # The next answer follows at once.
         assert (await answer(peer)).headers["Content-Length"] == "3"
         for target in ("/live", "/live/", "/live/nothing.js", "/live/../page.py", "/index.html", "/app.js"):

@@ -79,7 +79,7 @@ class Page(ABC):
         guarded: whether only those may see it who may watch; see `check_watcher`.
     """
 
-    paths: ClassVar[Collection[str]]
+    paths: tuple[str, ...]
     guarded: ClassVar[bool] = True
 
     @abstractmethod

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from ..page import Page, Shown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from ..page import Watched
     from ..requests import Request
 
 
 class _Health(Page):
-    paths: ClassVar[Collection[str]] = ("/healthz",)
+    paths: tuple[str, ...] = ("/healthz",)
     guarded: ClassVar[bool] = False
 
     async def show(self, request: Request, server: Watched) -> Shown:

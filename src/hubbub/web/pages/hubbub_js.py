@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import Final
 
-from ..static_file import StaticFile
+from ..static_files import StaticFiles
 
-
-class _Client(StaticFile):
-    paths: ClassVar[tuple[str, ...]] = ("/hubbub.js",)
-    name: ClassVar[str] = "hubbub.js"
-    # Browsers run a module only if it is of this type.
-    content_type: ClassVar[str] = "text/javascript; charset=utf-8"
-
-
-PAGE: Final = _Client()
+PAGE: Final = StaticFiles({"/hubbub.js": "hubbub.js"})

@@ -1,29 +1,10 @@
-"""The live page: the files of `static`, which show in a browser what `/status` and the streams say."""
+"""The live page: files that show in a browser what `/status` and the streams say. The page itself asks for a key."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import Final
 
-from ..page import Page, Shown
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    from ..page import Watched
-    from ..requests import Request
-
-FILES: Final = Path(__file__).parents[1] / "static"
-
-FIRST: Final = "index.html"
-"""The file at "/". The others are below "/live/", where no stream is."""
-
-_TYPES: Final = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
+from ..static_files import FOLDER, StaticFiles
 
 _POLICY: Final = (
     "default-src 'none'",
@@ -41,29 +22,7 @@ _POLICY: Final = (
 
 _HEADERS: Final = {"Content-Security-Policy": "; ".join(_POLICY), "Referrer-Policy": "no-referrer"}
 
+# The first one is at "/", and the others are where no stream is.
+_FILES: Final = {f"/live/{file.name}": f"live/{file.name}" for file in sorted((FOLDER / "live").iterdir())}
 
-def _read() -> Mapping[str, Shown]:
-    """All files, by their paths."""
-    files = [path for path in FILES.iterdir() if path.suffix in _TYPES]
-    return {
-        "/" if path.name == FIRST else f"/live/{path.name}": Shown(
-            path.read_bytes(), _TYPES[path.suffix], headers=_HEADERS
-        )
-        for path in files
-    }
-
-
-SHOWN: Final = _read()
-
-
-class _Live(Page):
-    """The files tell nothing of the server. So they need no key: the page itself asks for it."""
-
-    paths: ClassVar[Collection[str]] = SHOWN.keys()
-    guarded: ClassVar[bool] = False
-
-    async def show(self, request: Request, server: Watched) -> Shown:
-        return SHOWN[request.path]
-
-
-PAGE: Final = _Live()
+PAGE: Final = StaticFiles({"/": _FILES.pop("/live/index.html"), **_FILES}, _HEADERS)

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from ..page import Page, Shown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from ..page import Watched
     from ..requests import Request
 
 
 class _Readiness(Page):
-    paths: ClassVar[Collection[str]] = ("/readyz",)
+    paths: tuple[str, ...] = ("/readyz",)
     guarded: ClassVar[bool] = False
 
     async def show(self, request: Request, server: Watched) -> Shown:

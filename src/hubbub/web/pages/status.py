@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict
 from http import HTTPStatus
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ...log.as_json import rfc3339
 from ...log.rates import rate_of
@@ -16,7 +16,7 @@ from ..page import Page, Shown
 from ..requests import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
 
     from ...hub.room import Room
     from ...hub.session import Session
@@ -36,7 +36,7 @@ SLICE: Final = 50
 
 
 class _Status(Page):
-    paths: ClassVar[Collection[str]] = ("/status",)
+    paths: tuple[str, ...] = ("/status",)
 
     async def show(self, request: Request, server: Watched) -> Shown:
         query = request.query({"offset", "limit"})
