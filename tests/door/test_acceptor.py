@@ -64,7 +64,9 @@ async def test_one_too_many_is_refused_and_told_why(
         async with Peer.of(server) as third:
             assert await third.rest() == f"{code}: {words}\n".encode()
         assert record.refusals == [(hubbub.Address.parse(third.name), hubbub.Ending(code, words))]
-        assert server.statistics() == hubbub.Statistics(clients=2, rooms=1, accepted=3, endings={code: 1}, slowed=0)
+        assert server.statistics() == hubbub.Statistics(
+            clients=2, rooms=1, accepted=3, endings={code: 1}, refused={code: 1}, slowed=0
+        )
         # Those who are in do not notice.
         await one.send(b"Hey\n")
         assert await two.line() == b"Hey\n"

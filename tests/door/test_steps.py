@@ -95,8 +95,9 @@ async def test_a_trusted_proxy_without_a_header_is_refused_and_told(plain: Way) 
         assert await peer.rest() == f"{refusal}\n".encode()
         assert "PROXY" in refusal.reason
         assert record.refusals[0][0] == hubbub.Address.parse(peer.name)
+        counts = {hubbub.EndingCode.BAD_PROXY: 1}
         assert server.statistics() == hubbub.Statistics(
-            clients=0, rooms=1, accepted=1, endings={hubbub.EndingCode.BAD_PROXY: 1}, slowed=0
+            clients=0, rooms=1, accepted=1, endings=counts, refused=counts, slowed=0
         )
         assert not record.clients
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hubbub.hub import pump as pump_module
 from hubbub.hub.pump import LOOKS, Pump
 from hubbub.log.clock import NEVER
 
@@ -351,3 +352,19 @@ async def test_looking_at_many_rooms_is_paid_for_by_the_slice_of_the_turn() -> N
     for count in (2, 4, 5):
         await asyncio.sleep(0)
         assert journal == readers[:count]
+
+
+async def test_turns_that_flush_are_counted_and_timed_and_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([1.0, 1.5, 7.0, 9.0])
+    monkeypatch.setattr(pump_module, "perf_counter", lambda: next(times))
+    journal, pump = Journal(), Pump(10)
+    pump.pump_soon(Reader(journal))
+    await journal.turns()
+    assert (pump.flushes, pump.flush_time) == (0, 0)
+    pump.flush_soon(Room(journal))
+    pump.flush_soon(Room(journal))
+    await journal.turns()
+    assert (pump.flushes, pump.flush_time) == (1, 0.5)
+    pump.flush_soon(Room(journal, error=ValueError("x")))
+    await journal.turns()
+    assert (pump.flushes, pump.flush_time) == (2, 2.5)

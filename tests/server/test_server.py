@@ -279,6 +279,21 @@ async def test_the_figures_and_the_clients_are_those_of_the_moment() -> None:
         assert statistics.endings == {hubbub.EndingCode.LEFT: 1, hubbub.EndingCode.LOST: 1}
 
 
+async def test_what_was_said_is_counted_from_the_start_on_in_rooms_that_have_gone_too(tmp_path: Path) -> None:
+    for start in (0, 3):
+        async with serving(store=hubbub.SqliteStore(tmp_path / "feed.db")) as (server, _):
+            news = server.room("news")
+            # What an earlier server has stored does not count.
+            assert (news.head.seq, server.statistics().messages, server.statistics().bytes) == (start, 0, 0)
+            await news.broadcast_many(["one", "two"])
+            assert (server.statistics().messages, server.statistics().bytes) == (2, 256 + 8)
+            news.close()
+            await server.room("news").broadcast("three")
+            await server.broadcast("four")
+            assert server.room("news").head.seq == start + 3
+            assert (server.statistics().messages, server.statistics().bytes) == (4, 256 + 8 + 256 + 6 + 256 + 5)
+
+
 def test_a_reload_says_what_has_changed_and_what_could_not_be_read(tmp_path: Path) -> None:
     async def nobody(client: Any) -> bool:
         raise NotImplementedError

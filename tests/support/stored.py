@@ -148,7 +148,15 @@ class StoreOf:
     def statistics(self) -> StoreStatistics:
         committed = {name: log.end for name, log in self.logs.items()}
         return StoreStatistics(
-            committed=committed, reads={}, pending=0, size=0, commits=0, commit_p50=0.0, commit_p99=0.0, out=False
+            committed=committed,
+            reads={},
+            pending=0,
+            size=0,
+            commits=0,
+            commit_p50=0.0,
+            commit_p99=0.0,
+            commit_time=0.0,
+            out=False,
         )
 
     async def close(self) -> None:

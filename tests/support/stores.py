@@ -227,6 +227,7 @@ class MemoryStore:
             commits=self.commits,
             commit_p50=0.0,
             commit_p99=0.0,
+            commit_time=0.0,
             out=self.out,
         )
 

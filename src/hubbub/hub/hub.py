@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from functools import reduce
 from typing import TYPE_CHECKING, Any, Final, Generic
 
 from ..framing import BytesFraming, M, TextFraming, check_framing
+from ..log.chunk import Mark
 from ..values.errors import RoomLimitReached
 from ..values.settings import ACK
 from . import policies
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
 
     from ..framing import Framing
+    from ..log.log import Log
     from ..log.store import Store
     from ..values.address import Address
     from ..values.position import Position
@@ -61,6 +64,8 @@ class Hub(ABC, Generic[M]):
         self._store = store
         self._pump = Pump(settings.flush_slice)
         self._rooms: dict[str, Room[M]] = {}
+        # What was broadcast in rooms that have gone.
+        self._gone = Mark(0, 0)
         self.root: Room[M] = self._make_room(ROOT_ROOM, framing, settings)
         self._places = {ROOT_ROOM: self.root}
 
@@ -156,6 +161,10 @@ class Hub(ABC, Generic[M]):
         """Send `messages` to every client in the root room but `exclude`; see `Room.broadcast_many`."""
         return self.root.broadcast_many(messages, exclude=exclude, sender=sender)
 
+    def _said(self) -> Mark:
+        """How much was broadcast since the start, in all rooms, those that have gone too."""
+        return reduce(_plus, (room.fan_out.log for room in self._rooms.values()), self._gone)
+
     def _make_room(self, name: str, framing: Framing[M], settings: Settings, *, keep: bool = True) -> Room[M]:
         for readers in self._framings:
             policies.check_notice(readers, settings.notice, settings.when_slow)
@@ -170,6 +179,13 @@ class Hub(ABC, Generic[M]):
             raise ValueError(f"the {room} room lasts as long as the server; close the server instead")
         if self._rooms.get(room.name) is room:
             del self._rooms[room.name]
+            self._gone = _plus(self._gone, room.fan_out.log)
+
+
+def _plus(said: Mark, log: Log[Any]) -> Mark:
+    """So much, and what was appended to a log."""
+    head, begun = log.head, log.begun
+    return Mark(said.seq + head.seq - begun.seq, said.offset + head.offset - begun.offset)
 
 
 def check_type(framing: Framing[Any], other: Framing[Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 from ..log.clock import NEVER, Clock
@@ -44,6 +45,8 @@ class Pump:
         turn: the number of this turn of the loop, as far as anything was delivered in it.
         tasks: what is under way that takes time: reads for cursors that are catching up.
         overrun: the cursors that retention has passed, and of which it is still to be decided what becomes.
+        flushes: in how many turns rooms were flushed.
+        flush_time: how many seconds that took.
     """
 
     def __init__(self, slice_size: int) -> None:
@@ -53,6 +56,8 @@ class Pump:
         self.turn = 1
         self.tasks: set[asyncio.Task[None]] = set()
         self.overrun: dict[Seat, None] = {}
+        self.flushes = 0
+        self.flush_time = 0.0
         self._judged = 0
         self._slice_size = slice_size
         self._left = slice_size
@@ -175,7 +180,11 @@ class Pump:
         try:
             while self.overrun and self._judged < JUDGED_AT_ONCE:
                 self.judge(next(iter(self.overrun)))
-            self._flush_rooms()
+            if self._rooms:
+                start = perf_counter()
+                self._flush_rooms()
+                self.flush_time += perf_counter() - start
+                self.flushes += 1
             self._pump_readers()
         finally:
             # Whatever went wrong, those that wait for their turn have it.

@@ -50,7 +50,7 @@ class Log(Generic[M]):
         framing, clock, older: as above.
         terms: its terms, of which the last one is current.
         rendered: the bytes of its chunks in other renderings than its own: they count no more than the retention.
-        readable: the mark before which messages may be read.
+        begun, readable: its end when it was made; the mark before which messages may be read.
         pending_size: counted bytes that wait for the next flush.
         pending_appends: in how many pieces they came.
         ended: whether nothing is appended any more.
@@ -60,7 +60,7 @@ class Log(Generic[M]):
         self.framing = framing
         self.clock = clock
         self.older = older
-        self.readable = Mark(0, 0) if older is None else older.head
+        self.begun = self.readable = Mark(0, 0) if older is None else older.head
         self.pending_size = self.pending_appends = 0
         self.ended = False
         # Of the newest batch: times never fall along a log, even if the wall clock jumps back.

@@ -36,6 +36,7 @@ class StoreStatistics:
         commits: how many there were since the start.
         commit_p50: seconds that half of the last 1,000 commits took at most.
         commit_p99: seconds that 99 % of them took at most.
+        commit_time: seconds that all of them took together.
         out: whether it takes nothing, because it has failed for too long.
     """
 
@@ -46,6 +47,7 @@ class StoreStatistics:
     commits: int
     commit_p50: float
     commit_p99: float
+    commit_time: float
     out: bool
 
 

@@ -195,16 +195,21 @@ class Server(Hub[M]):
 
     def statistics(self) -> Statistics:
         """The figures of this moment."""
-        sessions = self._sessions
+        sessions, pump, said = self._sessions, self._pump, self._said()
         return Statistics(
             clients=len(sessions.clients),
             rooms=len(self._rooms),
             accepted=sessions.arrivals.accepted,
             endings=dict(sessions.endings),
+            refused=dict(sessions.refused),
             slowed=sessions.slowed_count,
             tails=sessions.tail_count,
             muted=sessions.stalls.muted_count,
             unheard=sessions.unheard_count,
+            messages=said.seq,
+            bytes=said.offset,
+            flushes=pump.flushes,
+            flush_time=pump.flush_time,
             store=None if self._store is None else self._store.statistics(),
         )
 

@@ -64,7 +64,7 @@ class Sessions(Generic[M]):
         hears_messages: whether the observer wants to know of each message; what nobody hears costs nothing.
         arrivals: those that are not clients yet.
         readers: the others, each with its task, which may end after its connection has, and the other way round.
-        endings: how many have ended, by code.
+        endings, refused: how many have ended, by code; how many of them were not let in.
         slowed_count: how often a client was held to its rate.
         tail_count: how many last messages had no end and were dropped.
         unheard_count: how many private messages were dropped, to clients that hear none.
@@ -83,6 +83,7 @@ class Sessions(Generic[M]):
         converse: Callable[[], Conversation] | None = None,
     ) -> None:
         self.endings: Counter[EndingCode] = Counter()
+        self.refused: Counter[EndingCode] = Counter()
         self.slowed_count = self.tail_count = self.unheard_count = 0
         self.left_over: set[asyncio.Task[None]] = set()
         self._notices = Notices(observer, server.settings.probe_time)
@@ -331,6 +332,7 @@ class Sessions(Generic[M]):
         logger.debug("%s was not let in: %s", origin, ending)
         if ending.code is not EndingCode.FINISHED:
             # What was answered over HTTP has had what it came for.
+            self.refused[ending.code] += 1
             tell(self._observer.refused, origin, ending)
 
     def _forget(self, reader: Session[M]) -> None:

@@ -54,6 +54,7 @@ class Recorder:
         not_full: fires when senders need not wait any more.
         times: how long the last commits took, in seconds.
         commits: how many there were.
+        commit_time: how many seconds all of them took.
         size: bytes of the file and its WAL after the last one.
     """
 
@@ -68,6 +69,7 @@ class Recorder:
         self.not_full = Pulse()
         self.times: deque[float] = deque(maxlen=TIMES)
         self.commits = 0
+        self.commit_time = 0.0
         self.size = 0
         self._path = path
         self._settle = settle
@@ -122,6 +124,7 @@ class Recorder:
         self._note_shortage(report)
         if report.jobs:
             self.commits += 1
+            self.commit_time += report.seconds
             self.times.append(report.seconds)
             if self._failing and not self.out:
                 logger.warning("the store %s can be written again", self._path)

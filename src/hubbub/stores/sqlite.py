@@ -171,6 +171,7 @@ class SqliteStore:
             commits=recorder.commits,
             commit_p50=times[len(times) // 2] if times else 0.0,
             commit_p99=times[len(times) * 99 // 100] if times else 0.0,
+            commit_time=recorder.commit_time,
             out=recorder.out,
         )
 
