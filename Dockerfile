@@ -1,7 +1,7 @@
 # docker build -t hubbub . && docker run --rm -p 5000:5000 hubbub
 FROM python:3.13-slim AS build
 COPY . /source
-RUN python3 -m venv /opt/hubbub && /opt/hubbub/bin/pip install --no-cache-dir "/source[web]"
+RUN python3 -m venv /opt/hubbub && /opt/hubbub/bin/pip install --no-cache-dir "/source[web,metrics]"
 
 FROM python:3.13-slim
 COPY --from=build /opt/hubbub /opt/hubbub

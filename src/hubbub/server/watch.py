@@ -57,10 +57,16 @@ class Watch:
         return self._readers()
 
     @property
+    def clients_limit(self) -> int | None:
+        """How many may be connected; None: any number."""
+        return self._server.settings.clients_limit
+
+    @property
     def trouble(self) -> str | None:
         """Why no more clients should be sent to it; None: they should. While it closes, nobody can ask."""
-        store = self._server.statistics().store
-        return "the store takes nothing: what is said is kept in memory alone" if store and store.out else None
+        store = self._server._store
+        is_out = store is not None and store.statistics().out
+        return "the store takes nothing: what is said is kept in memory alone" if is_out else None
 
     def statistics(self) -> Statistics:
         """Its figures."""

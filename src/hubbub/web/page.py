@@ -24,6 +24,7 @@ class Watched(Protocol):
         places: the same, each with the name of its room.
         rooms: its rooms, by name.
         readers: everybody who is connected: clients, and readers of streams.
+        clients_limit: how many of these there may be; None: any number.
         trouble: why no more clients should be sent to it; None: they should.
     """
 
@@ -45,6 +46,10 @@ class Watched(Protocol):
 
     @property
     def readers(self) -> Collection[Session[Any]]:
+        """See above."""
+
+    @property
+    def clients_limit(self) -> int | None:
         """See above."""
 
     @property
