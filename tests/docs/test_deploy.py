@@ -14,12 +14,16 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from hubbub import Role, Settings
+import hubbub
+from hubbub import Address, Role, Settings
+from hubbub.apps.relay import relay
 from hubbub.cli import main
 from hubbub.cli.options import SETTINGS
 from hubbub.cli.places import parse, parse_table
 
 from support.certificates import make_certificates
+from support.programs import finish, require_program
+from support.web import answer, requesting
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -162,3 +166,95 @@ def test_the_files_of_the_page_about_places_are_valid() -> None:
         for place in tomllib.loads(example)["listen"]:
             listen = parse_table(place) if isinstance(place, dict) else parse(place)
             assert listen.attributes["role"] in (Role.WRITE, Role.READ)
+
+
+# Prometheus and Grafana.
+
+
+def expressions() -> dict[str, list[str]]:
+    """The queries of the alert rules and of the dashboard, by their file."""
+    rules = re.findall(r"^ +expr: (.+)$", (DEPLOY / "alerts.yml").read_text(), re.MULTILINE)
+    panels = json.loads((DEPLOY / "grafana.json").read_text())["panels"]
+    return {"alerts.yml": rules, "grafana.json": [target["expr"] for panel in panels for target in panel["targets"]]}
+
+
+async def test_alerts_the_dashboard_and_the_page_about_watching_name_the_metrics_that_there_are(tmp_path: Path) -> None:
+    async with (
+        hubbub.Server(
+            relay,
+            listeners=[hubbub.Listener(endpoint=Address("127.0.0.1", 0), http=hubbub.Http())],
+            store=hubbub.SqliteStore(tmp_path / "feed.db"),
+        ) as server,
+        requesting(server, "GET /metrics", place=0) as peer,
+    ):
+        page = (await peer.exactly(int((await answer(peer)).headers["Content-Length"]))).decode()
+    families = set(re.findall(r"^# TYPE (\S+)", page, re.MULTILINE))
+    samples = set(re.findall(r"^(hubbub_\w+)", page, re.MULTILINE)) | {"hubbub_connections"}
+    for file, queries in expressions().items():
+        assert queries
+        for query in queries:
+            assert set(re.findall(r"hubbub_\w+", query)) <= samples, (file, query)
+    documented = set(
+        re.findall(
+            r"`(hubbub_\w+)",
+            (ROOT / "docs" / "topics" / "watching.md").read_text().partition("| metric |")[2].partition("\n\n")[0],
+        )
+    )
+    assert documented == {name for name in families if not name.endswith(("_gcount", "_gsum"))}
+
+
+@pytest.mark.real
+def test_promtool_finds_nothing_wrong_with_the_alerts_and_the_dashboard(tmp_path: Path) -> None:
+    promtool = require_program("promtool")
+    alerts = finish(promtool, "check", "rules", str(DEPLOY / "alerts.yml"))
+    assert alerts.status == 0, alerts
+    # What the dashboard asks, as rules: JSON is YAML.
+    queries = [query.replace("$__rate_interval", "5m") for query in expressions()["grafana.json"]]
+    rules = [{"record": f"panel:{number}", "expr": query} for number, query in enumerate(queries)]
+    (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
+    dashboard = finish(promtool, "check", "rules", str(tmp_path / "rules.yml"))
+    assert dashboard.status == 0, dashboard
+
+
+@pytest.mark.real
+def test_each_alert_is_given_when_it_should_be(tmp_path: Path) -> None:
+    promtool = require_program("promtool")
+    # What each alert looks at: in a server that is in trouble, and in one that is well.
+    series = {
+        'up{job="hubbub"}': ("0x20", "1x20"),
+        "hubbub_ready": ("0x20", "1x20"),
+        "hubbub_store_out": ("1x20", "0x20"),
+        'hubbub_connections_ended_total{code="slow"}': ("0+1x20", "7x20"),
+        'hubbub_connections{via="tcp"}': ("900x20", "800x20"),
+        'hubbub_connections{via="ws"}': ("50x20", "50x20"),
+        "hubbub_connections_limit": ("1000x20", "1000x20"),
+        'hubbub_room_messages_total{room="root"}': ("7x20", "0+1x20"),
+    }
+    alerts = re.findall(r"- alert: (\w+)", (DEPLOY / "alerts.yml").read_text())
+    tests = []
+    for server, count in (0, 1), (1, 0):
+        expected = [
+            {
+                "expr": f'count(ALERTS{{alertname="{name}",alertstate="firing"}}) or vector(0)',
+                "eval_time": "15m",
+                "exp_samples": [{"labels": "{}", "value": count}],
+            }
+            for name in alerts
+        ]
+        inputs = [{"series": name, "values": values[server]} for name, values in series.items()]
+        tests.append({"interval": "1m", "input_series": inputs, "promql_expr_test": expected})
+    (tmp_path / "tests.yml").write_text(json.dumps({"rule_files": [str(DEPLOY / "alerts.yml")], "tests": tests}))
+    tested = finish(promtool, "test", "rules", str(tmp_path / "tests.yml"))
+    assert tested.status == 0, tested
+
+
+@pytest.mark.real
+def test_the_configuration_of_prometheus_on_the_operators_page_is_valid(tmp_path: Path) -> None:
+    (example,) = re.findall(
+        r"^```yaml\n(scrape_configs:.*?)^```", (ROOT / "docs" / "deploy.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    (tmp_path / "hubbub-secret").write_text("secret")
+    (tmp_path / "hubbub-alerts.yml").write_text((DEPLOY / "alerts.yml").read_text())
+    (tmp_path / "prometheus.yml").write_text(example.replace("/etc/prometheus", str(tmp_path)))
+    checked = finish(require_program("promtool"), "check", "config", str(tmp_path / "prometheus.yml"))
+    assert checked.status == 0, checked
