@@ -13,7 +13,7 @@ from http import HTTPStatus
 from importlib import import_module
 from itertools import accumulate
 from math import inf
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ...values.ending import EndingCode
 from ..page import Page, Shown
@@ -46,7 +46,7 @@ OPEN_METRICS: Final = "application/openmetrics-text"
 
 
 class _Metrics(Page):
-    path: ClassVar[str] = "/metrics"
+    paths: tuple[str, ...] = ("/metrics",)
 
     async def show(self, request: Request, server: Watched) -> Shown:
         try:
