@@ -14,7 +14,7 @@ from .library import is_for_programs, public, target
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-MADE_BY_HUBBUB: Final = frozenset({"Arrival", "Client", "Connection", "Hub", "Room"})
+MADE_BY_HUBBUB: Final = frozenset({"Arrival", "Client", "Connection", "Hub", "Room", "Subscription"})
 """Classes of which programs make no objects, so that the arguments are of no interest."""
 
 MEMBERS: Final = {

@@ -14,6 +14,9 @@ FOLDERS = ("values", "framing", "log")
 """No module in them does I/O."""
 
 MODULES = (
+    "client.objects",
+    "client.reply",
+    "client.room_url",
     "door.limits",
     "door.proxy",
     "server.unchanged",

@@ -15,6 +15,8 @@ A room is a log, a client is a cursor on it. What is not named here is not publi
 """
 
 from .client.connection import Connection, connect
+from .client.objects import Missed
+from .client.subscription import Subscription, subscribe
 from .door.arrival import Arrival
 from .door.http import Http
 from .door.keys import Keys
@@ -49,6 +51,7 @@ from .values.ending import Ending, EndingCode
 from .values.errors import (
     ConnectionClosed,
     FramingError,
+    HttpError,
     HubbubError,
     IncompleteMessage,
     ListenError,
@@ -85,6 +88,7 @@ __all__ = [
     "FramingError",
     "Handler",
     "Http",
+    "HttpError",
     "Hub",
     "HubbubError",
     "IncompleteMessage",
@@ -95,6 +99,7 @@ __all__ = [
     "ListenError",
     "Listener",
     "MessageTooLong",
+    "Missed",
     "Networks",
     "NotStored",
     "Observer",
@@ -114,12 +119,14 @@ __all__ = [
     "Statistics",
     "StoreError",
     "StoreStatistics",
+    "Subscription",
     "TextFraming",
     "Tls",
     "WrongProtocol",
     "connect",
     "printable",
     "run",
+    "subscribe",
 ]
 
 

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
-from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
@@ -14,51 +10,8 @@ import hubbub
 from hubbub.client.retry import Backoff
 from hubbub.framing.telnet import DO, IAC
 
-from support.helpers import Peer, eventually
-
-QUICK = hubbub.Settings(retry_time=0.01, retry_limit=0.02, linger_time=0.05)
-
-
-class Place:
-    """A plain server that can go and come back on the same port."""
-
-    def __init__(self) -> None:
-        self.peers: asyncio.Queue[Peer] = asyncio.Queue()
-        with socket.create_server(("127.0.0.1", 0)) as listening:
-            self.address = hubbub.Address.of(listening.getsockname())
-        self._server: asyncio.Server | None = None
-
-    async def open(self) -> None:
-        self._server = await asyncio.start_server(lambda *streams: self.peers.put_nowait(Peer(*streams)), *self.address)
-
-    async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
-
-    async def peer(self) -> Peer:
-        async with asyncio.timeout(10):
-            return await self.peers.get()
-
-    def connect(self, **options: Any) -> hubbub.Connection[str]:
-        return hubbub.connect(*self.address, **{"retry": True, "settings": QUICK, **options})
-
-
-@contextlib.asynccontextmanager
-async def listening() -> AsyncIterator[Place]:
-    place = Place()
-    await place.open()
-    try:
-        yield place
-    finally:
-        await place.close()
-
-
-async def gone(peer: Peer) -> None:
-    """End a peer's stream, and wait until it is closed."""
-    peer.writer.close()
-    with contextlib.suppress(OSError):
-        await peer.writer.wait_closed()
+from support.coming_back import Place, gone, listening
+from support.helpers import eventually
 
 
 def test_pauses_grow_up_to_the_longest_and_are_shortened_at_random() -> None:
@@ -70,6 +23,15 @@ def test_pauses_grow_up_to_the_longest_and_are_shortened_at_random() -> None:
     backoff.lasted(5)
     assert backoff.pause() <= 1
     assert len({Backoff(hubbub.Settings()).pause() for _ in range(10)}) > 1
+
+
+def test_a_pause_is_as_long_as_the_server_asked_for_within_reason() -> None:
+    backoff = Backoff(hubbub.Settings(retry_time=1, retry_limit=5))
+    backoff.at_least(60)
+    assert backoff.pause() == 60
+    assert 1 <= backoff.pause() <= 2
+    backoff.at_least(10**9)
+    assert backoff.pause() == 3600
 
 
 async def test_a_server_that_is_not_there_yet_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:

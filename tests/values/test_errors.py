@@ -12,6 +12,7 @@ from hubbub.values.ending import Ending, EndingCode
 from hubbub.values.errors import (
     ConnectionClosed,
     FramingError,
+    HttpError,
     HubbubError,
     IncompleteMessage,
     ListenError,
@@ -55,6 +56,7 @@ MESSAGES: list[tuple[HubbubError, str]] = [
         NotStored("root", "the disk is full"),
         "a message of room root was delivered and not stored: the disk is full",
     ),
+    (HttpError("http://h/ais", "404 Not Found", 404), "http://h/ais: 404 Not Found"),
     (FramingError("no message"), "no message"),
     (MessageTooLong(5), "message longer than 5 bytes"),
     (IncompleteMessage(2), "the stream ended 2 bytes before the end of a message"),

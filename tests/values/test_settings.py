@@ -48,6 +48,7 @@ ABOVE_ZERO = [
     "fetch_time",
     "retry_time",
     "retry_limit",
+    "silence_time",
     "cancel_time",
     "message_time",
     "handshake_time",

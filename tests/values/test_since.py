@@ -109,3 +109,21 @@ def test_a_program_gives_a_value(value: Any, since: Since) -> None:
 def test_what_a_program_may_not_give(value: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         Since.of(value)
+
+
+PLACES = st.one_of(
+    st.builds(Since, st.sampled_from(["messages", "bytes"]), st.integers(0, 10**15)),
+    st.just(Since("messages", inf)),
+    st.builds(lambda micros: Since("seconds", micros / 10**6), st.integers(0, 10**12)),
+    st.builds(
+        lambda date: Since.of(date.replace(tzinfo=UTC)), st.datetimes(datetime(1980, 1, 1), datetime(2100, 1, 1))
+    ),
+    st.builds(lambda seq: Since.of(Position("0123456789abcdef", seq)), st.integers(0, 10**18)),
+)
+
+
+@given(PLACES)
+def test_a_place_is_written_as_it_is_read(since: Since) -> None:
+    read = Since.parse(str(since))
+    assert (read.kind, read.position) == (since.kind, since.position)
+    assert read.amount == pytest.approx(since.amount, abs=1e-6, rel=0)

@@ -7,6 +7,7 @@ import logging
 import random
 from typing import TYPE_CHECKING, TypeVar
 
+from ..values.fixed_limits import RETRY_AFTER_LIMIT
 from .dial import reason_of
 
 if TYPE_CHECKING:
@@ -17,6 +18,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger("hubbub")
 
 T = TypeVar("T")
+
+
+class NotNow(OSError):
+    """The server does not answer now, and may do so later.
+
+    Attributes:
+        retry_after: seconds after which it wants to be asked again; 0 where it did not say.
+    """
+
+    def __init__(self, reason: str, retry_after: float = 0.0) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
 
 
 class Backoff:
@@ -30,11 +43,17 @@ class Backoff:
         self._first = min(settings.retry_time, settings.retry_limit)
         self._limit = settings.retry_limit
         self._next = self._first
+        self._least = 0.0
 
     def pause(self) -> float:
         """Seconds before the next try."""
         longest, self._next = self._next, min(2 * self._next, self._limit)
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - nobody gains anything by guessing it
+        least, self._least = self._least, 0.0
+        return max(least, longest * random.uniform(0.5, 1.0))  # noqa: S311 - nobody gains anything by guessing it
+
+    def at_least(self, seconds: float) -> None:
+        """Make the next pause at least so long, within reason: the server asked for it."""
+        self._least = min(seconds, RETRY_AFTER_LIMIT)
 
     def lasted(self, time: float) -> None:
         """Begin with short pauses again, if the last connection lasted long enough."""
@@ -63,6 +82,8 @@ async def dial_until_there(
             connection = await dial()
         except OSError as error:
             reason = f"cannot connect: {reason_of(error)}"
+            if isinstance(error, NotNow):
+                backoff.at_least(error.retry_after)
         else:
             if reason is not None:
                 logger.warning("%s: connected%s", name, " again" if lost else "")

@@ -8,6 +8,7 @@
     ├── RoomLimitReached        the server has as many rooms as it may
     ├── StoreError              the store cannot be used
     ├── NotStored               a message was delivered, and could not be stored
+    ├── HttpError               a room cannot be used over HTTP, and to ask again would not help
     └── FramingError            the peer's bytes are not messages in this framing
         ├── MessageTooLong      one message is over the limit
         ├── IncompleteMessage   the stream ended within a message
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ConnectionClosed",
     "FramingError",
+    "HttpError",
     "HubbubError",
     "IncompleteMessage",
     "ListenError",
@@ -168,6 +170,25 @@ class NotStored(HubbubError):
 
     def __str__(self) -> str:
         return f"a message of room {self.name} was delivered and not stored: {self.reason}"
+
+
+class HttpError(HubbubError):
+    """The room at `url` cannot be used over HTTP, and to ask again would bring the same answer.
+
+    Attributes:
+        url: the room.
+        reason: what is wrong: what the server said, or why its answer cannot be understood.
+        status: the status of the answer; None where it has none.
+    """
+
+    def __init__(self, url: str, reason: str, status: int | None = None) -> None:
+        super().__init__(url, reason, status)
+        self.url = url
+        self.reason = reason
+        self.status = status
+
+    def __str__(self) -> str:
+        return f"{self.url}: {self.reason}"
 
 
 class FramingError(HubbubError):

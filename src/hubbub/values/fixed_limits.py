@@ -37,3 +37,12 @@ takes the processor 25 µs for 27 bytes on the wire."""
 
 SHED_SLICE: Final = 64
 """Connections that are rejected at once when descriptors have run out. A rest of `Settings.shed_time` follows."""
+
+HTTP_HEAD_LIMIT: Final = 16 * KIB
+"""The most that the head of an answer over HTTP may take, in bytes."""
+
+HTTP_WORDS_LIMIT: Final = 4 * KIB
+"""How much is read of what an answer over HTTP says is wrong, in bytes."""
+
+RETRY_AFTER_LIMIT: Final = 3600.0
+"""The longest that a server over HTTP can have its readers wait before they come back, in seconds."""

@@ -297,6 +297,9 @@ class Settings:
         "Seconds of the longest pause between two tries. A connection that lasted so long makes the next pause short.",
         option=False,
     )
+    silence_time: float = CONNECT.setting(
+        300.0, SECONDS, "Seconds of silence after which `subscribe` asks again from its place on.", option=False
+    )
 
     @property
     def chunk_size(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -79,6 +79,16 @@ class Since:
             return cls("position", position=Position.parse(text))
         except (ValueError, OverflowError):
             raise ValueError(f"{text!r} is no place in a log; write {FORMS}") from None
+
+    def __str__(self) -> str:
+        """It in the form that `parse` reads."""
+        if self.position is not None:
+            return str(self.position)
+        if self.kind == "date":
+            return datetime.fromtimestamp(self.amount, UTC).isoformat()
+        if self.kind == "messages":
+            return "all" if self.amount == inf else f"{self.amount:.0f}"
+        return f"{self.amount:.0f}B" if self.kind == "bytes" else f"{self.amount:.6f}s"
 
 
 def check_replay(value: SinceLike) -> Since:
