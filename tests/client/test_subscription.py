@@ -22,15 +22,11 @@ from support.coming_back import QUICK, Place, gone, listening
 from support.helpers import Peer, eventually, history_of
 from support.keys import replace_in, secret_of, write_keys
 from support.programs import finish
-from support.web import LISTENERS, SMALL, listeners, web_serving
+from support.web import LISTENERS, SMALL, listeners, url_of, web_serving
 
 TERM = "0123456789abcdef"
 START = hubbub.Position(TERM, 0)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n\r\n"
-
-
-def url_of(server: hubbub.Server[Any], room: str = "root") -> str:
-    return f"http://{server.addresses[1]}/{room}"
 
 
 def subscribed(place: Place, path: str = "/a/prefix/ais", **options: Any) -> hubbub.Subscription:
@@ -482,6 +478,21 @@ async def test_an_iteration_goes_on_where_the_last_one_stopped_on_the_same_conne
             assert entries._exchange is exchange
             assert len(server.root) == 1
         await eventually(lambda: len(server.root) == 0)
+
+
+async def test_several_entries_may_be_taken_at_once() -> None:
+    async with web_serving() as (server, _):
+        await server.broadcast_many(["a", "b", "c"])
+        async with hubbub.subscribe(url_of(server), since="all") as entries:
+            assert await taken(entries, 1) == ["a"]
+            rest = await entries.receive_many()
+            assert [entry.position for entry in rest] == [server.root.head._replace(seq=seq) for seq in (2, 3)]
+            assert entries.position == server.root.head
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await entries.receive_many()
+            await server.broadcast("d")
+            assert await taken(entries, 1) == ["d"]
 
 
 async def test_without_a_context_a_break_closes_the_connection() -> None:

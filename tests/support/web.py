@@ -27,6 +27,11 @@ SMALL = hubbub.Settings(retention=64 * KIB, chunk_limit=16 * KIB, unsent_limit=1
 """Settings with which memory holds little, and nobody waits for a reader."""
 
 
+def url_of(server: hubbub.Server[Any], room: str = "root") -> str:
+    """That of a room at the place for HTTP."""
+    return f"http://{server.addresses[1]}/{room}"
+
+
 def listeners(**options: Any) -> Any:
     """The same places, and what else is so at that for HTTP."""
     return (LISTENERS[0], replace(LISTENERS[1], **options))

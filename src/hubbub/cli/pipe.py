@@ -39,7 +39,7 @@ async def pipe(connection: Connection[bytes]) -> bool:
     sending = asyncio.create_task(source.send())
     try:
         async for data in connection:
-            await _print(data)
+            await write_output(data)
         # Once the server has closed the connection, what waits of the input has nowhere to go.
         source.closed = True
         with suppress(TimeoutError):
@@ -89,7 +89,13 @@ class _Input:
         return whole
 
 
-async def _print(data: bytes) -> None:
+async def write_output(data: bytes) -> None:
+    """Write to standard output.
+
+    Raises:
+        BrokenPipeError: nobody reads it any more.
+        Unreachable: it cannot be written.
+    """
     try:
         await stdio.write(stdio.STDOUT, data)
     except BrokenPipeError:

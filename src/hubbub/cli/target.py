@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import click
 
+from ..client.room_url import RoomUrl
 from ..values.address import Address
 from ..values.settings import DEFAULT_HOST, DEFAULT_PORT
 from . import environment
@@ -53,11 +54,18 @@ def parse(words: Sequence[str]) -> Target:
     return Target(Address(host, int(match["port"])), tls=scheme == "tls")
 
 
-def target_argument(*, required: bool) -> Callable[[Any], Any]:
-    """The argument of a command that connects; without it, if it may be missing, the port is HUBBUB_PORT or 5000."""
+def target_argument(*, required: bool, rooms: bool = False) -> Callable[[Any], Any]:
+    """The argument of a command that connects; without it, if it may be missing, the port is HUBBUB_PORT or 5000.
 
-    def convert(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> Target:
+    Args:
+        required: whether it may not be missing.
+        rooms: whether it may be the URL of a room over HTTP, too.
+    """
+
+    def convert(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> Target | RoomUrl:
         try:
+            if rooms and len(words) == 1 and words[0].lower().startswith(("http://", "https://")):
+                return RoomUrl.parse(words[0])
             if words or required:
                 return parse(words)
             return parse([environment.read("HUBBUB_PORT") or str(DEFAULT_PORT)])

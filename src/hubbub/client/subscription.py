@@ -27,7 +27,7 @@ from .retry import Backoff, dial_until_there
 from .room_url import RoomUrl
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -96,6 +96,21 @@ class Subscription:
         finally:
             if not self._entered:
                 await self.close()
+
+    async def receive_many(self) -> Sequence[Entry[str | bytes] | Missed]:
+        """All messages and gaps that have come, at least one. It may be cancelled, and then loses nothing.
+
+        It raises what iterating raises. The connection stays open until the context is left, or `close` is called.
+
+        Raises:
+            RuntimeError: another task is reading.
+        """
+        while not self._ready:
+            await self._step()
+        items = list(self._ready)
+        self._ready.clear()
+        self.position = items[-1].position
+        return items
 
     async def close(self) -> None:
         """Close the connection at once. If it is cancelled, the connection is still closed."""
