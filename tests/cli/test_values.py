@@ -6,7 +6,7 @@ import click
 import pytest
 
 from hubbub.cli.values import OrNone, Size, Time
-from hubbub.values.units import format_size, format_time
+from hubbub.values.units import format_size, format_time, readable
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,8 @@ def test_a_word_may_stand_for_none() -> None:
 
 def test_what_is_a_time_already_stays_so() -> None:
     assert Time()(2.5) == 2.5
+
+
+def test_a_size_for_people_has_one_decimal_and_its_unit() -> None:
+    sizes = 0, 1023, 1024, 1_500_000, 3 << 30
+    assert [readable(size) for size in sizes] == ["0 B", "1023 B", "1.0 KiB", "1.4 MiB", "3.0 GiB"]

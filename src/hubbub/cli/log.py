@@ -22,11 +22,12 @@ from ..values.declaration import Group
 from ..values.errors import PositionLost, StoreError
 from ..values.settings import MESSAGES, OUTPUT
 from ..values.text import printable
+from ..values.units import readable
 from . import stdio
 from .failure import Failure, Unreachable, guess
 from .log_export import new_file
 from .log_messages import ENDLESS, AsBytes, AsJson, AsText, Copy
-from .log_rooms import readable, rooms_as_json, rooms_as_table
+from .log_rooms import rooms_as_json, rooms_as_table
 from .options import Command, option
 from .values import Place, StorePath
 

@@ -10,6 +10,7 @@ from ..log.as_json import json_line
 from ..stores.reading import NoSuchRoom
 from ..stores.room_reading import RoomReader
 from ..values.text import printable
+from ..values.units import readable
 from .log_messages import written_time
 
 if TYPE_CHECKING:
@@ -96,11 +97,3 @@ def rooms_as_table(store: StoreReader) -> Iterator[bytes]:
             for title, cell, width in zip(_TITLES, row, widths, strict=True)
         ]
         yield f"{'  '.join(cells).rstrip()}\n".encode()
-
-
-def readable(size: int) -> str:
-    """A number of bytes for people."""
-    for unit, shift in (("GiB", 30), ("MiB", 20), ("KiB", 10)):
-        if size >> shift:
-            return f"{size / (1 << shift):,.1f} {unit}"
-    return f"{size} B"

@@ -1,4 +1,4 @@
-"""Sizes and times as users write them: 64K, 10m."""
+"""Sizes and times as users write them, 64K and 10m, and as they read them."""
 
 from __future__ import annotations
 
@@ -50,3 +50,11 @@ def format_time(seconds: float) -> str:
         if seconds and seconds % _SECONDS[letter] == 0:
             return f"{seconds / _SECONDS[letter]:g}{letter}"
     return f"{seconds:g}s"
+
+
+def readable(size: int) -> str:
+    """A number of bytes for people."""
+    for unit, shift in (("GiB", 30), ("MiB", 20), ("KiB", 10)):
+        if size >> shift:
+            return f"{size / (1 << shift):,.1f} {unit}"
+    return f"{size} B"
