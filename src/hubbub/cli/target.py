@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import click
 
@@ -52,6 +53,41 @@ def parse(words: Sequence[str]) -> Target:
     except UnicodeError:
         raise ValueError(f"{host!r} is not a valid host name; check it") from None
     return Target(Address(host, int(match["port"])), tls=scheme == "tls")
+
+
+class WebTarget(NamedTuple):
+    """A place that speaks HTTP.
+
+    Attributes:
+        url: its URL, without a path.
+        site: what requests are for: the host, and the port if the URL has one.
+        tls: whether it is spoken to with TLS.
+    """
+
+    url: str
+    host: str
+    port: int
+    site: str
+    tls: bool
+
+
+def parse_web(text: str) -> WebTarget:
+    """The place that a user means. The path of its state may be there, as in what is given to curl.
+
+    Raises:
+        ValueError: it is not the URL of one; the message says what to write.
+    """
+    with suppress(ValueError):
+        url = urlsplit(text)
+        host, port = url.hostname or "", url.port
+        site = host.encode("idna").decode()
+        site = f"[{site}]" if ":" in site else site
+        is_plain = url.path in ("", "/", "/status") and not (url.query or url.fragment or "@" in url.netloc)
+        if url.scheme in ("http", "https") and host and port != 0 and is_plain:
+            tls = url.scheme == "https"
+            site = site if port is None else f"{site}:{port}"
+            return WebTarget(f"{url.scheme}://{url.netloc}", host, port or (443 if tls else 80), site, tls)
+    raise ValueError(f"{text!r} is not the URL of a place that speaks HTTP; write it as http://127.0.0.1:8080")
 
 
 def target_argument(*, required: bool, rooms: bool = False) -> Callable[[Any], Any]:
