@@ -13,6 +13,7 @@ from .key import key
 from .log import log
 from .options import HELP
 from .serve import serve
+from .top import top
 
 __all__ = ["main"]
 
@@ -29,4 +30,5 @@ main.add_command(check)
 main.add_command(connect)
 main.add_command(key)
 main.add_command(log)
+main.add_command(top)
 main.add_command(bench)
