@@ -34,6 +34,9 @@ from support.web_programs import WebProgram, web_program
 
 CONNECT = (*HUBBUB, "connect")
 
+KILLING_TIME = 60.0
+"""Seconds after which no reader is killed any more: on a busy machine each takes long to start."""
+
 
 @contextmanager
 def following(url: str, *options: str, **more: Any) -> Iterator[Program]:
@@ -86,7 +89,7 @@ def test_without_a_place_it_begins_with_the_next_message() -> None:
     with web_program() as server:
         server.say("old")
         with following(room_of(server), "-v") as program:
-            program.errors.expect(rb"since [0-9a-f]{16}:1\n")
+            program.errors.expect(rb"the stream is open, since 0\n")
             server.say("new")
             assert program.output.line() == b"new\n"
 
@@ -224,17 +227,18 @@ def test_it_comes_back_to_a_server_that_was_killed(tmp_path: Path) -> None:
 
 def kill_again_and_again(folder: Path, times: int) -> None:
     """Kill a reader so many times while messages come; nothing is missed, and what comes twice was not noted yet."""
-    chance, file = random.Random(3), folder / "place"
+    chance, file, begun = random.Random(3), folder / "place", time.monotonic()
     with web_program() as server, socket.create_connection(server.program.endpoint) as sender:
         said, heard = 0, 0
         for number in range(times + 1):
+            last = number == times or time.monotonic() - begun > KILLING_TIME
             begin = noted(file)
             # It has printed at least what it has noted.
             assert begin <= heard
             sender.sendall(b"".join(b"%d\n" % each for each in range(said, said + 200)))
             said += 200
             with following(room_of(server), "--since", "all", "--resume", str(file)) as program:
-                if number == times:
+                if last:
                     lines = [int(line) for line in program.output.lines(said - begin)]
                 else:
                     first = program.output.line()
@@ -246,6 +250,8 @@ def kill_again_and_again(folder: Path, times: int) -> None:
             assert lines[0] == begin
             assert all(after == before + 1 for before, after in pairwise(lines))
             heard = max(heard, lines[-1] + 1)
+            if last:
+                break
         assert heard == said
 
 

@@ -109,9 +109,10 @@ def test_messages_gaps_and_the_end() -> None:
     "wrong",
     [
         "",
-        "{}",
         "null",
         "[]",
+        '{"new": 1}',
+        '{"first": "7"}',
         "7",
         '"end"',
         "hello",

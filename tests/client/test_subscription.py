@@ -53,7 +53,7 @@ def end(code: str, *, retry: bool) -> bytes:
     return json.dumps({"end": code, "reason": "the reason", "retry": retry}).encode() + b"\n"
 
 
-CAUGHT_UP = end("finished", retry=False)
+BEGINNING = b'{"first": "%b:7"}\n' % TERM.encode()
 
 
 async def request_of(place: Place) -> tuple[Peer, list[str]]:
@@ -68,7 +68,7 @@ async def asked_for(place: Place, said: bytes = b"") -> tuple[Peer, str]:
     """The next peer, to which a stream was opened that begins so, and what it asked for behind the room."""
     peer, (first, *_) = await request_of(place)
     await peer.send(HEAD + said)
-    return peer, first.split()[1].partition("/json?")[2]
+    return peer, first.split()[1].partition("/json?beat=1&")[2]
 
 
 @asynccontextmanager
@@ -125,37 +125,21 @@ async def test_without_a_place_it_begins_with_the_next_message_whatever_is_repla
             assert await task == ["new"]
 
 
-@pytest.mark.parametrize(
-    ("since", "poll", "said", "then"),
-    [
-        (None, "since=1&poll=1", line(7, "old"), f"since={TERM}%3A7"),
-        (None, "since=1&poll=1", b"", "since=all"),
-        (5, "since=5&poll=1", b"", "since=all"),
-    ],
-)
-async def test_nothing_is_missed_though_the_connection_breaks_before_the_first_message(
-    since: int | None, poll: str, said: bytes, then: str
-) -> None:
-    """A position that was found, or that there was no message, is known from the start."""
+@pytest.mark.parametrize(("since", "asked"), [(None, "since=0"), (5, "since=5"), ("10m", "since=600.000000s")])
+async def test_nothing_is_missed_though_the_connection_breaks_before_the_first_message(since: Any, asked: str) -> None:
     async with listening() as place, reading(place, 1, since=since) as task:
-        peer, target = await asked_for(place, said + CAUGHT_UP)
-        assert target == poll
+        peer, target = await asked_for(place)
+        assert target == asked
+        # It was not told yet where the stream begins.
+        peer.reset()
+        peer, target = await asked_for(place, BEGINNING)
+        assert target == asked
         for _ in range(3):
-            peer, target = await asked_for(place)
-            assert target == then
-            peer.reset()
-        peer, target = await asked_for(place, line(8, "new"))
-        assert target == then
+            await gone(peer)
+            peer, target = await asked_for(place, BEGINNING)
+            assert target == f"since={TERM}%3A7"
+        await peer.send(line(8, "new"))
         assert await task == ["new"]
-
-
-async def test_so_many_messages_are_yielded_as_they_come_and_followed_by_the_next() -> None:
-    async with listening() as place, reading(place, 3, since=2) as task:
-        _, target = await asked_for(place, line(7, "a") + line(8, "b") + CAUGHT_UP)
-        assert target == "since=2&poll=1"
-        _, target = await asked_for(place, line(9, "c"))
-        assert target == f"since={TERM}%3A8"
-        assert await task == ["a", "b", "c"]
 
 
 # How it goes on.
@@ -242,12 +226,19 @@ async def test_a_server_that_does_not_answer_is_asked_again(said: bytes, caplog:
     assert "cannot connect: it did not answer (left: the server closed the connection); trying again" in caplog.text
 
 
-async def test_a_stream_on_which_nothing_comes_for_long_is_asked_for_again() -> None:
-    async with listening() as place, reading(place, 2, settings=replace(QUICK, silence_time=0.1)) as task:
-        await asked_for(place, line(1, "a"))
+async def test_a_stream_on_which_nothing_comes_for_long_is_asked_for_again(caplog: pytest.LogCaptureFixture) -> None:
+    async with listening() as place, reading(place, 2, settings=replace(QUICK, silence_time=0.3)) as task:
+        peer, _ = await asked_for(place, line(1, "a"))
+        # While it beats, it lives.
+        start = asyncio.get_running_loop().time()
+        while asyncio.get_running_loop().time() - start < 0.6:
+            await peer.send(b"{}\n")
+            await asyncio.wait([task], timeout=0.05)
+        assert place.peers.empty()
         _, target = await asked_for(place, line(2, "b"))
         assert target == f"since={TERM}%3A1"
         assert await task == ["a", "b"]
+    assert "nothing has come for 0.3 s; trying again" in caplog.text
 
 
 async def test_after_a_stream_that_lasted_pauses_are_short_again() -> None:
@@ -561,7 +552,7 @@ async def test_two_tasks_may_not_read_the_same_one() -> None:
 async def test_a_request_names_its_host_and_has_the_key_in_a_header_alone() -> None:
     async with listening() as place, reading(place, 1, key="sesame é"):
         _, (first, *headers) = await request_of(place)
-        assert first == f"GET /a/prefix/ais/json?since={TERM}%3A0 HTTP/1.1"
+        assert first == f"GET /a/prefix/ais/json?beat=1&since={TERM}%3A0 HTTP/1.1"
         assert headers == [
             f"Host: {place.address}",
             "Accept: application/x-ndjson",

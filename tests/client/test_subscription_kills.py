@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,9 @@ QUICK = hubbub.Settings(retry_time=0.02, retry_limit=0.05)
 
 LONGEST_LIFE = 0.15
 """Seconds that a server lives at most once it has started."""
+
+KILLING_TIME = 60.0
+"""Seconds after which no server is killed any more: on a busy machine each takes long to start."""
 
 
 class Sender:
@@ -92,24 +96,25 @@ class Reader:
 
 async def read_while_killed(folder: Path, times: int) -> tuple[Sender, Reader]:
     """Kill a server so many times while a sender speaks, and give what was said and heard."""
-    port, chance = free_port(), random.Random(7)
+    port, chance, begun = free_port(), random.Random(7), time.monotonic()
     sender, reader = Sender(port), Reader(f"http://127.0.0.1:{port}/root")
     tasks = [asyncio.create_task(sender.run()), asyncio.create_task(reader.run())]
     command = (*HUBBUB, "serve", "relay", "--quiet", f"--listen=http://127.0.0.1:{port}", "--durable=ack")
     try:
         for number in range(times + 1):
+            last = number == times or time.monotonic() - begun > KILLING_TIME
             with ServerProgram(*command, f"--store={folder / 'log.db'}", cwd=folder) as server:
                 await asyncio.to_thread(server.wait_until_started)
                 answered = len(sender.answered)
                 async with asyncio.timeout(WAIT_TIME):
                     while len(sender.answered) < answered + 3:  # noqa: ASYNC110 - there is no event
                         await asyncio.sleep(0.005)
-                if number < times:
-                    await asyncio.sleep(chance.random() * LONGEST_LIFE)
-                    server.signal(signal.SIGKILL)
-                else:
+                if last:
                     tasks[0].cancel()
                     await reader.until(sender.answered[-1])
+                    break
+                await asyncio.sleep(chance.random() * LONGEST_LIFE)
+                server.signal(signal.SIGKILL)
     finally:
         for task in tasks:
             task.cancel()

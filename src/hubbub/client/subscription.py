@@ -1,8 +1,7 @@
 """Reading a room over HTTP without losing the place: the stream is asked for again wherever it ends.
 
-A server tells where a stream stands with each message, and not before the first one. So where a stream is to begin
-with the next message, or so many messages back, the messages that are there are asked for first (`poll=1`): either the
-last one of them tells the position, or there are none, and what comes later is all that there will be.
+It is asked to tell where it begins, and to beat (`beat=1`). So the place is known before the first message, and a
+connection that is dead is told from a room that is silent.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import re
 import ssl
 from collections import deque
 from functools import partial
-from math import inf
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -67,8 +65,6 @@ class Subscription:
         self._backoff = Backoff(settings)
         self._exchange: Exchange | None = None
         self._opened_at = 0.0
-        # Whether the stream ends with the messages that are there.
-        self._polls = False
         # How the last stream ended, if a pause is to follow.
         self._lost: str | None = None
         self._ready: deque[Item] = deque()
@@ -139,13 +135,9 @@ class Subscription:
 
     async def _open(self) -> Exchange:
         """Ask for the stream, from the position on where that is known."""
-        place, self._polls = self._since, False
-        if self.position is not None:
-            place = Since.of(self.position)
-        elif place.kind == "messages" and place.amount < inf:
-            place, self._polls = Since("messages", max(1, place.amount)), True
+        place = self._since if self.position is None else Since.of(self.position)
         exchange = self._new_exchange()
-        await exchange.open(f"{self._path}?since={quote(str(place))}{'&poll=1' if self._polls else ''}")
+        await exchange.open(f"{self._path}?beat=1&since={quote(str(place))}")
         logger.debug("%s: the stream is open, since %s", self.url, place)
         return exchange
 
@@ -154,14 +146,12 @@ class Subscription:
             async with within(self._settings.silence_time):
                 items = await exchange.read()
         except TimeoutError:
-            logger.debug("%s: nothing came for %g s; asking again", self.url, self._settings.silence_time)
+            self._lost = f"nothing has come for {self._settings.silence_time:g} s"
             await self.close()
             return
-        if not (self._polls and self._since.amount == 0):
-            self._ready += items
-        elif items:
-            # They only tell the position.
-            self.position = items[-1].position
+        self._ready += items
+        if self.position is None:
+            self.position = exchange.objects.begins
 
     async def _end(self, exchange: Exchange) -> None:
         """The stream is over: find out whether to come back.
@@ -174,11 +164,6 @@ class Subscription:
         if (fault := exchange.objects.fault) is not None:
             raise HttpError(self.url, fault, 200)
         end = exchange.objects.end
-        if end is not None and self._polls and end.code == EndingCode.FINISHED:
-            if self.position is None:
-                # There was no message.
-                self._since = Since("messages", inf)
-            return
         if end is not None and not end.retry:
             raise ConnectionClosed(self.url, _ending(end.code, end.reason))
         self._lost = exchange.lost if end is None else f"the stream has ended ({end.code}: {end.reason})"
@@ -207,8 +192,8 @@ def subscribe(
     and nothing is left out silently: where messages are gone, a `Missed` comes in their place. While the program takes
     no entries, little more is read than `Settings.inbox_limit`.
 
-    A peer that is gone without a word is noticed by TCP, after `Settings.keepalive_time` and three times
-    `Settings.keepalive_interval`. A stream is also asked for again after `Settings.silence_time` without a message.
+    The server beats while nothing else comes. After `Settings.silence_time` without anything, the connection is taken for
+    dead, and the stream asked for again.
 
     Args:
         url: the room, with `http` or `https`, and with the path of a proxy in front, if there is one.

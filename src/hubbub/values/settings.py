@@ -298,7 +298,10 @@ class Settings:
         option=False,
     )
     silence_time: float = CONNECT.setting(
-        300.0, SECONDS, "Seconds of silence after which `subscribe` asks again from its place on.", option=False
+        45.0,
+        SECONDS,
+        "Seconds after which `subscribe` takes a connection for dead on which nothing came. A server beats every 15 s.",
+        option=False,
     )
 
     @property
