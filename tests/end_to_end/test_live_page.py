@@ -159,6 +159,23 @@ def test_a_key_that_is_taken_away_is_asked_for_again(browser: Browser, tmp_path:
 
 
 @pytest.mark.long
+def test_a_shared_secret_opens_the_page_whatever_its_letters(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("öffne dich, 語\n")
+    with web_program(f"--secret-file={tmp_path / 'secret'}") as server:
+        open_page(browser, server)
+        browser.wait_for(VISIBLE, "ask-key")
+        browser.run(WRITE, "key", "öffne dich, 語")
+        browser.run(SUBMIT, "key-form")
+        see(browser, "rooms", "root")
+        see(browser, "tail-state", "Live")
+        commands = browser.run("return document.getElementById('commands').textContent")
+        host, port = server.program.endpoint
+        assert f"(cat boat.secret; cat) | nc {host} {port}" in commands
+        assert f"hubbub connect --secret-file boat.secret {host}:{port}" in commands
+        assert f"curl -N -H @boat.header http://{server.web}/root/raw" in commands
+
+
+@pytest.mark.long
 def test_where_only_programs_on_the_machine_may_watch_the_page_says_what_to_do(browser: Browser) -> None:
     with web_program("--allow-host=boat.example") as server:
         browser.visit(f"http://boat.example:{server.web.port}/")
@@ -196,12 +213,12 @@ def test_rooms_are_chosen_and_tables_sorted_with_the_keyboard(browser: Browser) 
         names = f"{ROWS}.map((row) => row.split(/\\s/)[0]).join('')"
         browser.wait_for(f"{names} === 'abcroot'", "rooms")
         browser.run("document.querySelector('#rooms thead button').focus()")
-        browser.press("Enter")
+        browser.press_enter()
         browser.wait_for(f"{names} === 'rootcba'", "rooms")
         assert browser.run("return document.querySelector('#rooms thead th').ariaSort") == "descending"
         assert browser.run("return document.querySelectorAll('#rooms th[aria-sort=none]').length") == 6
         browser.run("document.querySelector('#rooms tr[data-key=b] button').focus()")
-        browser.press("Enter")
+        browser.press_enter()
         see(browser, "room-title", "b")
         see(browser, "tail-state", "Live")
         with Peer(address_in(server.program.output.line())) as speaker:

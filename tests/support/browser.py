@@ -92,11 +92,11 @@ class Browser:
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.command("Emulation.setEmulatedMedia", features=features)
 
-    def press(self, key: str) -> None:
-        """Press a key, where the focus is: its name, as in "Enter" or "Tab"."""
-        code = {"Enter": "\r"}.get(key, "")
-        self.command("Input.dispatchKeyEvent", type="keyDown", key=key, code=key, text=code, windowsVirtualKeyCode=13)
-        self.command("Input.dispatchKeyEvent", type="keyUp", key=key, code=key, windowsVirtualKeyCode=13)
+    def press_enter(self) -> None:
+        """Press Enter, where the focus is."""
+        key = {"key": "Enter", "code": "Enter", "text": "\r", "windowsVirtualKeyCode": 13}
+        for kind in ("keyDown", "keyUp"):
+            self.command("Input.dispatchKeyEvent", type=kind, **key)
 
     def screenshot(self) -> bytes:
         """The page as it looks, in PNG."""

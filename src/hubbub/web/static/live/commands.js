@@ -54,7 +54,7 @@ export function commandsFor({ room, base, places, isKeyed }) {
     { name: "JavaScript", commands: [script(url, isKeyed)] },
     { name: "Python", commands: [program(url, isKeyed)] },
   ];
-  // Where the room has no place for lines, and nc no way to say a key, it cannot read.
+  // Where the room has no place for lines, nc has no way to say a key.
   return kinds.filter(({ commands }) => commands.length);
 }
 
@@ -63,7 +63,7 @@ const KEY_HEADER = "(printf 'Authorization: Bearer '; cat boat.secret) > boat.he
 /** Programs that know no HTTP. */
 function lines(room, path, base, places, isKeyed) {
   const port = base.port || "80";
-  const bare = `echo 'GET ${base.pathname}${path}/raw?since=10' | nc ${bareHost(base)} ${port}`;
+  const bare = `echo 'GET ${base.pathname}${path}/raw?since=10' | nc ${plain(base.hostname)} ${port}`;
   const commands = [];
   if (base.protocol === "http:" && !isKeyed) commands.push({ what: "From the last 10 messages on", text: bare });
   for (const place of places) {
@@ -73,13 +73,15 @@ function lines(room, path, base, places, isKeyed) {
     const name = ["0.0.0.0", "[::]"].includes(host) ? base.hostname : host;
     const options = (scheme === "tls" ? " --tls" : "") + (isKeyed ? " --secret-file boat.secret" : "");
     const what = `As a client of ${place.url}`;
-    if (!options) commands.push({ what, text: `nc ${name.replace(/^\[|\]$/g, "")} ${port}` });
-    commands.push({ what: options ? what : "The same with hubbub", text: `hubbub connect${options} ${name}:${port}` });
+    const nc = `${isKeyed ? "(cat boat.secret; cat) | " : ""}nc ${plain(name)} ${port}`;
+    if (scheme === "tcp") commands.push({ what, text: nc });
+    commands.push({ what: scheme === "tcp" ? "The same with hubbub" : what, text: `hubbub connect${options} ${name}:${port}` });
   }
   return commands;
 }
 
-const bareHost = (url) => url.hostname.replace(/^\[|\]$/g, "");
+/** A host without the brackets of IPv6, as nc wants it. */
+const plain = (host) => host.replace(/^\[|\]$/g, "");
 
 function script(url, isKeyed) {
   if (!isKeyed) {

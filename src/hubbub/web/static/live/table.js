@@ -167,7 +167,11 @@ export class Table {
   #fill({ row, cells, label }, data, place) {
     row.dataset.key = this.keyOf(data);
     row.ariaRowIndex = String(place + 2);
-    if (this.pick) label.ariaPressed = String(row.dataset.key === this.picked);
+    if (this.pick) {
+      const isPicked = row.dataset.key === this.picked;
+      row.classList.toggle("picked", isPicked);
+      label.ariaPressed = String(isPicked);
+    }
     for (const [number, column] of this.columns.entries()) {
       const cell = number ? cells[number] : label;
       if (column.draw) {
