@@ -10,8 +10,15 @@ const BEFORE = 100;
 /** Lines that wait to be shown. Of those that come faster, the newest are kept. */
 export const MOST = 1000;
 
+/** Milliseconds without a byte after which a connection is dead: the server beats every 15 s. */
+const SILENCE = 45_000;
+
 /** Milliseconds before another try: between these, so that not all tabs come back at once. */
 const RETRY = [1000, 4000];
+
+/** What is not for people: a beat, and how the line begins that says where the stream does. */
+const BEAT = "{}";
+const BEGINNING = '{"first"';
 
 export class Stream {
   #room = null;
@@ -68,18 +75,18 @@ export class Stream {
   /** Read until the stream ends; whether it is over for good. */
   async #readOnce(room, stop) {
     const since = encodeURIComponent(this.#position ?? BEFORE);
-    const answer = await ask(`${pathOf(room)}/json?since=${since}`, { signal: stop });
+    const answer = await ask(`${pathOf(room)}/json?beat=1&since=${since}`, { signal: stop });
     this.tell("live", "Live");
     const decoder = new TextDecoder();
     const reader = answer.body.getReader();
     let rest = "";
     for (;;) {
-      const { done, value } = await reader.read();
+      const silence = setTimeout(() => reader.cancel(), SILENCE);
+      const { done, value } = await reader.read().finally(() => clearTimeout(silence));
       if (stop.aborted || done) return stop.aborted;
       const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
       rest = lines.pop();
-      if (!lines.length) continue;
-      const end = this.#take(lines);
+      const end = this.#take(lines.filter((line) => line !== BEAT));
       if (end && !end.retry) {
         this.tell("over", `The stream has ended: ${end.reason}`);
         return true;
@@ -89,11 +96,14 @@ export class Stream {
 
   /** Hand on whole lines; the end of the stream, if it is among them. */
   #take(lines) {
+    if (!lines.length) return null;
     const last = JSON.parse(lines.at(-1));
     const end = "end" in last ? last : null;
     const before = end && lines.length > 1 ? JSON.parse(lines.at(-2)) : last;
     this.#position = before.position ?? before.first ?? this.#position;
-    this.hear(lines.slice(-MOST), Math.max(0, lines.length - MOST));
+    // The first line of a stream says where it begins, and is for nobody to read.
+    const heard = lines[0].startsWith(BEGINNING) ? lines.slice(1) : lines;
+    if (heard.length) this.hear(heard.slice(-MOST), Math.max(0, heard.length - MOST));
     return end;
   }
 }
