@@ -22,7 +22,6 @@ NOTHING_HERE = "there is nothing here; the streams of the room root are /root/js
 @pytest.mark.parametrize(
     ("request_line", "status", "reason"),
     [
-        ("GET /", 404, NOTHING_HERE),
         ("GET /root", 404, NOTHING_HERE),
         ("GET /root/xml", 404, NOTHING_HERE),
         ("GET /root/raw/", 404, NOTHING_HERE),

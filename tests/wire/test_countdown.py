@@ -16,7 +16,14 @@ from hubbub.wire.countdown import LATE, STEP, Countdown, within
 from support.helpers import WAIT_TIME
 from support.stepping import PIECE, SteppedLoop
 
-NO_DEADLINES = {"wire/countdown.py", "wire/inbox.py", "door/acceptor.py", "cli/terminal.py", "load/load.py"}
+NO_DEADLINES = {
+    "wire/countdown.py",
+    "wire/inbox.py",
+    "door/acceptor.py",
+    "cli/follow.py",
+    "cli/terminal.py",
+    "load/load.py",
+}
 """Those who may use the timers of the event loop: for rates, for a pause, for a prompt, and for the load, which is no
 server."""
 

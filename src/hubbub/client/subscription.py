@@ -192,8 +192,8 @@ def subscribe(
     and nothing is left out silently: where messages are gone, a `Missed` comes in their place. While the program takes
     no entries, little more is read than `Settings.inbox_limit`.
 
-    The server beats while nothing else comes. After `Settings.silence_time` without anything, the connection is taken for
-    dead, and the stream asked for again.
+    The server beats while nothing else comes. After `Settings.silence_time` without anything, the connection is taken
+    for dead, and the stream asked for again.
 
     Args:
         url: the room, with `http` or `https`, and with the path of a proxy in front, if there is one.

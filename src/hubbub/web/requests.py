@@ -81,7 +81,11 @@ class Request:
     def path(self) -> str:
         """The target without its query, and without the scheme and the host that it may have (RFC 9112, 3.2.2)."""
         path = self.target.partition("?")[0]
-        return path if path.startswith("/") else "/" + path.partition("://")[2].partition("/")[2]
+        if path.startswith("/"):
+            return path
+        _, absolute, rest = path.partition("://")
+        # At the second one there is nothing.
+        return f"/{rest.partition('/')[2]}" if absolute else "//"
 
     def query(self, known: set[str]) -> dict[str, str]:
         """The parameters behind the question mark.
