@@ -68,6 +68,7 @@ def test_messages_go_into_a_pipe_as_they_are_and_nothing_is_sent() -> None:
             assert program.errors.rest() == b""
 
 
+@pytest.mark.long
 def test_bytes_that_are_not_text_are_the_same_bytes() -> None:
     with web_program("--framing", "byte-lines") as server:
         with Peer(server.program.endpoint) as sender, following(room_of(server), "--since", "all") as program:
@@ -94,6 +95,7 @@ def test_without_a_place_it_begins_with_the_next_message() -> None:
             assert program.output.line() == b"new\n"
 
 
+@pytest.mark.long
 def test_a_gap_is_told_on_standard_error(tmp_path: Path) -> None:
     with web_program("--retention", "4K") as server:
         server.say("first")
@@ -201,6 +203,7 @@ def test_a_link_to_the_file_stays_one(tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink()
 
 
+@pytest.mark.long
 def test_an_output_that_is_a_file_is_written_before_the_position(tmp_path: Path) -> None:
     file, output = tmp_path / "place", tmp_path / "output"
     with web_program() as server, output.open("wb") as stdout:
@@ -210,6 +213,7 @@ def test_an_output_that_is_a_file_is_written_before_the_position(tmp_path: Path)
             assert output.read_bytes() == b"one\n"
 
 
+@pytest.mark.long
 def test_it_comes_back_to_a_server_that_was_killed(tmp_path: Path) -> None:
     store = ("--store", str(tmp_path / "log.db"), "--durable", "ack")
     with web_program(*store, ports=(free_port(), free_port())) as server:
@@ -264,6 +268,7 @@ def test_a_reader_that_is_killed_again_and_again_misses_nothing(tmp_path: Path) 
     kill_again_and_again(tmp_path, scaled(100, 20))
 
 
+@pytest.mark.long
 def test_a_secret_is_shown_in_a_header(tmp_path: Path) -> None:
     keys = write_keys(tmp_path / "keys.toml", boat="read write")
     (tmp_path / "secret").write_bytes(secret_of("boat") + b"\n")
@@ -275,6 +280,7 @@ def test_a_secret_is_shown_in_a_header(tmp_path: Path) -> None:
         assert finish(*CONNECT, url) == Finished(1, "", f"hubbub: cannot read {url}: {reason}\n")
 
 
+@pytest.mark.long
 def test_tls(certificates: Certificates) -> None:
     command = (*HUBBUB, "serve", "relay", "--quiet", "--listen=https://127.0.0.1:0", *certificates.options)
     with serving_program(*command) as server:
@@ -287,6 +293,7 @@ def test_tls(certificates: Certificates) -> None:
         assert finished.errors.startswith(message)
 
 
+@pytest.mark.long
 def test_a_server_that_says_not_to_come_back_is_one_line_and_status_1() -> None:
     with web_program() as server:
         url = f"http://{server.web}/nowhere"
@@ -294,6 +301,7 @@ def test_a_server_that_says_not_to_come_back_is_one_line_and_status_1() -> None:
         assert finish(*CONNECT, url) == Finished(1, "", message)
 
 
+@pytest.mark.long
 def test_it_ends_quietly_when_nobody_reads_its_output(tmp_path: Path) -> None:
     file = tmp_path / "place"
     reading, writing = os.pipe()
@@ -309,6 +317,7 @@ def test_it_ends_quietly_when_nobody_reads_its_output(tmp_path: Path) -> None:
     assert noted(file) == 1
 
 
+@pytest.mark.long
 def test_a_position_that_cannot_be_noted_ends_it(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()

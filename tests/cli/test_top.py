@@ -55,6 +55,7 @@ def test_a_terminal_that_can_only_print_lines_gets_the_same(server: WebProgram) 
     assert b"\x1b" not in written
 
 
+@pytest.mark.long
 def test_a_key_is_read_from_a_file(tmp_path: Path) -> None:
     keys = write_keys(tmp_path / "keys.toml", desk="watch")
     (tmp_path / "desk.secret").write_bytes(secret_of("desk") + b"\n")

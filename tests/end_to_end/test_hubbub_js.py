@@ -41,6 +41,7 @@ def test_the_module_is_valid_and_short(tmp_path: Path) -> None:
     assert max(map(len, lines)) <= 120
 
 
+@pytest.mark.long
 def test_node_reads_and_publishes(tmp_path: Path) -> None:
     with (
         web_program() as server,
@@ -78,6 +79,7 @@ def test_a_loop_that_ends_closes_its_connection(how: str) -> None:
         assert reader.running
 
 
+@pytest.mark.long
 def test_abort_ends_a_loop_that_holds_an_entry_or_waits_for_its_next_try() -> None:
     held = ({"first": "a:0"}, {"position": "a:1", "message": "one"}, {"position": "a:2", "message": "two"})
     with (
@@ -269,6 +271,7 @@ def test_a_program_that_takes_no_entry_holds_the_server_back_and_then_hears_all(
 # What servers and networks do that hubbub cannot be made to do at once.
 
 
+@pytest.mark.long
 def test_pauses_grow_and_retry_after_is_honoured() -> None:
     answers = [
         *[Answer(500)] * 7,

@@ -77,6 +77,7 @@ def test_the_page_shows_rooms_and_clients_and_what_nc_says_as_text(browser: Brow
         assert {url.split("/")[2] for url in browser.urls() - before} == {str(server.web)}
 
 
+@pytest.mark.long
 def test_the_tail_pauses_and_filters(browser: Browser) -> None:
     with web_program() as server:
         server.say("one", "two")
@@ -110,6 +111,7 @@ def test_the_page_publishes(browser: Browser) -> None:
         assert browser.complaints() == []
 
 
+@pytest.mark.long
 def test_a_key_is_asked_for_and_a_wrong_one_is_refused_in_words(browser: Browser, tmp_path: Path) -> None:
     keys = write_keys(tmp_path / "keys.toml", desk="watch read", boat="read write")
     with web_program(f"--keys={keys}") as server:

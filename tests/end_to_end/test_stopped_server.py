@@ -36,6 +36,7 @@ def stopped(server: ServerProgram) -> Iterator[None]:
         server.signal(signal.SIGCONT)
 
 
+@pytest.mark.long
 def test_what_was_said_to_a_stopped_server_is_in_time_and_deadlines_go_on_when_it_runs() -> None:
     with (
         hubbub_serve("relay", f"--message-time={DEADLINE}", f"--idle-time={DEADLINE}") as server,
