@@ -118,7 +118,7 @@ def _elements(text: str) -> Iterable[dict[str, str]]:
             name = found[1].lower() if found else ""
             if found is None or name in pairs:
                 raise _problem(f"Forwarded is not valid: {pair!r}")
-            pairs[name] = found[2] or re.sub(r"\\(.)", r"\1", found[3] or "")
+            pairs[name] = found[2] or re.sub(r"\\(.)", r"\1", found[3])
         if part[2] != ";" and pairs:
             yield pairs
             pairs = {}
