@@ -209,6 +209,14 @@ async def test_requests_that_come_at_once_are_answered_one_after_the_other() -> 
         assert await peer.line() == b"a\n"
 
 
+async def test_only_the_last_answer_of_a_connection_says_that_it_ends() -> None:
+    async with web_serving() as (server, _), Peer.of(at(server, 1)) as peer:
+        for header, said_ in (("X: y", None), ("Connection: close", "close")):
+            await peer.send(f"OPTIONS /root HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n".encode())
+            assert (await answer(peer)).headers.get("Connection") == said_
+        assert await peer.rest() == b""
+
+
 @pytest.mark.parametrize("data", [b"", b"GET /root/raw HTTP/1.1\r\nHost: local"])
 async def test_a_request_must_come_in_time(data: bytes) -> None:
     settings = hubbub.Settings(handshake_time=0.2)
