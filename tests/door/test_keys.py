@@ -220,6 +220,10 @@ async def test_the_name_of_a_key_is_told_and_its_secret_is_not(path: Path, caplo
             (f"[boat]\nsha256 = '{DIGEST}'\nmay = {may}", f", line 3: may is {may}; it must be a list of read, write, ")
             for may in ("[]", "'read'", "['reed']", "[1]", "[['read']]")
         ),
+        (
+            f"[boat]\nsha256 = '{DIGEST}'\nmay = {{read = true}}",
+            ", line 3: may is {'read': True}; it must be a list of ",
+        ),
         *(
             (
                 f"[boat]\nsha256 = '{DIGEST}'\nmay = ['read']\nrooms = {rooms}",
