@@ -51,9 +51,9 @@ async def test_a_room_that_a_pattern_allows_is_made_and_goes_with_its_last_reade
         assert await refusal(server, "GET /AIS/raw") == (404, "the room 'AIS' does not exist")
 
 
-async def test_a_room_that_a_client_made_can_be_read_where_a_pattern_allows_it() -> None:
+async def test_a_room_that_a_client_made_can_be_read_by_any_name_where_a_pattern_allows_it() -> None:
     async def join(client: hubbub.Client[Any]) -> None:
-        await client.join("wx-1")
+        await client.join("wx-north east")
         await client.join("private")
         await idle(client)
 
@@ -61,9 +61,9 @@ async def test_a_room_that_a_client_made_can_be_read_where_a_pattern_allows_it()
         async with Peer.of(server):
             await eventually(lambda: "private" in server.rooms)
             assert (await refusal(server, "GET /private/raw"))[0] == 404
-            async with requesting(server, "GET /wx-1/raw") as peer:
+            async with requesting(server, "GET /wx-north%20east/raw") as peer:
                 await answer(peer)
-                await eventually(lambda: len(server.rooms["wx-1"]) == 2)
+                await eventually(lambda: len(server.rooms["wx-north east"]) == 2)
         await eventually(lambda: set(server.rooms) == {"root"})
 
 
