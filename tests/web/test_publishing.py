@@ -760,3 +760,13 @@ async def test_what_publishes_may_close_the_server_and_readers_have_all_before()
         assert await peer.rest() == b""
         peer.end()
         await eventually(lambda: not server._sessions.arrivals.tasks)
+
+
+@pytest.mark.parametrize("target", ["/alarms", "/nowhere"])
+async def test_a_key_that_does_not_open_a_room_learns_nothing_of_it_not_even_with_an_empty_body(
+    keys: hubbub.Keys, target: str
+) -> None:
+    async with publishing(listener={"authenticate": keys}) as (server, peer):
+        server.room("alarms")
+        await peer.send(post(b"", with_key("desk"), target=target))
+        assert await posted(peer) == (403, f"the key desk does not open the room {target[1:]}")
