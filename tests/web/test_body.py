@@ -137,7 +137,7 @@ def test_what_comes_before_an_error_is_given_out_first() -> None:
     body = Body(request, requests)
     assert body.next() == b"one"
     for _ in range(2):
-        with pytest.raises(Problem):
+        with pytest.raises(Problem, match="illegal chunk header"):
             body.next()
     assert not body.complete
 
