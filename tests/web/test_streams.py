@@ -18,6 +18,8 @@ from hubbub.apps.relay import relay
 from hubbub.hub.fan_out import FanOut
 from hubbub.server import deadlines
 from hubbub.web.conversation import Conversation
+from hubbub.web.reading import StreamSession
+from hubbub.wire.state import State
 
 from support.helpers import Peer, at, eventually, history_of
 from support.web import (
@@ -287,13 +289,37 @@ async def test_one_that_leaves_while_its_place_is_looked_for_joins_nothing(monke
         await eventually(lambda: bool(server.statistics().endings))
         return server.root.fan_out.log.mark()
 
+    joined = Mock(wraps=FanOut.join)
     monkeypatch.setattr("hubbub.hub.fetches.find", find)
+    monkeypatch.setattr(FanOut, "join", joined)
     async with web_serving() as (server, _):
         async with requesting(server, "GET /root/json?since=all") as peer:
             await answer(peer)
             peer.reset()
         await eventually(lambda: not server._sessions.readers)
-        assert not len(server.root)
+    assert not joined.called
+
+
+async def test_one_that_is_ended_while_its_place_is_looked_for_is_told_of_no_gap(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def find(*_: object) -> object:
+        (reader,) = server._sessions.readers
+        if reader.ending is not None:
+            looked_again.set()
+            return server.root.fan_out.log.mark()
+        reader.end(hubbub.Ending(hubbub.EndingCode.CLOSED, "enough"), deliver=True)
+        await eventually(lambda: reader.link.state is State.FINISHING)
+        raise hubbub.PositionLost(position, position, position, 3)
+
+    looked_again, position = asyncio.Event(), hubbub.Position("0" * 16, 5)
+    monkeypatch.setattr("hubbub.hub.fetches.find", find)
+    async with web_serving() as (server, _), requesting(server, "GET /root/json?since=all") as peer:
+        await answer(peer)
+        assert await json_line(peer) == {"end": "closed", "reason": "enough", "retry": False}
+        assert await peer.rest() == b""
+        await looked_again.wait()
+    assert not caplog.records
 
 
 async def test_a_room_that_is_closed_while_a_place_in_it_is_looked_for_ends_the_stream(
@@ -409,7 +435,9 @@ async def test_a_stream_is_no_client_and_nobody_is_told_of_it() -> None:
         assert server.statistics().clients == 0
         await peer.send(b"what it says is read and discarded" * 1000)
         peer.end()
-        await eventually(lambda: not len(server.root))
+        # Nor is it told that it leaves.
+        assert await peer.rest() == b""
+        assert not len(server.root)
         assert server.statistics().endings == {hubbub.EndingCode.LEFT: 1}
         assert [*record.clients, *record.refusals, *record.ended_clients] == []
 
@@ -478,6 +506,21 @@ async def test_other_streams_have_no_beats_to_ask_for(kind: str) -> None:
         words = f"{kind} has no parameter beat; json has it"
         assert await refusal(server, f"GET /root/{kind}?beat=1") == (400, words)
         assert await refusal(server, "GET /root/json?beat=2") == (400, "beat must be 0 or 1")
+
+
+async def test_one_that_lags_or_has_ended_hears_no_heartbeat(caplog: pytest.LogCaptureFixture) -> None:
+    async with overwhelmed(replace(SMALL, when_slow="skip"), "GET /root/sse") as (server, _, peer, _):
+        (reader,) = server._sessions.readers
+        assert isinstance(reader, StreamSession)
+        reader.beat()
+        assert reader.outbox.private_size == 0
+        reader.end(hubbub.Ending(hubbub.EndingCode.CLOSED, "enough"), deliver=True)
+        peer.resume()
+        assert (await peer.rest()).endswith(b"}\n\n")
+        # Its connection lingers.
+        assert reader.direct
+        reader.beat()
+    assert not caplog.records
 
 
 async def test_a_reader_that_leaves_while_it_waits_for_the_store_is_forgotten(tmp_path: Path) -> None:
