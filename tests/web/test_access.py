@@ -231,6 +231,28 @@ async def test_a_stream_ends_whose_key_was_taken_away_and_says_why(path: Path) -
         assert (await json_line(boat))["message"] == "Hey"
 
 
+async def test_what_waits_for_a_stream_whose_key_was_taken_away_is_dropped(path: Path) -> None:
+    settings = hubbub.Settings(retention=2**20)
+    async with (
+        web_serving(listeners=asking(path), settings=settings) as (server, _),
+        requesting(server, *get("json", bearer("screen")), receive_buffer=4096) as peer,
+    ):
+        await answer(peer)
+        peer.stall()
+        await eventually(lambda: len(server.root) == 1)
+        (reader,) = server._sessions.readers
+        while reader.link.writable:
+            await server.broadcast("x" * 10_000)
+            await server.root.fan_out.flushed.wait()
+        await server.broadcast("unheard")
+        write_keys(path)
+        server.reload()
+        peer.resume()
+        *messages, end = (await peer.rest()).splitlines()
+        assert {json.loads(line)["message"] for line in messages} == {"x" * 10_000}
+        assert json.loads(end)["end"] == "unauthenticated"
+
+
 async def test_a_key_that_is_taken_away_before_its_stream_begins_begins_none(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
