@@ -14,7 +14,7 @@ from hubbub.hub.client import Client
 from hubbub.log.outbox import SPLICE_COST
 from hubbub.values.ending import Ending, EndingCode
 
-from support.helpers import Peer, Record, idle, serving
+from support.helpers import Door, Peer, idle, serving
 from support.stepping import SteppedLoop, Told, hub_of
 
 KIB = 1024
@@ -194,14 +194,6 @@ def test_a_connection_that_is_gone_ends_its_client(
     # What had arrived from a connection that broke is still given out.
     assert loop.do(client.receive_many()) == [b"last words"]
     assert not hub.root.clients
-
-
-class Door(Record):
-    """Ends a client as soon as it says something."""
-
-    def received(self, client: hubbub.Client[Any], messages: Sequence[Any]) -> None:
-        super().received(client, messages)
-        client._reader.end(Ending(EndingCode.CLOSED, "shown the door"), deliver=True)
 
 
 @pytest.mark.parametrize("then", [b"\xff\xfd\x01", b"too long" * 1000], ids=["asks for an option", "breaks a limit"])

@@ -73,6 +73,14 @@ class Record(hubbub.Observer[Any]):
         return remembered[:count]
 
 
+class Door(Record):
+    """Ends a client as soon as it says something."""
+
+    def received(self, client: hubbub.Client[Any], messages: Sequence[Any]) -> None:
+        super().received(client, messages)
+        client._reader.end(hubbub.Ending(hubbub.EndingCode.CLOSED, "shown the door"), deliver=True)
+
+
 @asynccontextmanager
 async def serving(handler: Any = relay, **options: Any) -> AsyncIterator[tuple[hubbub.Server[Any], Record]]:
     """A server with `handler` on a port of its own, and the record of what happens in it."""

@@ -17,7 +17,7 @@ from hubbub.apps.relay import relay
 from hubbub.server import deadlines
 from hubbub.web import frames
 
-from support.helpers import Peer, at, eventually
+from support.helpers import Door, Peer, at, eventually, fall_behind
 from support.web import SMALL, answer, listeners, overwhelmed, refusal, requesting, socket_of, web_serving
 from support.websocket import ASKING, KEY, UPGRADE
 
@@ -250,6 +250,19 @@ async def test_a_client_that_leaves_its_room_stays_connected() -> None:
         assert await connection.recv() == "you said: a"
 
 
+async def test_a_client_whose_room_was_closed_can_join_another_one() -> None:
+    async def move(client: hubbub.Client) -> None:
+        async for _ in client:
+            client.room.close()
+            await (await client.join("shelter")).broadcast("welcome")
+
+    async with web_serving(move) as (server, _):
+        server.room("alarms")
+        async with socket_of(server, "/alarms/ws") as connection:
+            await connection.send("move")
+            assert await connection.recv() == "welcome"
+
+
 # How it ends.
 
 
@@ -313,6 +326,57 @@ async def test_one_that_leaves_while_it_is_ended_is_not_told_twice() -> None:
         # A text, and a close frame behind it.
         await peer.send(b"\x81\x81\0\0\0\0a\x88\x80\0\0\0\0")
         assert await peer.rest() == frames.close(1000, "")
+
+
+async def test_one_that_its_observer_has_ended_is_told_that_alone(caplog: pytest.LogCaptureFixture) -> None:
+    async with web_serving(observer=Door()) as (server, _), requesting(server, *ASKING) as peer:
+        await answer(peer)
+        # A text, and a ping behind it.
+        await peer.send(b"\x81\x81\0\0\0\0a\x89\x80\0\0\0\0")
+        assert await peer.rest() == frames.close(1000, "closed")
+    assert not caplog.records
+
+
+async def test_what_waits_for_one_that_leaves_is_dropped() -> None:
+    async with web_serving() as (server, record), requesting(server, *ASKING, receive_buffer=16 * 1024) as peer:
+        await answer(peer)
+        (client,) = await record.wait_for_clients(1)
+        peer.stall()
+        await fall_behind(client, server.root, "x" * 1000)
+        await server.broadcast("unheard")
+        await peer.send(b"\x88\x80\0\0\0\0")
+        await record.wait_for_endings()
+        peer.resume()
+        rest = await peer.rest()
+        assert rest.endswith(frames.close(1000))
+        assert b"unheard" not in rest
+
+
+async def test_one_that_was_told_the_end_hears_no_farewell(caplog: pytest.LogCaptureFixture) -> None:
+    async with web_serving(returns) as (server, record), requesting(server, *ASKING) as peer:
+        await answer(peer)
+        await peer.send(b"\x81\x80\0\0\0\0")
+        await record.wait_for_endings()
+        await server.close()
+        assert await peer.rest() == frames.close(1000, "finished: the handler returned")
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("limit", "said", "words"),
+    [
+        ({"idle_time": 0.2}, b"", "idle: nothing said for 0.2 s"),
+        ({"message_time": 0.2}, b"\x01\x80\0\0\0\0", "unfinished: message not complete within 0.2 s"),
+    ],
+)
+async def test_one_that_says_nothing_in_time_is_told_to_come_back(
+    limit: Any, said: bytes, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with web_serving(settings=hubbub.Settings(**limit)) as (server, _), requesting(server, *ASKING) as peer:
+        await answer(peer)
+        await peer.send(said)
+        assert await peer.rest() == frames.close(1013, words)
+    assert not caplog.records
 
 
 async def test_the_end_of_the_server_is_told_behind_everything_else_and_with_its_farewell() -> None:
