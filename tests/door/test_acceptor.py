@@ -82,6 +82,12 @@ async def test_who_has_left_makes_room_for_another() -> None:
             await eventually(lambda: not server._sessions.readers)
 
 
+async def test_an_address_whose_burst_is_whole_again_is_forgotten() -> None:
+    async with serving(settings=hubbub.Settings(connect_rate=100.0)) as (server, record), Peer.of(server):
+        await record.wait_for_clients(1)
+        await eventually(lambda: not server._sessions.arrivals._limits._due)
+
+
 async def test_an_address_that_is_not_admitted_is_told_so_in_the_framing_of_its_listener() -> None:
     async with serving(listeners=[denying(framing=hubbub.Lines(crlf=True))]) as (server, record):
         assert await answer(server) == b"denied: 127.0.0.1 may not connect here\r\n"
