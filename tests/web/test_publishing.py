@@ -16,7 +16,7 @@ import pytest
 import hubbub
 from hubbub.apps import chat, relay
 from hubbub.apps.echo import echo
-from hubbub.framing.telnet import TelnetFilter
+from hubbub.framing.telnet import SUBNEGOTIATION_LIMIT, TelnetFilter
 
 from support.helpers import Peer, Record, at, eventually, history_of, transport_of, unread
 from support.keys import secret_of, write_keys
@@ -802,3 +802,50 @@ async def test_what_publishes_for_a_connection_that_is_gone_may_still_end_in_tim
         may_go_on.set()
         await eventually(lambda: not arrivals.tasks)
         assert await history(server) == [b"x\n"]
+
+
+async def test_while_a_body_is_held_to_its_rate_others_have_their_turns() -> None:
+    async with (
+        publishing(settings=hubbub.Settings(message_rate=20.0)) as (server, peer),
+        Peer.of(at(server, 1)) as other,
+    ):
+        await peer.send(post(b"x\n" * 10))
+        await eventually(lambda: server.root.head.seq > 0)
+        await other.send(post(b"mine"))
+        assert int((await posted(other))[1]["position"].partition(":")[2]) <= 10
+        assert (await posted(peer))[1]["messages"] == 10
+
+
+async def test_a_command_of_telnet_that_does_not_end_is_an_error_of_its_body() -> None:
+    async with publishing(framing=hubbub.Lines()) as (server, peer):
+        await peer.send(CHUNKED + chunk(b"one\n\xff\xfa"))
+        await eventually(lambda: server.root.head.seq == 1)
+        await peer.send(chunk(b"x" * (SUBNEGOTIATION_LIMIT + 1)))
+        status, words = await posted(peer)
+        reason = f"a telnet sub-negotiation of more than {SUBNEGOTIATION_LIMIT} bytes"
+        assert (status, words.partition(";")[0]) == (400, reason)
+
+
+async def test_what_looks_like_a_request_may_be_published() -> None:
+    async with publishing() as (server, peer):
+        await peer.send(post(b"GET / HTTP/1.1\r\n"))
+        assert (await posted(peer))[0] == 200
+        assert await history(server) == [b"GET / HTTP/1.1\r\n"]
+
+
+async def test_what_fails_because_the_server_closes_is_answered_too() -> None:
+    asked = asyncio.Event()
+
+    async def publish(publisher: hubbub.Publisher[bytes], messages: Sequence[bytes]) -> hubbub.Position:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise KeyError("mood") from None
+        return publisher.room.head
+
+    async with publishing(publish) as (server, peer):
+        await peer.send(post(b"x"))
+        await asked.wait()
+        await server.close()
+        assert await posted(peer) == (500, "publishing has failed")
