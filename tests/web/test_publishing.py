@@ -849,3 +849,10 @@ async def test_what_fails_because_the_server_closes_is_answered_too() -> None:
         await asked.wait()
         await server.close()
         assert await posted(peer) == (500, "publishing has failed")
+
+
+async def test_a_binary_body_that_is_too_long_is_refused_before_it_comes() -> None:
+    settings = hubbub.Settings(message_limit=10)
+    async with publishing(framing=hubbub.LengthPrefixed(), settings=settings) as (_, peer):
+        await peer.send(HEAD + f"{OCTETS}\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n".encode())
+        assert await posted(peer) == (413, "message longer than 10 bytes")
