@@ -235,14 +235,22 @@ async def test_a_head_that_is_too_long_is_refused_before_it_has_come() -> None:
         assert ending.code is hubbub.EndingCode.MALFORMED
 
 
-@pytest.mark.parametrize("data", [b"", b"GET /nowhere/raw HTTP/1.1\r\nHost: localhost\r\n\r\n"])
-async def test_one_that_asks_for_nothing_more_is_forgotten(data: bytes) -> None:
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", hubbub.EndingCode.PROBE),
+        (b"GET /nowhere/raw HTTP/1.1\r\nHost: localhost\r\n\r\n", hubbub.EndingCode.FINISHED),
+    ],
+)
+async def test_one_that_asks_for_nothing_more_is_forgotten(data: bytes, code: hubbub.EndingCode) -> None:
     async with web_serving() as (server, _):
         async with Peer.of(at(server, 1)) as peer:
             await peer.send(data)
             if data:
                 await said(peer)
-        await eventually(lambda: sum(server.statistics().endings.values()) == 1)
+            peer.end()
+            assert await peer.rest() == b""
+        await eventually(lambda: server.statistics().endings == {code: 1})
         await eventually(lambda: not server._sessions.arrivals.tasks)
 
 

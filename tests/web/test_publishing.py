@@ -856,3 +856,19 @@ async def test_a_binary_body_that_is_too_long_is_refused_before_it_comes() -> No
     async with publishing(framing=hubbub.LengthPrefixed(), settings=settings) as (_, peer):
         await peer.send(HEAD + f"{OCTETS}\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n".encode())
         assert await posted(peer) == (413, "message longer than 10 bytes")
+
+
+async def test_each_of_many_requests_that_come_at_once_has_its_own_turn() -> None:
+    turned: list[None] = []
+    seen: list[int] = []
+
+    async def publish(publisher: hubbub.Publisher[bytes], messages: Sequence[bytes]) -> hubbub.Position:
+        seen.append(len(turned))
+        asyncio.get_running_loop().call_soon(turned.append, None)
+        return publisher.room.head
+
+    async with publishing(publish) as (_, peer):
+        await peer.send(post(b"x") * 20)
+        for _ in range(20):
+            assert (await posted(peer))[0] == 200
+    assert seen == list(range(20))
