@@ -205,7 +205,7 @@ def test_what_is_written_the_library_reads(payloads: list[bytes]) -> None:
         assert b"".join(frames.frame(opcode, payload) for payload in payloads) == wire
 
 
-@pytest.mark.parametrize("size", [0, 125, 126, 0xFFFF, 0x10000])
+@pytest.mark.parametrize("size", [0, 125, 126, 0xFFFF, 0x10000, 0x10001])
 def test_a_head_tells_the_size_in_as_few_bytes_as_can_be(size: int) -> None:
     wire = frames.frame(BINARY, bytes(size))
     assert heard(wire) == [Heard(BINARY, bytes(size))]
@@ -358,6 +358,17 @@ def test_a_message_may_have_as_many_bytes_as_the_limit_in_whatever_parts(part: i
     assert feed([wire], LIMIT).messages == feed([wire[:500], wire[500:]], LIMIT).messages == [whole]
     # What one message had is not counted for the next one.
     assert feed([wire + wire], LIMIT).messages == [whole, whole]
+
+
+def test_a_frame_is_kept_once_however_many_pieces_it_comes_in_and_nothing_is_kept_behind_it() -> None:
+    decoder, wire = FrameDecoder[bytes](LIMIT, list), said(BINARY, b"xyz")
+    nothing = decoder._data
+    decoder.feed(wire[:-2])
+    kept = decoder._data
+    decoder.feed(wire[-2:-1])
+    assert decoder._data is kept
+    assert decoder.feed(wire[-1:]) == [b"xyz"]
+    assert decoder._data is nothing
 
 
 @pytest.mark.parametrize("payload", [b"", b"x"])
