@@ -209,11 +209,15 @@ async def test_requests_that_come_at_once_are_answered_one_after_the_other() -> 
         assert await peer.line() == b"a\n"
 
 
-async def test_only_the_last_answer_of_a_connection_says_that_it_ends() -> None:
+@pytest.mark.parametrize("request_line", ["OPTIONS /root", "GET /nowhere/raw"])
+async def test_only_the_last_answer_of_a_connection_says_that_it_ends(request_line: str) -> None:
     async with web_serving() as (server, _), Peer.of(at(server, 1)) as peer:
-        for header, said_ in (("X: y", None), ("Connection: close", "close")):
-            await peer.send(f"OPTIONS /root HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n".encode())
-            assert (await answer(peer)).headers.get("Connection") == said_
+        for header, told in (("X: y", None), ("Connection: close", "close")):
+            await peer.send(f"{request_line} HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n".encode())
+            headers = (await answer(peer)).headers
+            assert headers.get("Connection") == told
+            assert "Access-Control-Allow-Headers" not in headers
+            await peer.exactly(int(headers.get("Content-Length", 0)))
         assert await peer.rest() == b""
 
 
@@ -222,7 +226,10 @@ async def test_a_request_must_come_in_time(data: bytes) -> None:
     settings = hubbub.Settings(handshake_time=0.2)
     async with web_serving(settings=settings) as (server, record), Peer.of(at(server, 1)) as peer:
         await peer.send(data)
-        assert (await peer.rest()).startswith(b"HTTP/1.1 408 Request Timeout\r\n" if data else b"")
+        head, _, words = (await peer.rest()).partition(b"\r\n\r\n")
+        assert words == (b"the request did not come within 0.2 s\n" if data else b"")
+        assert head.startswith(b"HTTP/1.1 408 Request Timeout\r\n") is bool(data)
+        assert (b"\r\nConnection: close" in head) is bool(data)
         (ending,) = await record.wait_for_refusals(1)
         assert ending == hubbub.Ending(hubbub.EndingCode.LATE, "no whole request within 0.2 s")
 

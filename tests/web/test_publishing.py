@@ -20,7 +20,7 @@ from hubbub.framing.telnet import SUBNEGOTIATION_LIMIT, TelnetFilter
 
 from support.helpers import Peer, Record, at, eventually, history_of, transport_of, unread
 from support.keys import secret_of, write_keys
-from support.web import LAST_CHUNK, LISTENERS, answer, chunk, post, posted, refusal, said, web_serving
+from support.web import LAST_CHUNK, LISTENERS, answer, chunk, post, posted, refusal, requesting, said, web_serving
 
 KIB = 1024
 BYTES = hubbub.ByteLines(keepends=True)
@@ -872,3 +872,37 @@ async def test_each_of_many_requests_that_come_at_once_has_its_own_turn() -> Non
         for _ in range(20):
             assert (await posted(peer))[0] == 200
     assert seen == list(range(20))
+
+
+async def test_a_request_that_fails_lets_go_of_no_room_of_an_earlier_one() -> None:
+    async with (
+        publishing(listener={"http": hubbub.Http(rooms=("wx-*",))}) as (server, peer),
+        requesting(server, "GET /wx-1/raw") as reader,
+    ):
+        assert (await answer(reader)).status == 200
+        for target, status in (("/wx-1", 200), ("/nowhere", 404)):
+            await peer.send(post(b"", target=target))
+            assert (await posted(peer))[0] == status
+        # That of the reader.
+        assert server.rooms["wx-1"].users == 1
+
+
+async def test_one_that_publishes_and_reads_no_answer_is_forgotten() -> None:
+    settings = hubbub.Settings(handshake_time=0.3, linger_time=0.2, unsent_limit=16 * KIB)
+    async with (
+        web_serving(framing=BYTES, publish=relay.publish, settings=settings) as (server, _),
+        Peer.of(at(server, 1), receive_buffer=4096) as peer,
+    ):
+        peer.stall()
+        peer.writer.write(post(b"x") * 20_000)
+        await eventually(lambda: server.statistics().endings == {hubbub.EndingCode.LATE: 1})
+        await eventually(lambda: not server._sessions.arrivals.tasks)
+        assert 0 < server.root.head.seq < 20_000
+
+
+async def test_one_that_does_not_ask_whether_it_may_send_the_body_is_not_told_so() -> None:
+    async with publishing() as (server, peer):
+        await peer.send(CHUNKED)
+        await eventually(lambda: server.root.users == 1)
+        await peer.send(chunk(b"x") + LAST_CHUNK)
+        assert (await posted(peer))[0] == 200
