@@ -334,6 +334,12 @@ def test_ascii_lines_take_the_short_cut_both_ways(monkeypatch: pytest.MonkeyPatc
         assert len(shown(inner, of(inner).decoder(AMPLE).feed(said(TEXT, b"some words") * 200))) == 200
 
 
+@pytest.mark.parametrize(("inner", "wire"), [(Delimited(b"\n"), b"a\r\n"), (ByteLines(), b"\xff\n")], ids=str)
+def test_what_is_not_ascii_or_not_lines_takes_no_short_cut(inner: Framing[bytes], wire: bytes) -> None:
+    together = Messages(inner, wire * 200)
+    assert of(inner).encode(together) == of(inner).encode(list(together))
+
+
 class _Cobs(BytesFraming):
     """The least that makes a framing of bytes, which is binary."""
 

@@ -39,6 +39,15 @@ def test_requests_are_found_wherever_they_are_cut(cuts: list[int]) -> None:
     assert not requests.begun
 
 
+def test_what_is_said_again_is_parsed_once_unless_it_has_a_state() -> None:
+    plain = fed(HEAD * 2)
+    assert plain.next() is plain.next()
+    chunked = fed((HEAD[:-2] + b"Transfer-Encoding: chunked\r\n\r\n") * 2)
+    first, second = chunked.next(), chunked.next()
+    assert first == second
+    assert first is not second
+
+
 def test_a_part_of_a_request_is_none_yet() -> None:
     requests = fed(HEAD[:-1])
     assert requests.next() is None
