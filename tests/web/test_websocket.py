@@ -352,6 +352,33 @@ async def test_what_waits_for_one_that_leaves_is_dropped() -> None:
         assert b"unheard" not in rest
 
 
+@pytest.mark.parametrize("role", ["both", "read"])
+@pytest.mark.parametrize("frame", [b"\x88\x80\0\0\0\0", b"\x81\0"], ids=["a close frame", "no mask"])
+async def test_what_it_says_once_it_is_being_ended_takes_nothing_from_what_it_is_to_hear(
+    frame: bytes, role: str
+) -> None:
+    settings = hubbub.Settings(drain_time=10)
+    async with (
+        web_serving(listeners=listeners(role=role), settings=settings) as (server, record),
+        requesting(server, *ASKING, receive_buffer=16 * 1024) as peer,
+    ):
+        await answer(peer)
+        (client,) = await record.wait_for_clients(1)
+        peer.stall()
+        await fall_behind(client, server.root, "x" * 1000)
+        await server.broadcast("last")
+        closing = asyncio.create_task(server.close())
+        await record.wait_for_endings()
+        received = client.bytes_received
+        await peer.send(frame)
+        await eventually(lambda: role == "both" or client.bytes_received > received)
+        peer.resume()
+        words = (frames.frame(frames.TEXT, text) for text in (b"last", b"server is closing"))
+        assert (await peer.rest()).endswith(b"".join(words) + frames.close(1012, "shutdown: the server closed"))
+        peer.end()
+        await closing
+
+
 async def test_one_that_was_told_the_end_hears_no_farewell(caplog: pytest.LogCaptureFixture) -> None:
     async with web_serving(returns) as (server, record), requesting(server, *ASKING) as peer:
         await answer(peer)

@@ -199,8 +199,9 @@ class WebSession(Session[Any]):
             self.send(replies)
 
     def on_failed(self, error: FramingError) -> None:
-        wire = b"" if self.ending else self._wanted.stream.failed(error)
-        self._end_with(wire, Ending(error.code, error.reason), deliver=False)
+        # One that is being ended is still to hear what waits for it.
+        if self.ending is None:
+            self._end_with(self._wanted.stream.failed(error), Ending(error.code, error.reason), deliver=False)
 
     def _end_with(self, wire: bytes, ending: Ending, *, deliver: bool) -> None:
         """End the connection with these bytes, behind what is still delivered."""
