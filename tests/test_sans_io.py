@@ -16,7 +16,7 @@ FOLDERS = ("values", "framing", "log")
 MODULES = (
     "client.objects",
     "client.reply",
-    "client.room_url",
+    "client.http_url",
     "cli.top_look",
     "cli.top_table",
     "cli.top_view",

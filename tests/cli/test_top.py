@@ -96,7 +96,7 @@ def test_ctrl_c_ends_it_while_it_waits() -> None:
         (
             ["tcp://127.0.0.1:5000"],
             2,
-            "'tcp://127.0.0.1:5000' is not the URL of a place that speaks HTTP; write it as http://127.0.0.1:8080",
+            "'tcp://127.0.0.1:5000' is not the URL of a place that speaks HTTP; write it as in http://127.0.0.1:8080",
         ),
         (["http://h", "--ca=ca.pem"], 2, "--ca is for TLS; write https:// in the URL"),
         (["https://h", "--ca=missing"], 2, "--ca: cannot read missing: No such file or directory"),

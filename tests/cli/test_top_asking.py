@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import hubbub
 from hubbub.cli import top_asking
-from hubbub.cli.target import parse_web
+from hubbub.cli.target import parse_place
 from hubbub.cli.top_asking import LONGEST_PAUSE, PAUSE, SHARE, Asker, NoLookError, pause_after
 from hubbub.wire.tls_client import client_context
 
@@ -29,7 +29,7 @@ from support.web import KIB, LISTENERS, listeners, web_serving
 @asynccontextmanager
 async def asking(url: str, *, secret: bytes | None = None, context: Any = None) -> AsyncIterator[Asker]:
     """What asks the server with that URL."""
-    asker = Asker(parse_web(url), secret, context)
+    asker = Asker(parse_place(url), secret, context)
     try:
         yield asker
     finally:
@@ -41,7 +41,7 @@ async def problem(url: str, **options: Any) -> str:
     async with asking(url, **options) as asker:
         with pytest.raises(NoLookError) as raised:
             await asker.look()
-    return str(raised.value).removeprefix(f"cannot watch {asker.target.url}: ")
+    return str(raised.value).removeprefix(f"cannot watch {asker.target.text}: ")
 
 
 @asynccontextmanager
@@ -126,7 +126,7 @@ async def test_a_secret_or_a_key_that_may_watch_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("secret", [b"open\x00sesame", b"a\nb"])
 def test_a_secret_that_http_cannot_say_is_an_error(secret: bytes) -> None:
     with pytest.raises(ValueError, match="the secret has characters that a header of HTTP cannot have"):
-        Asker(parse_web("http://localhost"), secret, None)
+        Asker(parse_place("http://localhost"), secret, None)
 
 
 async def test_a_name_that_the_server_does_not_have_is_refused_in_its_words() -> None:

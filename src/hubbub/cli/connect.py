@@ -16,7 +16,7 @@ import click
 
 from ..client.connection import connect as dial
 from ..client.dial import reason_of
-from ..client.room_url import EXAMPLE, RoomUrl
+from ..client.http_url import EXAMPLE, HttpUrl
 from ..client.subscription import subscribe
 from ..door.secret import SharedSecret
 from ..framing import Raw
@@ -103,7 +103,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @_option(
     "--verbose", "-v", group=OUTPUT, is_flag=True, help="Say with whom it is connected, and how the connection ended."
 )
-def connect(*, target: Target | RoomUrl, verbose: bool, secret_file: Path | None, **options: Any) -> None:
+def connect(*, target: Target | HttpUrl, verbose: bool, secret_file: Path | None, **options: Any) -> None:
     """Connect to a server, on a terminal or in a pipe.
 
     Write the server as 5000, localhost:5000, localhost 5000, [::1]:5000, tls://HOST:PORT or unix:///PATH. By default it
@@ -124,7 +124,7 @@ def connect(*, target: Target | RoomUrl, verbose: bool, secret_file: Path | None
     """
     environment.warn()
     secret = _read_secret(secret_file) if secret_file else None
-    run = _follower(target, secret, **options) if isinstance(target, RoomUrl) else _talker(target, secret, **options)
+    run = _follower(target, secret, **options) if isinstance(target, HttpUrl) else _talker(target, secret, **options)
     # Ctrl-C ends the program at once, as with nc. Where a line is being typed, it is a key.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
@@ -157,7 +157,7 @@ def _talker(
 
 
 def _follower(
-    room: RoomUrl,
+    room: HttpUrl,
     secret: bytes | None,
     *,
     since: Since | None,

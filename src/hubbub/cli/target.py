@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import click
 
-from ..client.room_url import RoomUrl
+from ..client.http_url import HttpUrl, room_url
 from ..values.address import Address
 from ..values.settings import DEFAULT_HOST, DEFAULT_PORT
 from . import environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+STATUS: Final = "/status"
+
+DEFAULT_URL: Final = "http://127.0.0.1:8080"
+"""The place of `hubbub top`, if a user names none."""
 
 METAVAR: Final = "[HOST:]PORT|URL"
 
@@ -55,39 +60,14 @@ def parse(words: Sequence[str]) -> Target:
     return Target(Address(host, int(match["port"])), tls=scheme == "tls")
 
 
-class WebTarget(NamedTuple):
-    """A place that speaks HTTP.
-
-    Attributes:
-        url: its URL, without a path.
-        site: what requests are for: the host, and the port if the URL has one.
-        tls: whether it is spoken to with TLS.
-    """
-
-    url: str
-    host: str
-    port: int
-    site: str
-    tls: bool
-
-
-def parse_web(text: str) -> WebTarget:
-    """The place that a user means. The path of its state may be there, as in what is given to curl.
+def parse_place(text: str) -> HttpUrl:
+    """The place that speaks HTTP which a user means. The path of its state may be there, as in what is given to curl.
 
     Raises:
         ValueError: it is not the URL of one; the message says what to write.
     """
-    with suppress(ValueError):
-        url = urlsplit(text)
-        host, port = url.hostname or "", url.port
-        site = host.encode("idna").decode()
-        site = f"[{site}]" if ":" in site else site
-        is_plain = url.path in ("", "/", "/status") and not (url.query or url.fragment or "@" in url.netloc)
-        if url.scheme in ("http", "https") and host and port != 0 and is_plain:
-            tls = url.scheme == "https"
-            site = site if port is None else f"{site}:{port}"
-            return WebTarget(f"{url.scheme}://{url.netloc}", host, port or (443 if tls else 80), site, tls)
-    raise ValueError(f"{text!r} is not the URL of a place that speaks HTTP; write it as http://127.0.0.1:8080")
+    url = HttpUrl.parse(text, "a place that speaks HTTP", DEFAULT_URL)
+    return replace(url, text=url.text.removesuffix(STATUS), path=url.path.removesuffix(STATUS))
 
 
 def target_argument(*, required: bool, rooms: bool = False) -> Callable[[Any], Any]:
@@ -98,10 +78,10 @@ def target_argument(*, required: bool, rooms: bool = False) -> Callable[[Any], A
         rooms: whether it may be the URL of a room over HTTP, too.
     """
 
-    def convert(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> Target | RoomUrl:
+    def convert(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> Target | HttpUrl:
         try:
             if rooms and len(words) == 1 and words[0].lower().startswith(("http://", "https://")):
-                return RoomUrl.parse(words[0])
+                return room_url(words[0])
             if words or required:
                 return parse(words)
             return parse([environment.read("HUBBUB_PORT") or str(DEFAULT_PORT)])

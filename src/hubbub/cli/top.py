@@ -19,13 +19,12 @@ from ..wire.tls_client import client_context
 from . import environment, stdio
 from .failure import Failure, Unreachable
 from .options import TLS, Command, option
-from .target import WebTarget, parse_web
+from .target import DEFAULT_URL, parse_place
 from .top_view import View, plain
 
 if TYPE_CHECKING:
+    from ..client.http_url import HttpUrl
     from .top_asking import Asker
-
-DEFAULT_URL: Final = "http://127.0.0.1:8080"
 
 INTERRUPTED: Final = 130
 """The exit status after Ctrl-C in a pipe, as shells report it."""
@@ -36,9 +35,9 @@ _option = partial(option, prefix="HUBBUB_TOP")
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-def _read_url(ctx: click.Context, param: click.Parameter, text: str) -> WebTarget:
+def _read_url(ctx: click.Context, param: click.Parameter, text: str) -> HttpUrl:
     try:
-        return parse_web(text)
+        return parse_place(text)
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, param) from None
 
@@ -60,7 +59,7 @@ def _read_url(ctx: click.Context, param: click.Parameter, text: str) -> WebTarge
     show_default="those of the system",
     help="Trust these authorities (PEM) where the URL begins with https://.",
 )
-def top(*, target: WebTarget, secret_file: Path | None, ca: Path | None) -> None:
+def top(*, target: HttpUrl, secret_file: Path | None, ca: Path | None) -> None:
     """Show the state of a running server.
 
     URL is a place where the server speaks HTTP, by default http://127.0.0.1:8080. The state has all rooms and
@@ -90,7 +89,7 @@ def top(*, target: WebTarget, secret_file: Path | None, ca: Path | None) -> None
         sys.exit(INTERRUPTED)
 
 
-def _asker(target: WebTarget, secret_file: Path | None, ca: Path | None) -> Asker:
+def _asker(target: HttpUrl, secret_file: Path | None, ca: Path | None) -> Asker:
     """What asks the server.
 
     Raises:
@@ -132,9 +131,9 @@ async def _show(asker: Asker) -> None:
             # prompt-toolkit takes longer to import than everything else, and only this needs it.
             from .top_screen import watch  # noqa: PLC0415 - see above
 
-            await watch(asker, View(asker.target.url, look), pause)
+            await watch(asker, View(asker.target.text, look), pause)
         else:
-            text = "".join(f"{line}\n" for line in plain(asker.target.url, look))
+            text = "".join(f"{line}\n" for line in plain(asker.target.text, look))
             stdio.write_now(stdio.STDOUT, text.encode(errors="backslashreplace"))
     finally:
         await asker.close()

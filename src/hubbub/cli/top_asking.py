@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from .target import WebTarget
+    from ..client.http_url import HttpUrl
     from .top_look import Look
 
 TIMEOUT: Final = 10.0
@@ -99,11 +99,11 @@ class Asker:
         ValueError: the secret cannot be said over HTTP.
     """
 
-    def __init__(self, target: WebTarget, secret: bytes | None, context: ssl.SSLContext | None) -> None:
+    def __init__(self, target: HttpUrl, secret: bytes | None, context: ssl.SSLContext | None) -> None:
         self.target = target
         self._context = context
         self._has_secret = secret is not None
-        self._headers: list[tuple[bytes, bytes]] = [(b"Host", target.site.encode()), (b"Accept", b"application/json")]
+        self._headers: list[tuple[bytes, bytes]] = [(b"Host", target.host.encode()), (b"Accept", b"application/json")]
         if secret is not None:
             self._headers.append((b"Authorization", b"Bearer " + secret))
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -129,7 +129,7 @@ class Asker:
             while len(pages) * PAGE < ROWS_LIMIT:
                 answer = await self._ask(f"/status?limit={PAGE}&offset={len(pages) * PAGE}")
                 if answer.status != 200:
-                    raise NoLookError(self.target.url, *self._refusal(answer))
+                    raise NoLookError(self.target.text, *self._refusal(answer))
                 busy += max(0.0, answer.wait - way)
                 pages.append(parse_page(answer.body))
                 if not pages[-1].get("more"):
@@ -137,9 +137,9 @@ class Asker:
             return make_look(pages, before), pause_after(busy)
         except NotAStateError:
             reason = "what it answers is not the state of a hubbub"
-            raise NoLookError(self.target.url, reason, "check the URL") from None
+            raise NoLookError(self.target.text, reason, "check the URL") from None
         except (OSError, h11.RemoteProtocolError) as error:
-            raise NoLookError(self.target.url, *self._failure(error)) from None
+            raise NoLookError(self.target.text, *self._failure(error)) from None
 
     async def close(self) -> None:
         """End the connection, if there is one."""
@@ -194,15 +194,15 @@ class Asker:
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect to the first address of the host that answers."""
-        name = self.target.host if self._context is not None else None
-        *others, last = [address_of(end) for _, end in await resolve(self.target.host, self.target.port)]
+        name = self.target.address.host if self._context is not None else None
+        *others, last = [address_of(end) for _, end in await resolve(*self.target.address)]
         for place in others:
             with suppress(OSError):
                 return await asyncio.open_connection(*place, ssl=self._context, server_hostname=name)
         return await asyncio.open_connection(*last, ssl=self._context, server_hostname=name)
 
     def _request(self, target: str) -> h11.Request:
-        return h11.Request(method="GET", target=target, headers=self._headers)
+        return h11.Request(method="GET", target=self.target.path + target, headers=self._headers)
 
     def _refusal(self, answer: _Answer) -> tuple[str, str]:
         """What a status other than 200 means, and what to do."""
@@ -231,7 +231,7 @@ class Asker:
             case ssl.SSLError():
                 return f"TLS with it cannot begin: {error.reason}", "check the URL"
             case ConnectionRefusedError():
-                return reason_of(error), f"start a server with --listen {self.target.url}, or check the URL"
+                return reason_of(error), f"start a server with --listen {self.target.text}, or check the URL"
         return reason_of(error), "check the URL"
 
 

@@ -21,8 +21,8 @@ from ..values.settings import Settings, check_settings
 from ..values.since import Since
 from ..wire.countdown import within
 from .dial import Target
+from .http_url import room_url
 from .retry import Backoff, dial_until_there
-from .room_url import RoomUrl
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ..values.position import Position
     from ..values.since import SinceLike
     from .exchange import Exchange
+    from .http_url import HttpUrl
     from .objects import Item, Missed
 
 logger = logging.getLogger("hubbub")
@@ -55,7 +56,7 @@ class Subscription:
         position: the place behind what was yielded last, where reading goes on; None while it is not known.
     """
 
-    def __init__(self, room: RoomUrl, since: Since, settings: Settings, exchange: Callable[[], Exchange]) -> None:
+    def __init__(self, room: HttpUrl, since: Since, settings: Settings, exchange: Callable[[], Exchange]) -> None:
         self.url = room.text
         self.position: Position | None = since.position
         self._path = f"{room.path}/json"
@@ -214,7 +215,7 @@ def subscribe(
             `tls` is given for `http`.
         ImportError: the extra `web` is not installed.
     """
-    room = RoomUrl.parse(url)
+    room = room_url(url)
     place = Since("messages", 0) if since is None else Since.of(since)
     if tls is not None and not isinstance(tls, ssl.SSLContext):
         raise TypeError(f"tls is {tls!r}; it must be an ssl.SSLContext, or None")
@@ -231,7 +232,7 @@ def subscribe(
     return Subscription(room, place, settings, exchange)
 
 
-def _headers(room: RoomUrl, key: Any) -> dict[bytes, bytes]:
+def _headers(room: HttpUrl, key: Any) -> dict[bytes, bytes]:
     """The headers of a request. What is raised does not show the key."""
     headers = {b"Host": room.host.encode(), b"Accept": b"application/x-ndjson", b"Connection": b"close"}
     if key is not None:

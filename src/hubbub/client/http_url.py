@@ -1,4 +1,4 @@
-"""The URL of a room of a hubbub, as a program gives it."""
+"""The URL of a hubbub that speaks HTTP, or of a room there, as a program gives it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ EXAMPLE: Final = "http://127.0.0.1:8080/ais"
 
 
 @dataclass(frozen=True, slots=True)
-class RoomUrl:
-    """Where a room is.
+class HttpUrl:
+    """Where something is that is given out over HTTP.
 
     Attributes:
         text: the URL, to be shown.
@@ -39,15 +39,15 @@ class RoomUrl:
     path: str
 
     @classmethod
-    def parse(cls, url: Any) -> RoomUrl:
-        """The URL that a program gave.
+    def parse(cls, url: Any, what: str = "a room", example: str = EXAMPLE) -> HttpUrl:
+        """The URL that a program gave, for `what` the caller wants, such as the `example`.
 
         Raises:
             TypeError: it is not a string.
-            ValueError: it is not the URL of a room. Where it may have a secret in it, the message does not show it.
+            ValueError: it is not such a URL. Where it may have a secret in it, the message does not show it.
         """
         if not isinstance(url, str):
-            raise TypeError(f"the URL is {url!r}; it must be a string, as in {EXAMPLE!r}")
+            raise TypeError(f"the URL is {url!r}; it must be a string, as in {example!r}")
         try:
             parts = urlsplit(url)
         except ValueError:
@@ -56,12 +56,9 @@ class RoomUrl:
         if "@" in parts.netloc:
             raise ValueError("the URL has a name or a password in it; give a key apart from the URL")
         if _UNWRITTEN.search(url) or parts.scheme not in _PORTS or not parts.hostname:
-            raise ValueError(f"{url!r} is not the URL of a room; write it as in {EXAMPLE}")
+            raise ValueError(f"{url!r} is not the URL of {what}; write it as in {example}")
         if parts.query or parts.fragment or url.endswith(("?", "#")):
-            raise ValueError(f"the URL {url!r} goes on behind its path; give the place to begin at apart from it")
-        path = quote(parts.path.rstrip("/"), safe=_PATH_SAFE)
-        if not path:
-            raise ValueError(f"the URL {url!r} names no room; write it as in {EXAMPLE}")
+            raise ValueError(f"the URL {url!r} goes on behind its path; leave that out")
         try:
             port = _PORTS[parts.scheme] if parts.port is None else parts.port
             host = parts.hostname if ":" in parts.hostname else parts.hostname.encode("idna").decode()
@@ -71,4 +68,18 @@ class RoomUrl:
             raise ValueError(f"the port of the URL {url!r} is 0; it must be 1 to 65535")
         address = Address(host, port)
         header = str(address) if parts.port is not None else str(address).rpartition(":")[0]
+        path = quote(parts.path.rstrip("/"), safe=_PATH_SAFE)
         return cls(url.rstrip("/"), address, parts.scheme == "https", header, path)
+
+
+def room_url(url: Any) -> HttpUrl:
+    """The URL of a room.
+
+    Raises:
+        TypeError: it is not a string.
+        ValueError: it is not the URL of a room; as `HttpUrl.parse` says.
+    """
+    room = HttpUrl.parse(url)
+    if not room.path:
+        raise ValueError(f"the URL {url!r} names no room; write it as in {EXAMPLE}")
+    return room

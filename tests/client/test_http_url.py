@@ -1,4 +1,4 @@
-"""The URLs of rooms."""
+"""The URLs of rooms, and of places that speak HTTP."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hubbub import Address
-from hubbub.client.room_url import RoomUrl
+from hubbub.client.http_url import room_url
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from hubbub.client.room_url import RoomUrl
     ],
 )
 def test_a_url_says_where_a_room_is(url: str, address: Address, host: str, path: str) -> None:
-    room = RoomUrl.parse(url)
+    room = room_url(url)
     assert (room.text, room.address, room.host, room.path) == (url.rstrip("/"), address, host, path)
     assert room.tls == url.lower().startswith("https")
 
@@ -42,7 +42,7 @@ def test_a_url_says_where_a_room_is(url: str, address: Address, host: str, path:
         ("http://h/a\nb", ValueError, "is not the URL of a room"),
         ("http://h", ValueError, "names no room"),
         ("http://h/", ValueError, "names no room"),
-        ("http://h/ais?since=1", ValueError, "goes on behind its path; give the place to begin at apart from it"),
+        ("http://h/ais?since=1", ValueError, "goes on behind its path; leave that out"),
         ("http://h/ais?", ValueError, "goes on behind its path"),
         ("http://h/ais#x", ValueError, "goes on behind its path"),
         ("http://h:0/ais", ValueError, "is 0; it must be 1 to 65535"),
@@ -54,10 +54,10 @@ def test_a_url_says_where_a_room_is(url: str, address: Address, host: str, path:
 )
 def test_what_is_not_the_url_of_a_room_is_told(url: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message.replace("?", r"\?")):
-        RoomUrl.parse(url)
+        room_url(url)
 
 
 def test_a_secret_in_a_url_is_refused_and_not_shown() -> None:
     with pytest.raises(ValueError, match="the URL has a name or a password in it") as error:
-        RoomUrl.parse("http://me:sesame@h/ais")
+        room_url("http://me:sesame@h/ais")
     assert "sesame" not in str(error.value)
