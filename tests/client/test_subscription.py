@@ -7,7 +7,7 @@ import json
 import ssl
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -171,6 +171,14 @@ async def test_it_goes_on_behind_what_it_has_yielded(caplog: pytest.LogCaptureFi
         f"{url}: the stream has ended (slow: the reason)",
     ]
     assert f"{url}: connected again" in caplog.messages
+
+
+async def test_what_a_server_says_is_logged_without_control_characters(caplog: pytest.LogCaptureFixture) -> None:
+    async with listening() as place, reading(place, 1) as task:
+        await asked_for(place, b'{"end": "slow", "reason": "\\u001b[2J\\nforged", "retry": true}\n')
+        await asked_for(place, line(1, "a"))
+        assert await task == ["a"]
+    assert "(slow: \\x1b[2J\\nforged)" in caplog.text
 
 
 async def test_an_answer_that_says_where_it_ends_is_asked_for_again() -> None:
@@ -518,22 +526,26 @@ async def test_it_may_be_cancelled_at_any_moment_and_leaves_nothing_open(entered
         await eventually(lambda: len(server.root) == 0)
 
 
-async def test_a_pause_may_be_cancelled_and_is_made_again(caplog: pytest.LogCaptureFixture) -> None:
-    async with (
-        listening() as place,
-        subscribed(place, settings=replace(QUICK, retry_time=60, retry_limit=60)) as entries,
-    ):
-        task = asyncio.create_task(taken(entries, 1))
+async def test_a_pause_that_is_cancelled_goes_on_with_the_next_call() -> None:
+    settings = replace(QUICK, retry_time=1, retry_limit=1)
+    async with listening() as place, subscribed(place, settings=settings) as entries:
+
+        async def ask_again_and_again() -> Any:
+            while True:
+                with suppress(TimeoutError):
+                    # No call waits for the whole pause.
+                    async with asyncio.timeout(0.1 if entries._backoff.pausing else None):
+                        return await entries.receive_many()
+
+        task = asyncio.create_task(ask_again_and_again())
         peer, _ = await asked_for(place)
         await gone(peer)
-        for number in (1, 2):
-            await eventually(lambda: caplog.text.count("the stream has ended (left") == number)  # noqa: B023 - it is awaited
-            task.cancel()
-            await asyncio.wait([task])
-            task = asyncio.create_task(taken(entries, 1))
+        await eventually(lambda: entries._backoff.pausing)
         task.cancel()
         await asyncio.wait([task])
-        assert place.peers.empty()
+        task = asyncio.create_task(ask_again_and_again())
+        await asked_for(place, line(1, "a"))
+        assert len(await task) == 1
 
 
 async def test_two_tasks_may_not_read_the_same_one() -> None:

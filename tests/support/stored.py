@@ -145,6 +145,10 @@ class StoreOf:
     def start(self, settings: Settings) -> None:
         return
 
+    @property
+    def out(self) -> bool:
+        return False
+
     def statistics(self) -> StoreStatistics:
         committed = {name: log.end for name, log in self.logs.items()}
         return StoreStatistics(

@@ -66,13 +66,18 @@ async def test_without_keys_programs_on_this_machine_may_watch(host: str) -> Non
         (HOST, "X-Forwarded-For: 127.0.0.1"),
         (HOST, "X-Forwarded-Proto: https"),
         (HOST, "X-Forwarded-Host: localhost"),
+        (HOST, "X-Forwarded-Port: 80"),
         (HOST, "X-Real-IP: 127.0.0.1"),
         (HOST, "Forwarded: for=127.0.0.1"),
         (HOST, "Via: 1.1 proxy"),
+        (HOST, "Origin: https://boat.example"),
+        (HOST, "Sec-Fetch-Site: cross-site"),
+        (HOST, "Sec-Fetch-Site: same-site"),
     ],
 )
 async def test_without_keys_what_is_asked_for_others_or_by_another_name_is_refused(headers: tuple[str, ...]) -> None:
-    places = listeners(http=hubbub.Http(hosts=("boat.example",)))
+    # Pages of all sites may read rooms.
+    places = listeners(http=hubbub.Http(hosts=("boat.example",), origins=("*",)))
     async with web_serving(listeners=places) as (server, _):
         assert await refusal(server, "GET /status HTTP/1.1", *headers) == (403, LOCAL_ONLY)
 
@@ -98,6 +103,24 @@ async def test_without_keys_a_descriptor_is_watched_through_a_loopback_address()
     descriptor = socket.create_server(("0.0.0.0", 0)).detach()
     async with web_serving(listeners=listeners(endpoint=descriptor)) as (server, _):
         assert (await refusal(server, "GET /status"))[0] == 200
+
+
+async def test_without_keys_pages_of_the_server_itself_may_watch() -> None:
+    async with web_serving() as (server, _):
+        own = "Host: localhost:8080", "Origin: http://localhost:8080", "Sec-Fetch-Site: same-origin"
+        assert (await refusal(server, "GET /status HTTP/1.1", *own))[0] == 200
+
+
+async def test_without_keys_a_unix_socket_may_be_a_descriptor(tmp_path: Path) -> None:
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(tmp_path / "socket"))
+    listening.listen()
+    async with web_serving(listeners=listeners(endpoint=listening.detach())):
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "socket"))
+        writer.write(b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_through_a_trusted_proxy_nobody_is_on_this_machine() -> None:
@@ -169,7 +192,10 @@ async def test_a_server_that_lives_is_ready_unless_its_store_is_out(tmp_path: Pa
     bench = SqliteBench(tmp_path)
     async with storing(bench, listeners=LISTENERS, store_patience=0.2) as (server, _):
         assert await refusal(server, "GET /readyz") == (200, "ok")
-        assert (await status(server))["trouble"] is None
+        fields = await status(server)
+        assert fields["trouble"] is None
+        assert "committed" not in fields["figures"]["store"]
+        assert fields["rooms"][0].keys() >= {"committed", "reads"}
         bench.fill()
         await server.broadcast(b"x")
         await eventually(lambda: (store := server.statistics().store) is not None and store.out)

@@ -44,6 +44,25 @@ class Backoff:
         self._limit = settings.retry_limit
         self._next = self._first
         self._least = 0.0
+        # When the pause that has begun is over.
+        self._due: float | None = None
+
+    @property
+    def pausing(self) -> bool:
+        """Whether a pause has begun and was not slept to its end."""
+        return self._due is not None
+
+    async def sleep(self) -> None:
+        """Sleep until the pause that has begun is over. If it is cancelled, the next call sleeps the rest."""
+        if self._due is not None:
+            await asyncio.sleep(self._due - asyncio.get_running_loop().time())
+        self._due = None
+
+    def begin(self) -> float:
+        """Begin a pause; how many seconds it takes."""
+        pause = self.pause()
+        self._due = asyncio.get_running_loop().time() + pause
+        return pause
 
     def pause(self) -> float:
         """Seconds before the next try."""
@@ -64,7 +83,7 @@ class Backoff:
 async def dial_until_there(
     dial: Callable[[], Awaitable[T]], name: str, backoff: Backoff, *, lost: str | None = None
 ) -> T:
-    """Dial until there is a connection. It may be cancelled, and then there is none.
+    """Dial until there is a connection. It may be cancelled, and then there is none. The next call ends the pause.
 
     Args:
         dial: makes a connection, or raises `OSError` if it cannot. Another exception ends this.
@@ -74,10 +93,9 @@ async def dial_until_there(
     """
     reason = lost
     while True:
-        if reason is not None:
-            pause = backoff.pause()
-            logger.warning("%s: %s; trying again in %.1f s", name, reason, pause)
-            await asyncio.sleep(pause)
+        if reason is not None and not backoff.pausing:
+            logger.warning("%s: %s; trying again in %.1f s", name, reason, backoff.begin())
+        await backoff.sleep()
         try:
             connection = await dial()
         except OSError as error:

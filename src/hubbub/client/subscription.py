@@ -19,6 +19,7 @@ from ..values.ending import Ending, EndingCode
 from ..values.errors import ConnectionClosed, HttpError
 from ..values.settings import Settings, check_settings
 from ..values.since import Since
+from ..values.text import printable
 from ..wire.countdown import within
 from .dial import Target
 from .http_url import room_url
@@ -147,7 +148,7 @@ class Subscription:
             async with within(self._settings.silence_time):
                 items = await exchange.read()
         except TimeoutError:
-            self._lost = f"nothing has come for {self._settings.silence_time:g} s"
+            self._lose(f"nothing has come for {self._settings.silence_time:g} s")
             await self.close()
             return
         self._ready += items
@@ -161,13 +162,17 @@ class Subscription:
             ConnectionClosed: the server said not to.
             HttpError: what it sent is not understood.
         """
+        fault, end = exchange.objects.fault, exchange.objects.end
+        self._lose(exchange.lost if end is None else f"the stream has ended ({printable(f'{end.code}: {end.reason}')})")
         await self.close()
-        if (fault := exchange.objects.fault) is not None:
+        if fault is not None:
             raise HttpError(self.url, fault, 200)
-        end = exchange.objects.end
         if end is not None and not end.retry:
             raise ConnectionClosed(self.url, _ending(end.code, end.reason))
-        self._lost = exchange.lost if end is None else f"the stream has ended ({end.code}: {end.reason})"
+
+    def _lose(self, reason: str) -> None:
+        """Note how the connection was lost."""
+        self._lost = reason
         self._backoff.lasted(asyncio.get_running_loop().time() - self._opened_at)
 
 

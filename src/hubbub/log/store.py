@@ -165,6 +165,10 @@ class Store(Protocol):
     def start(self, settings: Settings) -> None:
         """Begin to commit, with the settings of the server. It is used in the running event loop and in no other."""
 
+    @property
+    def out(self) -> bool:
+        """Whether it takes nothing, because it has failed for too long."""
+
     def statistics(self) -> StoreStatistics:
         """Its figures at this moment."""
 

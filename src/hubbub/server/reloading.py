@@ -45,7 +45,7 @@ def _end_those_without_keys(sessions: Sessions[Any]) -> int:
 
 def _end(unwanted: list[Session[Any] | Arrival[Any]]) -> None:
     """End these connections, some in each turn of the loop."""
-    for each in unwanted[:ENDED_AT_ONCE]:
-        each.check_key()
     if later := unwanted[ENDED_AT_ONCE:]:
         asyncio.get_running_loop().call_soon(_end, later)
+    for each in unwanted[:ENDED_AT_ONCE]:
+        each.check_key()

@@ -65,8 +65,7 @@ class Watch:
     def trouble(self) -> str | None:
         """Why no more clients should be sent to it; None: they should. While it closes, nobody can ask."""
         store = self._server._store
-        is_out = store is not None and store.statistics().out
-        return "the store takes nothing: what is said is kept in memory alone" if is_out else None
+        return "the store takes nothing: what is said is kept in memory alone" if store and store.out else None
 
     def statistics(self) -> Statistics:
         """Its figures."""

@@ -159,6 +159,11 @@ class SqliteStore:
         if self._writer_ended.is_set():
             self._let_go()
 
+    @property
+    def out(self) -> bool:
+        """Whether it takes nothing, because its disk has failed for too long."""
+        return self._recorder.out
+
     def statistics(self) -> StoreStatistics:
         """Its figures at this moment, as `Statistics.store` has them."""
         recorder = self._recorder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
     from ..door.arrival import Arrival
     from .requests import Request
 
-_FORWARDING: Final = {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"}
-"""What proxies add. The request is somebody else's then."""
+_FORWARDING: Final = re.compile("forwarded|via|x-real-ip|x-forwarded-.*")
+"""The headers that proxies add. The request is somebody else's then."""
+
+_FROM_HERE: Final = ("none", "same-origin")
+"""What `Sec-Fetch-Site` says where no page of another site asks (https://www.w3.org/TR/fetch-metadata/)."""
 
 
 def check_watcher(arrival: Arrival[Any], request: Request) -> None:
@@ -46,13 +50,17 @@ def _is_local(arrival: Arrival[Any], request: Request) -> bool:
     """Whether a program on this machine asks, as far as anybody can tell, and asks for this machine.
 
     A program that passes on the requests of others says so in a header. A page whose name its owner points at this
-    machine asks by that name (DNS rebinding).
+    machine asks by that name (DNS rebinding). A page of another site names its origin, also one that may read rooms.
     """
+    host = request.headers.get("host", LOCAL)
+    own = f"{'http' if arrival.listener.tls is None else 'https'}://{host}"
     return (
         _is_bound_locally(arrival)
         and (arrival.address == UNIX or is_loopback(arrival.address))
-        and asks_loopback(request.headers.get("host", LOCAL))
-        and not request.headers.keys() & _FORWARDING
+        and asks_loopback(host)
+        and request.headers.get("origin", own) == own
+        and request.headers.get("sec-fetch-site", "none") in _FROM_HERE
+        and not any(map(_FORWARDING.fullmatch, request.headers))
     )
 
 
@@ -62,4 +70,4 @@ def _is_bound_locally(arrival: Arrival[Any]) -> bool:
     if isinstance(endpoint, int):
         # Somebody else has bound it. This is where the connection has reached it.
         endpoint = Address.of(arrival.link.transport.get_extra_info("sockname"))
-    return is_loopback(endpoint.host) if isinstance(endpoint, Address) else True
+    return not isinstance(endpoint, Address) or endpoint.path is not None or is_loopback(endpoint.host)

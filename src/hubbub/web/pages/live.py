@@ -23,6 +23,6 @@ _POLICY: Final = (
 _HEADERS: Final = {"Content-Security-Policy": "; ".join(_POLICY), "Referrer-Policy": "no-referrer"}
 
 # The first one is at "/", and the others are where no stream is.
-_FILES: Final = {f"/live/{file.name}": f"live/{file.name}" for file in sorted((FOLDER / "live").iterdir())}
+_FILES: Final = {f"/live/{file.name}": f"live/{file.name}" for file in sorted((FOLDER / "live").glob("*.*"))}
 
 PAGE: Final = StaticFiles({"/": _FILES.pop("/live/index.html"), **_FILES}, _HEADERS)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from dataclasses import asdict
+from dataclasses import fields
+from functools import partial
 from http import HTTPStatus
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from ...hub.room import Room
     from ...hub.session import Session
+    from ...hub.statistics import Statistics
+    from ...log.store import StoreStatistics
     from ..page import Watched
     from ..requests import Request
 
@@ -32,7 +35,7 @@ LARGEST_LIMIT: Final = 1000
 """The most that it may ask for."""
 
 SLICE: Final = 50
-"""So many of them are written before others have their turns."""
+"""So many of them, and rooms that these read, are written before others have their turns."""
 
 
 class _Status(Page):
@@ -45,18 +48,22 @@ class _Status(Page):
         # Both change while they are written.
         rooms = list(islice(server.rooms.values(), first, first + limit))
         readers = list(islice(server.readers, first, first + limit))
-        fields = {
+        figures = server.statistics()
+        whole = {
             "time": rfc3339(time.time()),
             "uptime": round(server.uptime, 3),
             "urls": server.urls,
             "places": [{"url": url, "room": room} for url, room in server.places],
             "trouble": server.trouble,
-            "figures": asdict(server.statistics()),
+            "figures": _figures(figures),
             "more": first + limit < max(len(server.rooms), len(server.readers)),
         }
-        lists = {"rooms": await _list(rooms, _room), "connections": await _list(readers, _connection)}
+        lists = {
+            "rooms": await _list(rooms, partial(_room, figures.store)),
+            "connections": await _list(readers, _connection, lambda reader: len(reader.cursors)),
+        }
         behind = "".join(f', "{name}": {text}' for name, text in lists.items())
-        return Shown(f"{json.dumps(fields)[:-1]}{behind}}}\n".encode(), "application/json")
+        return Shown(f"{json.dumps(whole)[:-1]}{behind}}}\n".encode(), "application/json")
 
 
 def _number(query: Mapping[str, str], name: str, default: int) -> int:
@@ -66,18 +73,43 @@ def _number(query: Mapping[str, str], name: str, default: int) -> int:
     return int(text)
 
 
-async def _list(things: list[T], row: Callable[[T], dict[str, Any]]) -> str:
-    """The row of each that has one, as a list of JSON. It is written a slice at a time."""
+def _figures(figures: Statistics) -> dict[str, Any]:
+    """Those of the server as a whole: what there is for each room is told with the room."""
+    whole = {field.name: getattr(figures, field.name) for field in fields(figures)}
+    if (store := figures.store) is not None:
+        names = [field.name for field in fields(store) if field.name not in ("committed", "reads")]
+        whole["store"] = {name: getattr(store, name) for name in names}
+    return whole
+
+
+async def _list(
+    things: list[T], row: Callable[[T], dict[str, Any]], more: Callable[[T], int] = lambda _thing: 0
+) -> str:
+    """The row of each that has one, as a list of JSON. It is written a slice at a time.
+
+    Args:
+        things: what has a row.
+        row: makes it.
+        more: how much more than one it counts.
+    """
     rows: list[str] = []
-    for first in range(0, len(things), SLICE):
-        rows += [json.dumps(fields) for thing in things[first : first + SLICE] if (fields := row(thing))]
-        await asyncio.sleep(0)
+    left = SLICE
+    for thing in things:
+        if written := row(thing):
+            rows.append(json.dumps(written))
+        left -= 1 + more(thing)
+        if left <= 0:
+            await asyncio.sleep(0)
+            left = SLICE
     return f"[{', '.join(rows)}]"
 
 
-def _room(room: Room[Any]) -> dict[str, Any]:
+def _room(store: StoreStatistics | None, room: Room[Any]) -> dict[str, Any]:
     log = room.fan_out.log
     rate = rate_of(log, time.time())
+    stored = (
+        {} if store is None else {"committed": store.committed.get(room.name), "reads": store.reads.get(room.name, 0)}
+    )
     return {
         "name": room.name,
         "readers": len(room),
@@ -86,6 +118,7 @@ def _room(room: Room[Any]) -> dict[str, Any]:
         "bytes": log.head.offset,
         "retained": {"messages": log.head.seq - log.oldest.seq, "bytes": log.head.offset - log.oldest.offset},
         "rate": {"messages": round(rate.messages, 3), "bytes": round(rate.bytes, 1)},
+        **stored,
     }
 
 
@@ -95,7 +128,7 @@ def _connection(reader: Session[Any]) -> dict[str, Any]:
         return {}
     client, lag = reader.client, reader.lag
     return {
-        "id": f"{reader.token & 0xFFFF_FFFF:08x}",
+        "id": f"{reader.token & 0xFFFF_FFFF_FFFF:012x}",
         "name": str(client),
         "key": None if reader.held_key is None else reader.held_key.name,
         "via": reader.via,
