@@ -122,6 +122,8 @@ class _Handler(BaseHTTPRequestHandler):
         # A stream ends with its connection, as those of hubbub do.
         if not self._is_stream(answer):
             self.send_header("Content-Length", str(len(content)))
+        elif "Content-Type" not in answer.headers:
+            self.send_header("Content-Type", "application/x-ndjson")
         self.end_headers()
         # A reader may have enough before that.
         with suppress(ConnectionError):

@@ -33,6 +33,9 @@ const SILENCE = 45;
 /** Characters of the longest line that is taken. */
 const LONGEST_LINE = 16 * 1024 * 1024;
 
+/** The type of a stream. */
+const STREAM = "application/x-ndjson";
+
 /** The statuses below 500 that ask to come later. */
 const LATER = [408, 425, 429];
 
@@ -47,8 +50,10 @@ export class HubbubError extends Error {
   }
 }
 
-/** The connection has ended, and it makes sense to come back; `after` so many seconds, where the server names them. */
-class ComeBack extends Error {}
+/** The connection has ended, and it makes sense to come back; `after` so many seconds at least. */
+class ComeBack extends Error {
+  after = 0;
+}
 
 /**
  * Read a room. The loop ends when the app closes the room, or when `signal` is aborted; leaving the loop closes the
@@ -66,7 +71,8 @@ class ComeBack extends Error {}
  */
 export async function* subscribe(url, { since: place, key, signal, onState = () => {} } = {}) {
   // This checks the URL and the key. `fetch` would fail as if the server could not be reached.
-  const room = new Request(url, { headers: authorization(key) });
+  const room = roomAt(url);
+  const headers = new Headers(authorization(key));
   let wait = 0;
   let pause = FIRST_PAUSE;
   while (!signal?.aborted) {
@@ -78,7 +84,7 @@ export async function* subscribe(url, { since: place, key, signal, onState = () 
       await sleep(wait, connection.signal);
       began = performance.now();
       const since = place === undefined ? "" : `&since=${encodeURIComponent(place)}`;
-      for await (const fields of read(`${room.url}/json?beat=1${since}`, room.headers, connection)) {
+      for await (const fields of read(`${room}/json?beat=1${since}`, headers, connection)) {
         place = fields.position ?? fields.first ?? place;
         if (fields.end !== undefined) {
           const words = `${fields.end}: ${fields.reason}`;
@@ -98,7 +104,7 @@ export async function* subscribe(url, { since: place, key, signal, onState = () 
       if (signal?.aborted) return;
       if (!(error instanceof ComeBack)) throw error;
       if (performance.now() - began >= LONGEST_PAUSE * 1000) pause = FIRST_PAUSE;
-      wait = error.after ?? pause * (0.5 + Math.random() / 2);
+      wait = Math.max(error.after, pause * (0.5 + Math.random() / 2));
       pause = Math.min(2 * pause, LONGEST_PAUSE);
       onState("waiting", error);
     } finally {
@@ -124,7 +130,7 @@ export async function* subscribe(url, { since: place, key, signal, onState = () 
 export async function publish(url, message, { key, signal } = {}) {
   const type = typeof message === "string" ? "text/plain" : "application/octet-stream";
   const headers = { "Content-Type": type, ...authorization(key) };
-  const request = new Request(url, { method: "POST", body: message, headers, signal });
+  const request = new Request(roomAt(url), { method: "POST", body: message, headers, signal });
   try {
     const answer = await fetch(request);
     const text = await answer.text();
@@ -156,6 +162,8 @@ async function* read(url, headers, connection) {
     if (status < 500 && !LATER.includes(status)) throw new HubbubError(words, { status });
     throw Object.assign(new ComeBack(words), { after: secondsIn(answer.headers.get("Retry-After")) });
   }
+  const type = answer.headers.get("Content-Type");
+  if (!type?.startsWith(STREAM)) throw new HubbubError(`the answer is ${type}, and not ${STREAM}`, { status });
   const reader = answer.body.getReader();
   const decoder = new TextDecoder();
   let begun = "";
@@ -166,7 +174,15 @@ async function* read(url, headers, connection) {
     lines[0] = begun + lines[0];
     begun = lines.pop();
     if (begun.length > LONGEST_LINE) throw new HubbubError(`a line is longer than ${LONGEST_LINE} characters`);
-    for (const line of lines) yield JSON.parse(line);
+    for (const line of lines) yield objectIn(line);
+  }
+}
+
+function objectIn(line) {
+  try {
+    return JSON.parse(line);
+  } catch (cause) {
+    throw new HubbubError(`a line is no JSON: ${line.slice(0, 100)}`, { cause });
   }
 }
 
@@ -177,10 +193,16 @@ function entryOf({ position, first, missed, time, sender, message, base64 }) {
   return { message, position, time, sender };
 }
 
-const authorization = (key) => (key === undefined ? {} : { Authorization: `Bearer ${key}` });
+/** The URL of a room, whole and without a slash at its end. */
+const roomAt = (url) => new Request(url).url.replace(/\/+$/, "");
 
-/** The seconds that Retry-After names; undefined where it names none. */
-const secondsIn = (text) => (/^\d+$/.test(text ?? "") ? Math.min(Number(text), LONGEST_RETRY_AFTER) : undefined);
+const authorization = (key) => (key === undefined ? {} : { Authorization: `Bearer ${bytesOf(key)}` });
+
+/** A text as a header has it: each byte of its UTF-8 is a character. */
+const bytesOf = (text) => String.fromCharCode(...new TextEncoder().encode(text));
+
+/** The seconds that Retry-After names; 0 where it names none. */
+const secondsIn = (text) => (/^\d+$/.test(text ?? "") ? Math.min(Number(text), LONGEST_RETRY_AFTER) : 0);
 
 /** Wait so many seconds, or until the signal is aborted. */
 function sleep(seconds, signal) {
