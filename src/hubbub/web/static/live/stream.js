@@ -16,6 +16,9 @@ const SILENCE = 45_000;
 /** Milliseconds before another try: between these, so that not all tabs come back at once. */
 const RETRY = [1000, 4000];
 
+/** The statuses below 500 that ask to come later. */
+const LATER = [408, 425, 429];
+
 /** What is not for people: a beat, and how the line begins that says where the stream does. */
 const BEAT = "{}";
 const BEGINNING = '{"first"';
@@ -60,7 +63,7 @@ export class Stream {
         if (isOver) return;
       } catch (error) {
         if (stop.aborted) return;
-        if (error instanceof Refused && error.status < 500 && error.status !== 429) {
+        if (error instanceof Refused && error.status < 500 && !LATER.includes(error.status)) {
           this.tell("refused", error.message);
           return;
         }
@@ -101,8 +104,8 @@ export class Stream {
     const end = "end" in last ? last : null;
     const before = end && lines.length > 1 ? JSON.parse(lines.at(-2)) : last;
     this.#position = before.position ?? before.first ?? this.#position;
-    // The first line of a stream says where it begins, and is for nobody to read.
-    const heard = lines[0].startsWith(BEGINNING) ? lines.slice(1) : lines;
+    // Where the stream begins is for nobody to read. That may come behind the line that says that messages are missing.
+    const heard = lines.filter((line) => !line.startsWith(BEGINNING));
     if (heard.length) this.hear(heard.slice(-MOST), Math.max(0, heard.length - MOST));
     return end;
   }
