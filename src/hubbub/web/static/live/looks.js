@@ -42,14 +42,16 @@ async function look() {
 /** Call `see` with each look, or `fail` with what went wrong; while the tab is hidden, rest. */
 export class Looks {
   #wake = () => {};
+  #isWished = false;
 
   constructor(see, fail) {
     document.addEventListener("visibilitychange", () => this.now());
     this.#run(see, fail);
   }
 
-  /** Look now. */
+  /** Look now, or once more as soon as the look is over that is under way: it may have begun too early. */
   now() {
+    this.#isWished = true;
     this.#wake();
   }
 
@@ -58,6 +60,7 @@ export class Looks {
     let longest = SHORTEST;
     for (;;) {
       let pause = SHORTEST;
+      this.#isWished = false;
       if (!document.hidden) {
         try {
           const seen = await look();
@@ -69,6 +72,7 @@ export class Looks {
           fail(error);
         }
       }
+      if (this.#isWished) continue;
       await new Promise((resolve) => {
         this.#wake = resolve;
         setTimeout(resolve, pause);

@@ -42,13 +42,16 @@ export class Seen {
 
 /** How much is said in a room now: since the last look, or at first what the server says of the last minute. */
 function addRates(room, before) {
-  const isSame = before !== undefined && before.messages <= room.messages && before.at < room.at;
+  // A room that went and came back counts from zero. It may have come further than before, but not in the same term.
+  const isSame = before?.messages <= room.messages && termOf(before) === termOf(room) && before.at < room.at;
   const seconds = isSame ? room.at - before.at : null;
   const since = (unit) => (isSame ? (room[unit] - before[unit]) / seconds : room.rate[unit]);
   room.perSecond = { messages: since("messages"), bytes: since("bytes") };
   room.history = before?.history ?? [];
   remember(room.history, room.at, room.perSecond);
 }
+
+const termOf = ({ position }) => position.split(":")[0];
 
 /** How much a connection hears and says. In other rooms than before, its places are not comparable. */
 function addSpeeds(one, before) {
