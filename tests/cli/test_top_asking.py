@@ -45,8 +45,13 @@ async def problem(url: str, **options: Any) -> str:
 
 
 @asynccontextmanager
-async def answering(*answers: bytes, begin: Callable[[], None] = lambda: None) -> AsyncIterator[str]:
-    """The URL of a server that gives one answer after the other, on each connection as far as it is asked."""
+async def answering(
+    *answers: bytes, begin: Callable[[], None] = lambda: None, size: int = 64 * KIB
+) -> AsyncIterator[str]:
+    """The URL of a server that gives one answer after the other, on each connection as far as it is asked.
+
+    `size` is that of the pieces of an answer.
+    """
     tasks = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -55,7 +60,10 @@ async def answering(*answers: bytes, begin: Callable[[], None] = lambda: None) -
         for answer in answers:
             if not await reader.read(64 * KIB):
                 break
-            writer.write(answer)
+            for at in range(0, len(answer), size):
+                writer.write(answer[at : at + size])
+                # The other side reads it by itself.
+                await asyncio.sleep(0.001)
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
@@ -153,6 +161,7 @@ async def test_https_checks_the_certificate(tmp_path: Path) -> None:
 
 
 NOT_HTTP = "it does not speak HTTP; give the URL of a place that speaks HTTP (hubbub serve --listen http://HOST:PORT)"
+BROKEN_OFF = "it closes the connection in the middle of an answer; check the URL"
 NO_STATE = "what it answers is not the state of a hubbub; check the URL"
 
 
@@ -170,13 +179,28 @@ NO_STATE = "what it answers is not the state of a hubbub; check the URL"
             "it has no page /status; no hubbub is there, or an older one: check the URL",
         ),
         ([OK, http(b"\x1b[2J away\nx", "503 Nope")], r"it answers 503: \x1b[2J away; check the URL"),
-        ([b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"], NOT_HTTP),
+        ([b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"], BROKEN_OFF),
+        ([b"HTTP/1.1 200 OK\r\nConte"], BROKEN_OFF),
+        ([b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{"], NOT_HTTP),
     ],
 )
 async def test_what_is_no_look_is_told(answers: list[bytes], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(top_asking, "SIZE_LIMIT", 2000)
     async with answering(*answers) as url:
         assert await problem(url) == words
+
+
+async def test_an_answer_that_is_too_long_leaves_the_next_look_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(top_asking, "SIZE_LIMIT", 2000)
+    async with answering(OK, http(b"x" * 3000)) as url, asking(url) as asker:
+        for _ in range(2):
+            with pytest.raises(NoLookError, match="not the state"):
+                await asker.look()
+
+
+async def test_an_answer_may_come_in_any_pieces() -> None:
+    async with answering(OK, http(b"", "404 Not Found"), size=1) as url:
+        assert (await problem(url)).startswith("it has no page /status; ")
 
 
 async def test_what_comes_before_the_answer_is_skipped() -> None:

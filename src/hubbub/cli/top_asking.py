@@ -154,10 +154,11 @@ class Asker:
         reused = self._streams is not None
         try:
             return await self._try(target)
-        except (OSError, h11.RemoteProtocolError) as error:
+        except Exception as error:
+            # Without its end, no other answer can follow.
             await self.close()
             # A server closes connections that were quiet for long.
-            if not reused or isinstance(error, TimeoutError):
+            if not reused or isinstance(error, (TimeoutError, NotAStateError)):
                 raise
         return await self._ask(target)
 
@@ -171,14 +172,14 @@ class Asker:
             writer.write(b"".join(http.send(event) or b"" for event in (self._request(target), h11.EndOfMessage())))
             asked = monotonic()
             wait, status, body = 0.0, 0, bytearray()
-            while not isinstance(event := http.next_event(), h11.EndOfMessage):
+            while not isinstance(event := self._next_event(), h11.EndOfMessage):
                 if event is h11.NEED_DATA:
                     data = await reader.read(READ_SIZE)
-                    if not data and not status:
+                    if not (data or status or http.trailing_data[0]):
                         raise ConnectionAbortedError("it closes the connection without an answer")
                     http.receive_data(data)
                     # h11 would wait for the end of the head.
-                    if not (status or http.trailing_data[0][:5] == b"HTTP/"):
+                    if not (status or b"HTTP/".startswith(http.trailing_data[0][:5])):
                         raise h11.RemoteProtocolError("what it says is not HTTP")
                 elif isinstance(event, h11.Response):
                     wait, status = monotonic() - asked, event.status_code
@@ -191,6 +192,15 @@ class Asker:
         else:
             await self.close()
         return _Answer(status, bytes(body), wait)
+
+    def _next_event(self) -> h11.Event | type[h11.NEED_DATA | h11.PAUSED]:
+        try:
+            return self._http.next_event()
+        except h11.RemoteProtocolError:
+            _, ended = self._http.trailing_data
+            if ended:
+                raise ConnectionResetError("it closes the connection in the middle of an answer") from None
+            raise
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect to the first address of the host that answers."""
