@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import random
+import shutil
 import signal
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +23,7 @@ from click.testing import CliRunner
 import hubbub
 from hubbub import Position
 from hubbub.cli import main
+from hubbub.cli.failure import Failure, Unreachable
 from hubbub.cli.follow import as_bytes, as_text, follow, words_for
 from hubbub.cli.position_file import PositionFile
 
@@ -203,6 +207,121 @@ def test_a_link_to_the_file_stays_one(tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink()
 
 
+def test_a_run_that_prints_nothing_notes_where_the_next_one_begins(tmp_path: Path) -> None:
+    file = tmp_path / "place"
+    with web_program() as server:
+        server.say("old")
+        with following(room_of(server), "--since", "none", "--resume", str(file)) as program:
+            wait_until(file.exists, "position")
+            assert noted(file) == 1
+            program.signal(signal.SIGKILL)
+            program.wait()
+        server.say("meanwhile")
+        with following(room_of(server), "--since", "none", "--resume", str(file)) as program:
+            assert program.output.line() == b"meanwhile\n"
+
+
+async def test_where_the_stream_began_is_noted_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hubbub.cli.follow.NOTE_TIME", 60.0)
+    file = PositionFile(tmp_path / "place")
+    async with web_serving() as (server, _):
+        position = await server.broadcast("old")
+        entries = hubbub.subscribe(url_of(server))
+        following = asyncio.create_task(follow(entries, file))
+        await eventually(lambda: entries.position is not None)
+        following.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await following
+    assert file.position == position
+
+
+async def test_what_was_received_and_not_printed_is_not_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    received = asyncio.Event()
+
+    async def write_output(data: bytes) -> None:
+        if data:
+            received.set()
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr("hubbub.cli.follow.write_output", write_output)
+    file = PositionFile(tmp_path / "place")
+    async with web_serving() as (server, _):
+        await server.broadcast("one")
+        following = asyncio.create_task(follow(hubbub.subscribe(url_of(server), since="all"), file))
+        await received.wait()
+        following.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await following
+    assert file.position is None or file.position.seq == 0
+
+
+PLACE_7 = Position("0123456789abcdef", 7)
+
+
+def test_other_files_stay_as_they_are(tmp_path: Path) -> None:
+    other, planted = tmp_path / "place.new", tmp_path / "link.new"
+    other.write_text("mine")
+    planted.symlink_to(other)
+    for name in ("place", "link"):
+        PositionFile(tmp_path / name).write(PLACE_7)
+        assert PositionFile(tmp_path / name).position == PLACE_7
+    assert (other.read_text(), planted.is_symlink()) == ("mine", True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "link.new", "place", "place.new"]
+
+
+def test_a_file_keeps_its_permissions_and_a_new_one_has_the_usual_ones(tmp_path: Path) -> None:
+    file = tmp_path / "place"
+    before = os.umask(0o027)
+    try:
+        for mode in (0o640, 0o604):
+            PositionFile(file).write(PLACE_7)
+            assert stat.S_IMODE(file.stat().st_mode) == mode
+            file.chmod(0o604)
+    finally:
+        os.umask(before)
+
+
+def test_a_new_file_that_cannot_be_written_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = PositionFile(tmp_path / "place")
+    fail(monkeypatch, "hubbub.cli.position_file.os.fchmod")
+    with pytest.raises(Unreachable, match=r"^cannot write .*place: Input/output error$"):
+        file.write(PLACE_7)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_that_cannot_be_synced_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = PositionFile(tmp_path / "place")
+    fail(monkeypatch, "hubbub.cli.position_file.os.fsync")
+    with (tmp_path / "output").open("wb") as output:
+        monkeypatch.setattr("hubbub.cli.stdio.STDOUT", output.fileno())
+        with pytest.raises(Unreachable, match=r"^cannot write standard output: Input/output error$"):
+            file.write(PLACE_7)
+    assert not (tmp_path / "place").exists()
+
+
+def fail(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Have a function fail as with a broken disk."""
+
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(name, broken)
+
+
+def test_links_in_a_circle_are_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(Failure, match=r"^--resume: cannot read .*a: Too many levels of symbolic links$"):
+        PositionFile(tmp_path / "a")
+
+
+@pytest.mark.timeout(10)
+def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(Failure, match=r"^--resume: .*fifo is not a regular file; name another one$"):
+        PositionFile(tmp_path / "fifo")
+
+
 @pytest.mark.long
 def test_an_output_that_is_a_file_is_written_before_the_position(tmp_path: Path) -> None:
     file, output = tmp_path / "place", tmp_path / "output"
@@ -322,8 +441,8 @@ def test_a_position_that_cannot_be_noted_ends_it(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     with web_program() as server, following(room_of(server), "-v", "--resume", str(folder / "place")) as program:
-        program.errors.expect(b"the stream is open")
-        folder.rmdir()
+        wait_until((folder / "place").exists, "position")
+        shutil.rmtree(folder)
         server.say("one")
         assert program.wait() == 1
         assert program.errors.rest().endswith(

@@ -35,7 +35,8 @@ async def follow(entries: Subscription, file: PositionFile | None) -> NoReturn:
 
     Args:
         entries: what is read.
-        file: where the position is noted behind what was printed, also before a signal ends the program; None: nowhere.
+        file: where the position is noted behind what was printed, also before a signal ends the program. Where nothing
+            was printed yet, it is the place where the stream began. None: nowhere.
 
     Raises:
         HttpError, ConnectionClosed: the server has ended it.
@@ -82,30 +83,51 @@ class _Printer:
     def __init__(self, file: PositionFile | None) -> None:
         self._file = file
         self._form = as_text if os.isatty(stdio.STDOUT) else as_bytes
-        # What was printed and not noted yet.
-        self._printed: Position | None = None
+        # Behind what was printed, or where the stream began; None: that is noted, or not known.
+        self._place: Position | None = None
+        self._begun = False
         self._noted_at = 0.0
 
     async def run(self, entries: Subscription) -> NoReturn:
         """Print what comes."""
+        # A place that was given is the same the next time.
+        self._begun = entries.position is not None
         while True:
             receiving = asyncio.create_task(entries.receive_many())
             try:
-                if self._printed is not None:
-                    await asyncio.wait([receiving], timeout=max(0.0, self._noted_at + NOTE_TIME - self._now()))
-                if self._printed is not None and self._now() >= self._noted_at + NOTE_TIME:
-                    self.note()
+                if self._file is not None:
+                    await self._note_meanwhile(entries, receiving)
                 await self._print(await receiving)
             finally:
                 receiving.cancel()
                 await asyncio.wait([receiving])
+                self._begin(entries, receiving)
 
     def note(self) -> None:
-        """Note the position behind what was printed, if that is not noted yet."""
-        if self._file is not None and self._printed is not None:
-            self._file.write(self._printed)
+        """Note the position behind what was printed, or where the stream began, if that is not noted yet."""
+        if self._file is not None and self._place is not None:
+            self._file.write(self._place)
             self._noted_at = self._now()
-        self._printed = None
+        self._place = None
+
+    async def _note_meanwhile(self, entries: Subscription, receiving: asyncio.Task[Sequence[Item]]) -> None:
+        """Note the position when it is time, while nothing else comes."""
+        while True:
+            self._begin(entries, receiving)
+            pause = self._noted_at + NOTE_TIME - self._now()
+            if self._place is not None and pause <= 0:
+                self.note()
+            if receiving.done() or (self._begun and self._place is None):
+                return
+            # Nothing tells when the beginning is known, so it is looked for now and then.
+            await asyncio.wait([receiving], timeout=pause if pause > 0 else NOTE_TIME)
+
+    def _begin(self, entries: Subscription, receiving: asyncio.Task[Sequence[Item]]) -> None:
+        """Have it noted where the stream began, as soon as that is known."""
+        # The place of the stream is behind all that was received, and that is not printed yet.
+        received = receiving.done() and not receiving.cancelled() and receiving.exception() is None
+        if not self._begun and not received and entries.position is not None:
+            self._begun, self._place = True, entries.position
 
     async def _print(self, items: Sequence[Item]) -> None:
         lines: list[bytes] = []
@@ -117,7 +139,7 @@ class _Printer:
             else:
                 lines.append(self._form(item.message))
         await write_output(b"".join(lines))
-        self._printed = items[-1].position
+        self._begun, self._place = True, items[-1].position
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -8,8 +8,12 @@ there, and some messages are printed again.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..values.position import Position
@@ -17,7 +21,7 @@ from . import stdio
 from .failure import Failure, Unreachable
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 _LONGEST: Final = 100
 """More bytes than a position has."""
@@ -35,15 +39,17 @@ class PositionFile:
 
     def __init__(self, path: Path) -> None:
         self._shown = path
-        # A link stays one.
-        self._path = path.resolve()
-        self._new = self._path.with_name(f"{self._path.name}.new")
+        try:
+            # A link stays one.
+            self._path = path.resolve()
+        except RuntimeError:
+            # So Python before 3.13 tells of links that go round in a circle.
+            raise Failure(f"--resume: cannot read {path}: {os.strerror(errno.ELOOP)}") from None
         self.position = self._read()
         try:
             # Before anything is printed that could not be noted.
-            with self._new.open("wb"):
+            with self._new_file():
                 pass
-            self._new.unlink()
         except OSError as error:
             raise Failure(f"--resume: cannot write {path}: {error.strerror}") from None
 
@@ -51,22 +57,48 @@ class PositionFile:
         """Replace what is in it.
 
         Raises:
-            Unreachable: it cannot be written.
+            Unreachable: it, or the output, cannot be written.
         """
         try:
             if stat.S_ISREG(os.fstat(stdio.STDOUT).st_mode):
                 os.fsync(stdio.STDOUT)
-            with self._new.open("wb") as file:
-                file.write(f"{position}\n".encode())
-                file.flush()
-                os.fsync(file.fileno())
-            self._new.replace(self._path)
+        except OSError as error:
+            raise Unreachable(f"cannot write standard output: {error.strerror}") from None
+        try:
+            with self._new_file() as (descriptor, new):
+                stdio.write_now(descriptor, f"{position}\n".encode())
+                os.fchmod(descriptor, self._mode())
+                os.fsync(descriptor)
+                new.replace(self._path)
         except OSError as error:
             raise Unreachable(f"cannot write {self._shown}: {error.strerror}") from None
         self.position = position
 
+    @contextmanager
+    def _new_file(self) -> Iterator[tuple[int, Path]]:
+        """A file next to it that nobody else has: its descriptor and its path. What was not renamed is removed."""
+        # With its own name cut, it is not too long.
+        descriptor, name = tempfile.mkstemp(".new", f"{self._path.name[:50]}.", self._path.parent)
+        try:
+            yield descriptor, Path(name)
+        finally:
+            os.close(descriptor)
+            Path(name).unlink(missing_ok=True)
+
+    def _mode(self) -> int:
+        """The permissions that it has, or that a new file gets."""
+        try:
+            return stat.S_IMODE(self._path.stat().st_mode)
+        except FileNotFoundError:
+            mask = os.umask(0o077)
+            os.umask(mask)
+            return 0o666 & ~mask
+
     def _read(self) -> Position | None:
         try:
+            # Opening a FIFO would wait for a writer.
+            if not stat.S_ISREG(self._path.stat().st_mode):
+                raise Failure(f"--resume: {self._shown} is not a regular file; name another one")
             with self._path.open("rb") as file:
                 text = file.read(_LONGEST).decode(errors="replace")
         except FileNotFoundError:
