@@ -33,7 +33,7 @@ from support.figures import scaled
 from support.helpers import eventually
 from support.keys import secret_of, write_keys
 from support.programs import HUBBUB, Finished, Peer, Program, TerminalProgram, finish, serving_program, wait_until
-from support.web import url_of, web_serving
+from support.web import KIB, url_of, web_serving
 from support.web_programs import WebProgram, web_program
 
 CONNECT = (*HUBBUB, "connect")
@@ -320,6 +320,19 @@ def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path: Path) -> N
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(Failure, match=r"^--resume: .*fifo is not a regular file; name another one$"):
         PositionFile(tmp_path / "fifo")
+
+
+def test_what_a_server_says_cannot_act_on_the_terminal() -> None:
+    end = b'{"end": "slow", "reason": "\\u001b[2J away\\n", "retry": true}\n'
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = "http://{}:{}/root".format(*server.getsockname())
+        with following(url) as program:
+            peer, _ = server.accept()
+            with peer:
+                peer.recv(KIB)
+                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\n" + end)
+            said = program.errors.expect(rb".*trying again.*\n")
+    assert rb"(slow: \x1b[2J away\n)" in said[0]
 
 
 @pytest.mark.long

@@ -250,7 +250,8 @@ class _Stderr(logging.Handler):
     """Writes what the library logs as lines on standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(f"hubbub: {self.format(record)}", err=True)
+        # It has words of the server in it.
+        click.echo(f"hubbub: {printable(self.format(record))}", err=True)
 
 
 @contextmanager
