@@ -180,8 +180,8 @@ async def test_connections_are_counted_in_slices_and_one_that_ends_meanwhile_is_
         crowd = metrics_module._Crowd()
         counting = asyncio.ensure_future(crowd.count(server._sessions.readers.keys()))
         await asyncio.sleep(0)
-        assert crowd.ways == {"tcp": 1}
-        for client in clients[1:3]:
+        assert 1 <= crowd.ways["tcp"] <= 2
+        for client in clients[3:]:
             client._reader.end(hubbub.Ending(hubbub.EndingCode.CLOSED, "it is enough"), deliver=False)
         await counting
         assert crowd.ways == {"tcp": 3}
