@@ -193,9 +193,8 @@ class Arrival(Generic[M]):
         return self.held_key is not None and not self.held_key.may
 
     def check_key(self) -> None:
-        """Hear nothing more from it if its key was taken away."""
-        if self.is_unwanted:
-            self.link.stop_receiving()
+        """Hear nothing more from it: its key was taken away."""
+        self.link.stop_receiving()
 
     def end(self, ending: Ending) -> None:
         """Note why it ended; the first ending counts."""
