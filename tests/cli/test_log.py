@@ -447,6 +447,12 @@ def test_a_store_of_a_newer_hubbub_is_told(log: Log, path: Path) -> None:
     assert "a newer hubbub made it (version 99; this one knows " in error_of(log(path), 2)
 
 
+def test_serve_tells_in_one_line_what_store_it_cannot_use(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["serve", "--store", str(tmp_path)])
+    assert result.exit_code == 2
+    assert result.stderr == f"hubbub: cannot use the store {tmp_path}: it is a folder; name a file in it\n"
+
+
 @pytest.mark.parametrize("text", ["postgres:x", "sqlite:", ""])
 def test_a_path_is_written_as_for_serve(text: str, log: Log, path: Path) -> None:
     write_store(path, TWO_ROOMS)

@@ -28,6 +28,19 @@ async def test_the_handler_starts_when_the_observer_has_heard_of_the_client() ->
     assert order == ["observer", "handler"]
 
 
+async def test_a_client_that_the_observer_ends_at_once_is_not_noticed_any_more() -> None:
+    class Door(Record):
+        def connected(self, client: hubbub.Client) -> None:
+            super().connected(client)
+            client._reader.end(hubbub.Ending(hubbub.EndingCode.CLOSED, "full"), deliver=True)
+
+    async with serving(observer=Door()) as (server, record), Peer.of(server) as peer:
+        assert await peer.rest() == b""
+        peer.end()
+        (ending,) = await record.wait_for_endings()
+        assert ending.reason == "full"
+
+
 async def test_a_client_that_the_observer_turns_away_gets_no_handler() -> None:
     """Ended before its handler has started, it is not served at all."""
 

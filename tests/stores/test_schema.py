@@ -70,6 +70,11 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path) == "it is a folder; name a file in it"
 
 
+def test_a_fifo_is_refused(path: Path) -> None:
+    os.mkfifo(path)
+    assert refusal(path) == "it is not a regular file; choose another path"
+
+
 @pytest.mark.parametrize("content", [b"garbage", b"x" * 100_000, b"SQLite format 2\0" + bytes(4096)])
 def test_garbage_is_refused_and_left_as_it_is(content: bytes, path: Path) -> None:
     path.write_bytes(content)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import ssl
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +15,9 @@ from typing import Any
 import pytest
 
 import hubbub
+from hubbub.server.watch import Watch
+from hubbub.web.pages import status as status_module
+from hubbub.web.requests import Request
 
 from support.certificates import make_certificates
 from support.helpers import Peer, at, eventually
@@ -288,3 +293,30 @@ async def test_the_state_is_given_out_in_parts_and_one_that_ends_meanwhile_is_le
             ("?sort=lag", "the parameter 'sort' is not known; use limit, offset"),
         ):
             assert await refusal(server, f"GET /status{query}") == (400, words)
+
+
+async def test_a_connection_that_reads_many_rooms_counts_more_and_one_that_ends_meanwhile_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(status_module, "SLICE", 4)
+    ended: list[str] = []
+
+    def end(client: hubbub.Client[Any]) -> None:
+        ended.append(client.name)
+        client._reader.end(hubbub.Ending(hubbub.EndingCode.CLOSED, "it is enough"), deliver=False)
+
+    async with web_serving() as (server, record), AsyncExitStack() as stack:
+        for _ in range(3):
+            await stack.enter_async_context(Peer.of(server))
+        first, second, third = await record.wait_for_clients(3)
+        for number in range(5):
+            await first.join(f"{number}")
+        request = Request("GET", "/status")
+        # Behind the first one is a turn of the loop.
+        asyncio.get_running_loop().call_soon(end, third)
+        readers = [client._reader for client in (first, second, third)]
+        watch = Watch(server, lambda: readers, lambda: [""] * len(server.urls))
+        shown = await status_module.PAGE.show(request, watch)
+        names = [one["name"] for one in json.loads(shown.body)["connections"]]
+        assert ended == [third.name]
+        assert names == [first.name, second.name]

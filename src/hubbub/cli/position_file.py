@@ -8,7 +8,6 @@ there, and some messages are printed again.
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import tempfile
@@ -39,12 +38,8 @@ class PositionFile:
 
     def __init__(self, path: Path) -> None:
         self._shown = path
-        try:
-            # A link stays one.
-            self._path = path.resolve()
-        except RuntimeError:
-            # So Python before 3.13 tells of links that go round in a circle.
-            raise Failure(f"--resume: cannot read {path}: {os.strerror(errno.ELOOP)}") from None
+        # A link stays one. (`Path.resolve` raises where links go round in a circle.)
+        self._path = Path(os.path.realpath(path))
         self.position = self._read()
         try:
             # Before anything is printed that could not be noted.
