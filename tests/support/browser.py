@@ -9,10 +9,10 @@ from contextlib import closing, contextmanager
 from functools import partial
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 from support.programs import WAIT_TIME, Program, require_program, wait_until
+from support.threaded import in_thread
 
 OPTIONS = (
     "--headless=new",
@@ -159,11 +159,6 @@ class _Page(BaseHTTPRequestHandler):
 def site(page: str = "<!doctype html><meta charset=utf-8><title>A page</title>") -> Iterator[int]:
     """A site of such pages, by default empty ones, which are what a test makes them; its port."""
     handler = type("Handler", (_Page,), {"body": page.encode()})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    with in_thread(server):
+        yield server.server_port

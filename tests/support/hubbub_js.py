@@ -8,12 +8,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
 import hubbub
 
 from support.programs import Program, require_program
+from support.threaded import in_thread
 
 PROGRAM = Path(__file__).with_suffix(".mjs")
 MODULE = Path(hubbub.__file__).parent / "web" / "static" / "hubbub.js"
@@ -135,12 +136,6 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def answering(*answers: Answer) -> Iterator[AnsweringServer]:
     """Such a server, for as long as that lasts."""
-    with AnsweringServer(answers) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.over.set()
-            server.shutdown()
-            thread.join()
+    server = AnsweringServer(answers)
+    with in_thread(server, server.over):
+        yield server

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from hubbub.web.page import Shown
 from hubbub.web.pages.live import PAGE
+
+from support.threaded import in_thread
 
 BURST = 50
 """Messages that the stream of a room has at once, every 50 ms."""
@@ -151,13 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
 def made_up_server(*, clients: int, rooms: int) -> Iterator[MadeUp]:
     """A server with that many clients and rooms."""
     made_up = MadeUp(clients, rooms)
-    with ThreadingHTTPServer(("127.0.0.1", 0), type("_Own", (_Handler,), {"made_up": made_up})) as server:
-        made_up.port = server.server_port
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield made_up
-        finally:
-            made_up.closing.set()
-            server.shutdown()
-            thread.join()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("_Own", (_Handler,), {"made_up": made_up}))
+    made_up.port = server.server_port
+    with in_thread(server, made_up.closing):
+        yield made_up
