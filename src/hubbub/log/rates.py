@@ -29,17 +29,17 @@ def rate_of(log: Log[Any], now: float) -> Rate:
 
     Args:
         log: the log.
-        now: the time, in seconds since 1970.
+        now: the time, as `Batch.born` has it. So a clock that is set changes no rate.
     """
     chunks = [chunk for chunk in log.chunks if chunk.batches]
-    first = first_batch(chunks, _time, now - PERIOD)
+    first = first_batch(chunks, _born, now - PERIOD)
     if first is None:
         return Rate(0.0, 0.0)
     # Where the log has had earlier messages that memory has dropped, nobody knows when these came.
     is_cut = first is chunks[0].batches[0] and first.start.seq > 0
-    period = max(LEAST, now - first.time) if is_cut else PERIOD
+    period = max(LEAST, now - first.born) if is_cut else PERIOD
     return Rate((log.head.seq - first.start.seq) / period, (log.head.offset - first.start.offset) / period)
 
 
-def _time(batch: Batch) -> float:
-    return batch.time
+def _born(batch: Batch) -> float:
+    return batch.born

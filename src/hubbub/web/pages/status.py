@@ -106,7 +106,7 @@ async def _list(
 
 def _room(store: StoreStatistics | None, room: Room[Any]) -> dict[str, Any]:
     log = room.fan_out.log
-    rate = rate_of(log, time.time())
+    rate = rate_of(log, time.monotonic())
     stored = (
         {} if store is None else {"committed": store.committed.get(room.name), "reads": store.reads.get(room.name, 0)}
     )
