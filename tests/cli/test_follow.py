@@ -377,12 +377,11 @@ def kill_again_and_again(folder: Path, times: int) -> None:
                 if last:
                     lines = [int(line) for line in program.output.lines(said - begin)]
                 else:
-                    first = program.output.line()
-                    time.sleep(chance.random() * 0.05)
+                    first = program.output.lines(chance.randint(1, said - begin))
                     program.signal(signal.SIGKILL)
                     program.wait()
-                    rest = (first + program.output.rest()).split(b"\n")[:-1]
-                    lines = [int(line) for line in rest]
+                    rest = program.output.rest().decode().split("\n")[:-1]
+                    lines = [int(line) for line in (*first, *rest)]
             assert lines[0] == begin
             assert all(after == before + 1 for before, after in pairwise(lines))
             heard = max(heard, lines[-1] + 1)
@@ -474,7 +473,7 @@ PLACE = "write none, all, 100 (messages), 64K (bytes), 10m (a time), 2026-11-28T
         (["http://127.0.0.1:1"], "the URL 'http://127.0.0.1:1' names no room; write it as in http"),
         (["http://me:sesame@h/ais"], "the URL has a name or a password in it; give a key apart from the URL"),
         (["http://h/ais?since=1"], "the URL 'http://h/ais?since=1' goes on behind its path"),
-        (["http://h/ais", "--since", "soon"], f"--since: 'soon' is no place in a log; {PLACE}"),
+        (["http://h/ais", "--since", "soon"], f"--since: 'soon' is not a place in a log; {PLACE}"),
         (
             ["http://h/ais", "--resume", "garbage"],
             "--resume: garbage has no position in it; remove it to begin at --since, or name another one",

@@ -364,9 +364,9 @@ def test_a_time_back_counts_from_now(log: Log, path: Path) -> None:
     [
         (
             ["--since", "x"],
-            "--since: 'x' is no place in a log; write none, all, 100 (messages), 64K (bytes), 10m (a time), ",
+            "--since: 'x' is not a place in a log; write none, all, 100 (messages), 64K (bytes), 10m (a time), ",
         ),
-        (["--until", "2023-11-14T22:13:40"], "--until: '2023-11-14T22:13:40' is no place in a log; "),
+        (["--until", "2023-11-14T22:13:40"], "--until: '2023-11-14T22:13:40' is not a place in a log; "),
         (["--since", f"{A}:6"], f"--since: the log holds {A}:5 to {A}:5, not {A}:6"),
         (["--until", f"{B}:1"], f"--until: the log holds {A}:0 to {A}:5, not {B}:1"),
     ],

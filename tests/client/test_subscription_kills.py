@@ -14,14 +14,14 @@ import hubbub
 
 from bench.peer import free_port
 from support.figures import scaled
-from support.helpers import WAIT_TIME
+from support.helpers import eventually
 from support.programs import HUBBUB, ServerProgram
 from support.web import post
 
 QUICK = hubbub.Settings(retry_time=0.02, retry_limit=0.05)
 
-LONGEST_LIFE = 0.15
-"""Seconds that a server lives at most once it has started."""
+LONGEST_LIFE = 150
+"""Messages after which a server is killed, at most."""
 
 KILLING_TIME = 60.0
 """Seconds after which no server is killed any more: on a busy machine each takes long to start."""
@@ -32,20 +32,22 @@ class Sender:
 
     Attributes:
         answered: those that the server has said are stored.
+        may_try: whether the server is there.
     """
 
     def __init__(self, port: int) -> None:
         self.answered: list[int] = []
+        self.may_try = asyncio.Event()
         self._port = port
         self._next = 0
 
     async def run(self) -> None:
         """Post until it is cancelled."""
         while True:
+            await self.may_try.wait()
             try:
                 reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
             except OSError:
-                await asyncio.sleep(0.01)
                 continue
             try:
                 while True:
@@ -88,11 +90,6 @@ class Reader:
                 self.heard.append(int(entry.message))
                 self.positions.append(entry.position)
 
-    async def until(self, number: int) -> None:
-        async with asyncio.timeout(WAIT_TIME):
-            while number not in self.heard[-1000:]:  # noqa: ASYNC110 - there is no event
-                await asyncio.sleep(0.01)
-
 
 async def read_while_killed(folder: Path, times: int) -> tuple[Sender, Reader]:
     """Kill a server so many times while a sender speaks, and give what was said and heard."""
@@ -105,15 +102,14 @@ async def read_while_killed(folder: Path, times: int) -> tuple[Sender, Reader]:
             last = number == times or time.monotonic() - begun > KILLING_TIME
             with ServerProgram(*command, f"--store={folder / 'log.db'}", cwd=folder) as server:
                 await asyncio.to_thread(server.wait_until_started)
-                answered = len(sender.answered)
-                async with asyncio.timeout(WAIT_TIME):
-                    while len(sender.answered) < answered + 3:  # noqa: ASYNC110 - there is no event
-                        await asyncio.sleep(0.005)
+                sender.may_try.set()
+                wanted = len(sender.answered) + chance.randint(1, LONGEST_LIFE)
+                await eventually(lambda wanted=wanted: len(sender.answered) >= wanted)  # type: ignore[misc] # mypy cannot infer it
                 if last:
                     tasks[0].cancel()
-                    await reader.until(sender.answered[-1])
+                    await eventually(lambda: sender.answered[-1] in reader.heard[-1000:])
                     break
-                await asyncio.sleep(chance.random() * LONGEST_LIFE)
+                sender.may_try.clear()
                 server.signal(signal.SIGKILL)
     finally:
         for task in tasks:

@@ -70,7 +70,7 @@ def test_a_place_is_read_as_it_is_written(text: str, since: Since) -> None:
     ],
 )
 def test_what_is_no_place_is_an_error_that_names_the_forms(text: str) -> None:
-    with pytest.raises(ValueError, match=r"^'.*' is no place in a log; write none, all, 100 \(messages\), 64K"):
+    with pytest.raises(ValueError, match=r"^'.*' is not a place in a log; write none, all, 100 \(messages\), 64K"):
         Since.parse(text)
 
 
@@ -101,9 +101,9 @@ def test_a_program_gives_a_value(value: Any, since: Since) -> None:
         (-1, ValueError, "-1 is negative; it counts back from the newest message"),
         (timedelta(seconds=-1), ValueError, "is negative; it counts back from the newest message"),
         (datetime(2026, 11, 28), ValueError, "2026-11-28 00:00:00 has no time zone; give it one"),
-        (True, TypeError, "True is no place in a log; give a Position, a number, a timedelta or a datetime"),
-        (1.5, TypeError, "1.5 is no place in a log"),
-        (None, TypeError, "None is no place in a log"),
+        (True, TypeError, "True is not a place in a log; give a Position, a number, a timedelta or a datetime"),
+        (1.5, TypeError, "1.5 is not a place in a log"),
+        (None, TypeError, "None is not a place in a log"),
     ],
 )
 def test_what_a_program_may_not_give(value: Any, error: type[Exception], message: str) -> None:

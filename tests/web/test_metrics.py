@@ -178,12 +178,17 @@ async def test_connections_are_counted_in_slices_and_one_that_ends_meanwhile_is_
         peers = [await stack.enter_async_context(Peer.of(server)) for _ in range(5)]
         clients = await record.wait_for_clients(5)
         crowd = metrics_module._Crowd()
-        counting = asyncio.ensure_future(crowd.count(server._sessions.readers.keys()))
-        await asyncio.sleep(0)
-        assert 1 <= crowd.ways["tcp"] <= 2
-        for client in clients[3:]:
-            client._reader.end(hubbub.Ending(hubbub.EndingCode.CLOSED, "it is enough"), deliver=False)
-        await counting
+
+        def end_two() -> None:
+            counted.append(crowd.ways["tcp"])
+            for client in clients[3:]:
+                client._reader.end(hubbub.Ending(hubbub.EndingCode.CLOSED, "it is enough"), deliver=False)
+
+        counted: list[int] = []
+        # In the next turn of the loop.
+        asyncio.get_running_loop().call_soon(end_two)
+        await crowd.count(server._sessions.readers.keys())
+        assert counted == [1]
         assert crowd.ways == {"tcp": 3}
         assert len(peers) == 5
 

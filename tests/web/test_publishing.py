@@ -772,16 +772,6 @@ async def test_a_key_that_does_not_open_a_room_learns_nothing_of_it_not_even_wit
         assert await posted(peer) == (403, f"the key desk does not open the room {target[1:]}")
 
 
-async def test_a_message_that_comes_byte_by_byte_must_end_in_time_too() -> None:
-    async with publishing(settings=hubbub.Settings(message_time=0.2)) as (_, peer):
-        await peer.send(CHUNKED)
-        answering = asyncio.ensure_future(posted(peer))
-        while not answering.done():
-            await peer.send(chunk(b"x"))
-            await asyncio.sleep(0.05)
-        assert await answering == (408, "message not complete within 0.2 s")
-
-
 async def test_what_publishes_for_a_connection_that_is_gone_may_still_end_in_time() -> None:
     asked, may_go_on = asyncio.Event(), asyncio.Event()
 

@@ -488,7 +488,7 @@ async def test_the_first_message_of_json_with_beats_is_the_one_after_its_beginni
         async def speak() -> None:
             while not over.is_set():
                 await server.broadcast_many(["x"] * 3)
-                await asyncio.sleep(0)
+                await server.root.fan_out.flushed.wait()
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(speak())
