@@ -287,7 +287,7 @@ class FakeHub(Hub[Any]):
         return ()
 
     def statistics(self) -> Statistics:
-        raise NotImplementedError
+        return Statistics(clients=len(self.clients), rooms=len(self._rooms), accepted=0, endings={}, slowed=0)
 
     @property
     def addresses(self) -> tuple[Address, ...]:

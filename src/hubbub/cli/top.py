@@ -96,8 +96,7 @@ def _asker(target: HttpUrl, secret_file: Path | None, ca: Path | None) -> Asker:
         Failure: an option is wrong, or something is not installed.
     """
     try:
-        # What it needs is an extra.
-        from .top_asking import Asker  # noqa: PLC0415 - see above
+        from .top_asking import Asker  # noqa: PLC0415 - what it needs is an extra
     except ModuleNotFoundError as error:
         raise Failure(f"`hubbub top` needs {error.name}; install it with: pip install 'hubbub[web]'") from None
     if ca is not None and not target.tls:
@@ -128,8 +127,8 @@ async def _show(asker: Asker) -> None:
         except NoLookError as error:
             raise Unreachable(str(error)) from None
         if _is_screen():
-            # prompt-toolkit takes longer to import than everything else, and only this needs it.
-            from .top_screen import watch  # noqa: PLC0415 - see above
+            # It takes longer to import than everything else, and only this needs it.
+            from .top_screen import watch  # noqa: PLC0415 - prompt-toolkit is slow to import
 
             await watch(asker, View(asker.target.text, look), pause)
         else:

@@ -28,8 +28,8 @@ _SHOWN: Final = 80
 # The constructor of a named tuple is a function in Python. Without it, a message takes a sixth less.
 _new: Final = tuple.__new__
 
-# Without what `json.loads` does besides, which takes longer than this. Typeshed lacks it too.
-_scan: Final[Callable[[str, int], tuple[Any, int]]] = JSONDecoder().scan_once  # type: ignore[attr-defined]
+# Without what `json.loads` does besides, which takes longer than this.
+_scan: Final[Callable[[str, int], tuple[Any, int]]] = JSONDecoder().scan_once  # type: ignore[attr-defined] # typeshed lacks it
 
 
 @dataclass(frozen=True, slots=True)

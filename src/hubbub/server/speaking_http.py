@@ -27,7 +27,7 @@ def conversations(hub: Hub[Any], watch: Watch, publish: Publish[Any] | None) -> 
     """
     try:
         from ..web import pages, streams  # noqa: PLC0415 - what it needs is an extra
-        from ..web.conversation import Conversation  # noqa: PLC0415 - likewise
+        from ..web.conversation import Conversation  # noqa: PLC0415 - what it needs is an extra
 
         # Each kind is a file, which would be read for the first request.
         pages.found()

@@ -59,7 +59,7 @@ class Since:
         elif isinstance(value, int) and not isinstance(value, bool):
             since = cls("messages", value)
         else:
-            raise TypeError(f"{value!r} is no place in a log; give a Position, a number, a timedelta or a datetime")
+            raise TypeError(f"{value!r} is not a place in a log; give a Position, a number, a timedelta or a datetime")
         if since.amount < 0:
             raise ValueError(f"{value!r} is negative; it counts back from the newest message")
         return since
@@ -78,7 +78,7 @@ class Since:
                     return read(text)
             return cls("position", position=Position.parse(text))
         except (ValueError, OverflowError):
-            raise ValueError(f"{text!r} is no place in a log; write {FORMS}") from None
+            raise ValueError(f"{text!r} is not a place in a log; write {FORMS}") from None
 
     def __str__(self) -> str:
         """It in the form that `parse` reads."""

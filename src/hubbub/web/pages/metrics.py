@@ -220,8 +220,8 @@ class _Collected(NamedTuple):
 
 
 def _written(figures: Sequence[_Figure], *, open_metrics: bool) -> Shown:
-    from prometheus_client import Metric, exposition  # noqa: PLC0415 - an extra
-    from prometheus_client.openmetrics import exposition as openmetrics  # noqa: PLC0415 - likewise
+    from prometheus_client import Metric, exposition  # noqa: PLC0415 - it is an extra
+    from prometheus_client.openmetrics import exposition as openmetrics  # noqa: PLC0415 - it is an extra
 
     metrics = []
     for kind, name, text, samples in figures:
