@@ -65,6 +65,27 @@ def test_a_body_may_say_where_it_ends(body: bytes) -> None:
     assert (found, reply.ended, reply.status, reply.fault) == (b"one\ntwo\n", True, 200, None)
 
 
+@pytest.mark.parametrize(
+    ("stream", "ended", "reusable"),
+    [
+        (OK + b"Content-Length: 4\r\n\r\none\n", True, True),
+        (OK + b"Content-Length: 4\r\nConnection: close\r\n\r\none\n", True, False),
+        (OK + b"Content-Length: 4\r\n\r\none\nHTTP", True, False),
+        (OK + b"\r\none\n", True, False),
+        (OK + b"Content-Length: 5\r\n\r\none\n", False, False),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n4\r\none\n", False, False),
+        (OK, False, False),
+        (b"", False, False),
+        (b"Hello\r\n", False, False),
+    ],
+)
+def test_what_the_end_of_the_connection_leaves(stream: bytes, *, ended: bool, reusable: bool) -> None:
+    reply, _ = read([stream])
+    assert reply.reusable is reusable
+    assert reply.end() is reply.end() is reply.ended is ended
+    assert reply.reusable is reusable
+
+
 def test_what_comes_before_the_answer_is_none() -> None:
     reply, body = read_however_cut(b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK + TYPE + b"\r\none\n")
     assert (reply.status, body) == (200, b"one\n")

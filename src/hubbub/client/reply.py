@@ -1,10 +1,13 @@
 """A request over HTTP and the answer to it, as bytes (RFC 9112). It does no I/O.
 
+Each request on a connection has a `Reply` of its own.
+
 h11 is an extra: this module is imported when somebody asks for it.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import h11
@@ -69,6 +72,19 @@ class Reply:
         except h11.RemoteProtocolError as error:
             self.fault = f"the answer is not valid HTTP: {printable(str(error))}"
         return b"".join(body)
+
+    def end(self) -> bool:
+        """Take the end of the connection, which may be that of the answer too; whether all of it has come."""
+        if not self.ended:
+            self._connection.receive_data(b"")
+            with suppress(h11.RemoteProtocolError):
+                self.ended = isinstance(self._connection.next_event(), h11.EndOfMessage)
+        return self.ended
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another request may follow on the same connection."""
+        return self._connection.their_state is h11.DONE and self._connection.trailing_data == (b"", False)
 
     @property
     def kind(self) -> str:
