@@ -157,7 +157,7 @@ async def test_https_checks_the_certificate(tmp_path: Path) -> None:
         assert words.endswith("; give --ca, or check the URL")
     async with answering(b"Hey, this is no TLS\n") as plain:
         words = await problem(plain.replace("http", "https"), context=client_context())
-    assert words.startswith("TLS with it cannot begin: ")
+    assert words == "TLS with it cannot begin: what the server sent is not TLS; check the URL"
 
 
 NOT_HTTP = "it does not speak HTTP; give the URL of a place that speaks HTTP (hubbub serve --listen http://HOST:PORT)"
@@ -175,7 +175,7 @@ NO_STATE = "what it answers is not the state of a hubbub; check the URL"
         ([OK, http(b'{"more": true}'), http(b"{}")], NO_STATE),
         ([OK, http(b"x" * 3000)], NO_STATE),
         (
-            [OK, http(b"", "404 Not Found")],
+            [OK, b"HTTP/1.0 404 Not Found\r\n\r\nends with the connection"],
             "it has no page /status; no hubbub is there, or an older one: check the URL",
         ),
         ([OK, http(b"\x1b[2J away\nx", "503 Nope")], r"it answers 503: \x1b[2J away; check the URL"),
@@ -188,6 +188,16 @@ async def test_what_is_no_look_is_told(answers: list[bytes], words: str, monkeyp
     monkeypatch.setattr(top_asking, "SIZE_LIMIT", 2000)
     async with answering(*answers) as url:
         assert await problem(url) == words
+
+
+async def test_a_connection_that_is_reset_is_told() -> None:
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        Peer(reader, writer).reset()
+
+    async with await asyncio.start_server(reset, "127.0.0.1", 0) as server:
+        url = "http://{}:{}".format(*server.sockets[0].getsockname())
+        assert await problem(url) == "Connection reset by peer; check the URL"
 
 
 async def test_an_answer_that_is_too_long_leaves_the_next_look_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,22 +247,6 @@ async def test_where_nobody_listens_is_told_at_each_address_of_a_name() -> None:
     for host in ("127.0.0.1", "localhost"):
         there = url.replace("127.0.0.1", host)
         assert await problem(there) == f"Connection refused; start a server with --listen {there}, or check the URL"
-
-
-async def test_the_first_address_that_answers_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with web_serving() as (server, _):
-        host, port = server.addresses[1]
-        with socket.create_server((host, 0)) as closed:
-            nobody = closed.getsockname()
-
-        async def resolve(host: str, port: int) -> list[Any]:
-            return [(socket.AF_INET, nobody), (socket.AF_INET, (host, port)), (socket.AF_INET, nobody)]
-
-        # No name has two such addresses on all machines.
-        monkeypatch.setattr(top_asking, "resolve", resolve)
-        async with asking(f"http://{host}:{port}") as asker:
-            look, _ = await asker.look()
-        assert look.figures["rooms"] == 1
 
 
 @given(st.floats(0, 1000))

@@ -1,27 +1,30 @@
 """Asking a server for its state over HTTP.
 
-h11 parses the answers, as it parses requests in the server. `http.client` would need a thread, which neither a deadline
-nor Ctrl-C can end, and its timeout starts again with each piece that arrives. Here one deadline holds for a whole
-answer, and what is read has a bound. h11 is in the extra `web`, which a server needs too to have a state to show.
+The connection and the answers are those of `hubbub.subscribe`. Here one deadline holds for a whole answer, the
+connection included, and its size has a bound. h11 is in the extra `web`, which a server also needs to have a state to
+show.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ssl
-from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import h11
 
-from ..client.dial import reason_of
+from ..client.dial import Target, dial, reason_of
+from ..client.reply import Reply
+from ..client.side import LEFT, Side
+from ..framing import Raw
+from ..values.errors import ConnectionClosed
+from ..values.settings import Settings
 from ..values.text import printable
-from ..wire.addresses import address_of, resolve
 from ..wire.countdown import within
 from .top_look import NotAStateError, make_look, parse_page
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
     from typing import Any
 
@@ -33,8 +36,6 @@ TIMEOUT: Final = 10.0
 
 SIZE_LIMIT: Final = 16 << 20
 """The most bytes of an answer. A thousand rooms and connections with long names take a tenth of that."""
-
-READ_SIZE: Final = 64 * 1024
 
 PAGE: Final = 1000
 """Rooms, and connections, in an answer: the most that a server gives."""
@@ -51,6 +52,9 @@ LONGEST_PAUSE: Final = 60.0
 SHARE: Final = 0.03
 """Which part of its time a server may spend on answers. The pause grows with the time that they take."""
 
+UNTRUSTED: Final = "certificate verify failed"
+"""The words of OpenSSL before the reason."""
+
 HTTP_NEEDED: Final = "give the URL of a place that speaks HTTP (hubbub serve --listen http://HOST:PORT)"
 
 WORDS_LIMIT: Final = 300
@@ -58,7 +62,7 @@ WORDS_LIMIT: Final = 300
 
 
 class NoLookError(Exception):
-    """There is no look at a server.
+    """The state of a server cannot be shown.
 
     Attributes:
         reason: why.
@@ -92,24 +96,23 @@ class Asker:
 
     Args:
         target: the server.
-        secret: what each request has as its key; None: nothing.
+        secret: the key in each request; None: no key.
         context: how to speak TLS; None: in plain text.
 
     Raises:
-        ValueError: the secret cannot be said over HTTP.
+        ValueError: a header cannot carry the secret.
     """
 
     def __init__(self, target: HttpUrl, secret: bytes | None, context: ssl.SSLContext | None) -> None:
         self.target = target
-        self._context = context
+        self._to = Target(target.address, context)
         self._has_secret = secret is not None
-        self._headers: list[tuple[bytes, bytes]] = [(b"Host", target.host.encode()), (b"Accept", b"application/json")]
+        self._headers = {b"Host": target.host.encode(), b"Accept": b"application/json"}
         if secret is not None:
-            self._headers.append((b"Authorization", b"Bearer " + secret))
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-        self._http = h11.Connection(h11.CLIENT)
+            self._headers[b"Authorization"] = b"Bearer " + secret
+        self._side: Side[bytes] | None = None
         try:
-            self._request("/status")
+            Reply().request("/status", self._headers)
         except h11.LocalProtocolError:
             raise ValueError("the secret has characters that a header of HTTP cannot have") from None
 
@@ -119,10 +122,10 @@ class Asker:
         If it is cancelled, `close` is still needed.
 
         Raises:
-            NoLookError: there is none.
+            NoLookError: the server did not give it; the message says why.
         """
         try:
-            # What this takes, is the way and not the work.
+            # The server answers this without any work, so its wait is the time on the way.
             way = (await self._ask("/healthz")).wait
             pages: list[Mapping[str, Any]] = []
             busy = 0.0
@@ -138,81 +141,56 @@ class Asker:
         except NotAStateError:
             reason = "what it answers is not the state of a hubbub"
             raise NoLookError(self.target.text, reason, "check the URL") from None
-        except (OSError, h11.RemoteProtocolError) as error:
+        except (OSError, ConnectionClosed) as error:
             raise NoLookError(self.target.text, *self._failure(error)) from None
 
     async def close(self) -> None:
         """End the connection, if there is one."""
-        if self._streams is not None:
-            _, writer = self._streams
-            self._streams = None
-            writer.transport.abort()
-            with suppress(OSError):
-                await writer.wait_closed()
+        if self._side is not None:
+            link, self._side = self._side.link, None
+            link.abort()
+            await link.wait_closed()
 
-    async def _ask(self, target: str) -> _Answer:
-        reused = self._streams is not None
+    async def _ask(self, path: str) -> _Answer:
+        """Send a request and read its answer, within `TIMEOUT`."""
+        reused = self._side is not None
         try:
-            return await self._try(target)
+            async with within(TIMEOUT):
+                return await self._try(path)
         except Exception as error:
             # Without its end, no other answer can follow.
             await self.close()
             # A server closes connections that were quiet for long.
-            if not reused or isinstance(error, (TimeoutError, NotAStateError)):
+            if not (reused and isinstance(error, ConnectionError)):
                 raise
-        return await self._ask(target)
+        return await self._ask(path)
 
-    async def _try(self, target: str) -> _Answer:
-        async with within(TIMEOUT):
-            if self._streams is None:
-                self._streams = await self._open()
-                self._http = h11.Connection(h11.CLIENT)
-            reader, writer = self._streams
-            http = self._http
-            writer.write(b"".join(http.send(event) or b"" for event in (self._request(target), h11.EndOfMessage())))
-            asked = monotonic()
-            wait, status, body = 0.0, 0, bytearray()
-            while not isinstance(event := self._next_event(), h11.EndOfMessage):
-                if event is h11.NEED_DATA:
-                    data = await reader.read(READ_SIZE)
-                    if not (data or status or http.trailing_data[0]):
-                        raise ConnectionAbortedError("it closes the connection without an answer")
-                    http.receive_data(data)
-                    # h11 would wait for the end of the head.
-                    if not (status or b"HTTP/".startswith(http.trailing_data[0][:5])):
-                        raise h11.RemoteProtocolError("what it says is not HTTP")
-                elif isinstance(event, h11.Response):
-                    wait, status = monotonic() - asked, event.status_code
-                elif isinstance(event, h11.Data):
-                    body += event.data
-                    if len(body) > SIZE_LIMIT:
-                        raise NotAStateError
-        if http.our_state is http.their_state is h11.DONE:
-            http.start_next_cycle()
-        else:
+    async def _try(self, path: str) -> _Answer:
+        if self._side is None:
+            side: Side[bytes] = Side(Raw(), Settings(), asyncio.get_running_loop())
+            await dial(self._to, side.link)
+            self._side = side
+        reply, body, wait = Reply(), bytearray(), 0.0
+        asked = monotonic()
+        await self._side.send(reply.request(self.target.path + path, self._headers))
+        while not reply.ended:
+            pieces = await self._side.link.receive_many()
+            if not pieces and not reply.end():
+                if (ending := self._side.ending) not in (None, LEFT):
+                    raise ConnectionResetError(ending.reason)
+                if wait:
+                    raise ConnectionResetError("it closes the connection in the middle of an answer")
+                raise ConnectionAbortedError("it closes the connection without an answer")
+            wait = wait or monotonic() - asked
+            body += reply.feed(b"".join(pieces))
+            if reply.fault is not None:
+                raise NoLookError(self.target.text, "it does not speak HTTP", HTTP_NEEDED)
+            if len(body) > SIZE_LIMIT:
+                raise NotAStateError
+        if not reply.reusable:
             await self.close()
-        return _Answer(status, bytes(body), wait)
-
-    def _next_event(self) -> h11.Event | type[h11.NEED_DATA | h11.PAUSED]:
-        try:
-            return self._http.next_event()
-        except h11.RemoteProtocolError:
-            _, ended = self._http.trailing_data
-            if ended:
-                raise ConnectionResetError("it closes the connection in the middle of an answer") from None
-            raise
-
-    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Connect to the first address of the host that answers."""
-        name = self.target.address.host if self._context is not None else None
-        *others, last = [address_of(end) for _, end in await resolve(*self.target.address)]
-        for place in others:
-            with suppress(OSError):
-                return await asyncio.open_connection(*place, ssl=self._context, server_hostname=name)
-        return await asyncio.open_connection(*last, ssl=self._context, server_hostname=name)
-
-    def _request(self, target: str) -> h11.Request:
-        return h11.Request(method="GET", target=self.target.path + target, headers=self._headers)
+        assert reply.status is not None
+        return _Answer(reply.status, bytes(body), wait)
 
     def _refusal(self, answer: _Answer) -> tuple[str, str]:
         """What a status other than 200 means, and what to do."""
@@ -228,18 +206,16 @@ class Asker:
                 return "it has no page /status", "no hubbub is there, or an older one: check the URL"
         return f"it answers {answer.status}: {words}", "check the URL"
 
-    def _failure(self, error: OSError | h11.RemoteProtocolError) -> tuple[str, str]:
+    def _failure(self, error: OSError | ConnectionClosed) -> tuple[str, str]:
         """What an error means, and what to do."""
         match error:
-            case h11.RemoteProtocolError():
-                return "it does not speak HTTP", HTTP_NEEDED
+            case ConnectionClosed():
+                why = str(error.__cause__).rstrip(".")
+                if UNTRUSTED in why:
+                    return why.replace(UNTRUSTED, "its certificate is not trusted"), "give --ca, or check the URL"
+                return f"TLS with it cannot begin: {why}", "check the URL"
             case ConnectionAbortedError():
                 return reason_of(error), HTTP_NEEDED
-            case ssl.SSLCertVerificationError():
-                why = error.verify_message.rstrip(".")
-                return f"its certificate is not trusted: {why}", "give --ca, or check the URL"
-            case ssl.SSLError():
-                return f"TLS with it cannot begin: {error.reason}", "check the URL"
             case ConnectionRefusedError():
                 return reason_of(error), f"start a server with --listen {self.target.text}, or check the URL"
         return reason_of(error), "check the URL"
