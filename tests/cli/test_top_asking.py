@@ -18,10 +18,11 @@ import hubbub
 from hubbub.cli import top_asking
 from hubbub.cli.target import parse_place
 from hubbub.cli.top_asking import LONGEST_PAUSE, PAUSE, SHARE, Asker, NoLookError, pause_after
+from hubbub.client.reply import Reply
 from hubbub.wire.tls_client import client_context
 
 from support.certificates import make_certificates
-from support.helpers import Peer, eventually
+from support.helpers import Peer, called, eventually
 from support.keys import secret_of, write_keys
 from support.web import KIB, LISTENERS, listeners, web_serving
 
@@ -37,7 +38,7 @@ async def asking(url: str, *, secret: bytes | None = None, context: Any = None) 
 
 
 async def problem(url: str, **options: Any) -> str:
-    """What is said where there is no look, but for the beginning."""
+    """Why the state cannot be shown, without the words that all such messages begin with."""
     async with asking(url, **options) as asker:
         with pytest.raises(NoLookError) as raised:
             await asker.look()
@@ -46,11 +47,11 @@ async def problem(url: str, **options: Any) -> str:
 
 @asynccontextmanager
 async def answering(
-    *answers: bytes, begin: Callable[[], None] = lambda: None, size: int = 64 * KIB
+    *answers: bytes, begin: Callable[[], None] = lambda: None, taken: asyncio.Event | None = None
 ) -> AsyncIterator[str]:
     """The URL of a server that gives one answer after the other, on each connection as far as it is asked.
 
-    `size` is that of the pieces of an answer.
+    With `taken`, it writes byte by byte, and each byte once the client has set that event for the one before.
     """
     tasks = []
 
@@ -60,10 +61,13 @@ async def answering(
         for answer in answers:
             if not await reader.read(64 * KIB):
                 break
-            for at in range(0, len(answer), size):
-                writer.write(answer[at : at + size])
-                # The other side reads it by itself.
-                await asyncio.sleep(0.001)
+            if taken is None:
+                writer.write(answer)
+                continue
+            for at in range(len(answer)):
+                taken.clear()
+                writer.write(answer[at : at + 1])
+                await taken.wait()
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
@@ -208,8 +212,9 @@ async def test_an_answer_that_is_too_long_leaves_the_next_look_alone(monkeypatch
                 await asker.look()
 
 
-async def test_an_answer_may_come_in_any_pieces() -> None:
-    async with answering(OK, http(b"", "404 Not Found"), size=1) as url:
+async def test_an_answer_may_come_byte_by_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = called(monkeypatch, Reply, "feed")
+    async with answering(OK, http(b"", "404 Not Found"), taken=taken) as url:
         assert (await problem(url)).startswith("it has no page /status; ")
 
 
