@@ -64,8 +64,8 @@ class ConnectionRow:
         lag_bytes: the same in bytes.
         heard: its place in its rooms.
         said: how many bytes it has sent.
-        heard_rate: messages that it has heard, a second; None where only one look knows it.
-        said_rate: bytes that it has sent, a second; None likewise.
+        heard_rate: messages that it hears per second; None where two looks cannot be compared.
+        said_rate: bytes that it sends per second; None where two looks cannot be compared.
     """
 
     seen: float
@@ -106,7 +106,7 @@ class Look:
         trouble: why it is not ready for more clients; None: it is.
         figures: its counts, by their names.
         endings: how many connections ended, by code.
-        store: None where there is none.
+        store: its figures; None if the server has no store.
         rooms: by their names.
         connections: by their ids.
         more: whether there are more rooms or connections than these.

@@ -88,7 +88,7 @@ class View:
         look: the newest look.
 
     Attributes:
-        problem: since when there is no newer one, and why; None: there is one in time.
+        problem: since when the look is out of date, and why; None: it is up to date.
         pause: how long it is until the next look, in seconds, if that is longer than usual; else None.
         filter: the text that rows must have.
         typing: whether the filter is being typed.
@@ -239,7 +239,7 @@ class View:
 
 
 def _cut(line: Fragments, width: int) -> Fragments:
-    """A line that is no wider than that."""
+    """The line, cut to `width` columns."""
     kept: Fragments = []
     for style, text in line:
         kept.append((style, cut(text, width)))

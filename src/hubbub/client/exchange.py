@@ -81,6 +81,7 @@ class Exchange:
             async with within(self._settings.connect_time):
                 await self._ask(path)
         except BaseException:
+            # A task that is cancelled here leaves nothing open either.
             self._side.link.abort()
             raise
 
@@ -123,7 +124,7 @@ class Exchange:
         return bool(pieces) and self._reply.fault is None
 
     async def _refusal(self) -> Exception:
-        """What the answer means that is not the stream."""
+        """The error for an answer that is not the stream."""
         # What it says may not end, or not come.
         with suppress(TimeoutError):
             async with within(self._settings.linger_time):
@@ -135,7 +136,7 @@ class Exchange:
         return HttpError(self._url, reason, self._reply.status)
 
     def _unanswered(self) -> Exception:
-        """What it means that there is no head of an answer."""
+        """The error for a connection that has ended before the head of the answer."""
         ending = self._side.ending or LEFT
         if self._reply.fault is not None:
             return HttpError(self._url, self._reply.fault)
