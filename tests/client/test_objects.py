@@ -131,6 +131,7 @@ def test_messages_gaps_and_the_end() -> None:
         f'{{"missed": true, "first": "{TERM}:1"}}',
         '{"missed": 1}',
         '{"end": "closed", "reason": "", "retry": "no"}',
+        '{"end": 7, "reason": "", "retry": false}',
         '{"end": "closed", "reason": 7, "retry": false}',
         # It begins as the next line of the batch does.
         lines_of(["b"], first=2).decode().removesuffix('"}\n'),
@@ -143,6 +144,10 @@ def test_what_comes_before_a_wrong_line_counts_and_nothing_behind_it(wrong: str)
     items, end, fault = read([before, wrong.encode() + b"\n" + lines_of(["c"], first=2)])
     assert (items, end) == (naive(before)[0], None)
     assert fault == f"a line is not an object of hubbub: {wrong[:80]!r}"
+
+
+def test_a_wrong_line_is_shown_without_what_nobody_would_see() -> None:
+    assert read(["a\u3164b\n".encode()])[2] == rf"a line is not an object of hubbub: {r'a\u3164b'!r}"
 
 
 def test_bytes_that_are_not_utf8_are_an_error() -> None:
@@ -160,6 +165,9 @@ def test_a_line_may_have_so_many_bytes_and_no_more() -> None:
     # Its end need not come.
     assert read([line + b" " * size], size) == naive(line)
     assert read([line + b" " * (size + 1)], size) == (*naive(line)[:2], fault)
+    # Nobody reads how long one is behind the end, or behind one that is wrong.
+    assert read([END + b" " * (size + 1)], size) == naive(END)
+    assert read([b"null\n" + b" " * (size + 1)], size) == ([], None, "a line is not an object of hubbub: 'null'")
 
 
 def test_it_knows_whether_it_stands_within_a_line() -> None:

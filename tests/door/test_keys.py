@@ -345,6 +345,10 @@ async def test_of_many_whose_key_was_taken_away_some_end_in_each_turn(
         for peer in peers:
             await peer.send(secret_of("boat") + b"\n")
         await record.wait_for_clients(5)
+        await server.broadcast("Hey")
+        for peer in peers:
+            # Behind it nothing else looks at the key.
+            assert await peer.line() == b"Hey\n"
         write_keys(path)
         assert server.reload()[1].endswith(": 5")
         assert len(server.clients) == 3

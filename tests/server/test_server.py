@@ -302,10 +302,10 @@ def test_a_reload_says_what_has_changed_and_what_could_not_be_read(tmp_path: Pat
     networks.write_text("192.0.2.0/24\n")
     secret.write_text("open sesame\n")
     with_secret = listening(authenticate=hubbub.SharedSecret(secret))
-    # Some share what is read, and some have nothing to read.
+    # Some share what is read, and some have nothing to read. What cannot be read comes first.
     listeners = [
-        replace(with_secret, access=hubbub.Access(deny=[f"@{networks}"])),
         with_secret,
+        replace(with_secret, access=hubbub.Access(deny=[f"@{networks}"])),
         listening(authenticate=nobody),
     ]
     server = hubbub.Server(relay, listeners=listeners)

@@ -209,7 +209,7 @@ async def test_requests_that_come_at_once_are_answered_one_after_the_other() -> 
         assert await peer.line() == b"a\n"
 
 
-@pytest.mark.parametrize("request_line", ["OPTIONS /root", "GET /nowhere/raw"])
+@pytest.mark.parametrize("request_line", ["OPTIONS /root", "GET /nowhere/raw", "GET /healthz"])
 async def test_only_the_last_answer_of_a_connection_says_that_it_ends(request_line: str) -> None:
     async with web_serving() as (server, _), Peer.of(at(server, 1)) as peer:
         for header, told in (("X: y", None), ("Connection: close", "close")):
@@ -237,7 +237,8 @@ async def test_a_request_must_come_in_time(data: bytes) -> None:
 async def test_a_head_that_is_too_long_is_refused_before_it_has_come() -> None:
     async with web_serving() as (server, record), Peer.of(at(server, 1)) as peer:
         await peer.send(b"GET /root/raw HTTP/1.1\r\nX: " + b"x" * 17 * 1024)
-        assert (await answer(peer)).status == 431
+        head = await answer(peer)
+        assert (head.status, head.headers["Connection"]) == (431, "close")
         (ending,) = await record.wait_for_refusals(1)
         assert ending.code is hubbub.EndingCode.MALFORMED
 

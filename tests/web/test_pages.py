@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import ssl
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,9 +17,10 @@ import pytest
 import hubbub
 from hubbub.server.watch import Watch
 from hubbub.web.pages import status as status_module
-from hubbub.web.requests import Request
+from hubbub.web.requests import Problem, Request
+from hubbub.web.watching import check_watcher
 
-from support.certificates import make_certificates
+from support.certificates import TlsPeer, make_certificates
 from support.helpers import Peer, at, eventually
 from support.keys import secret_of, write_keys
 from support.programs import finish, require_program
@@ -76,6 +77,7 @@ async def test_without_keys_programs_on_this_machine_may_watch(host: str) -> Non
         (HOST, "Forwarded: for=127.0.0.1"),
         (HOST, "Via: 1.1 proxy"),
         (HOST, "Origin: https://boat.example"),
+        (HOST, "Origin: https://localhost"),
         (HOST, "Sec-Fetch-Site: cross-site"),
         (HOST, "Sec-Fetch-Site: same-site"),
     ],
@@ -92,7 +94,7 @@ async def test_without_keys_what_is_asked_for_others_or_by_another_name_is_refus
     [
         ("0.0.0.0", "127.0.0.1", 403),
         ("127.0.0.2", "127.0.0.2", 200),
-        ("localhost", "127.0.0.1", 200),
+        ("LocalHost", "127.0.0.1", 200),
     ],
 )
 async def test_without_keys_the_place_must_be_on_a_loopback_address(bound: str, asked: str, code: int) -> None:
@@ -110,10 +112,43 @@ async def test_without_keys_a_descriptor_is_watched_through_a_loopback_address()
         assert (await refusal(server, "GET /status"))[0] == 200
 
 
-async def test_without_keys_pages_of_the_server_itself_may_watch() -> None:
-    async with web_serving() as (server, _):
+@pytest.mark.parametrize(("reached", "code"), [("127.0.0.1", 200), ("192.0.2.1", 403)])
+def test_without_keys_a_descriptor_is_watched_through_no_other_address(reached: str, code: int) -> None:
+    def about(name: str) -> tuple[str, int]:
+        assert name == "sockname"
+        return reached, 8080
+
+    link = SimpleNamespace(transport=SimpleNamespace(get_extra_info=about))
+    arrival: Any = SimpleNamespace(listener=listeners(endpoint=3)[1], address="127.0.0.1", link=link)
+    with nullcontext() if code == 200 else pytest.raises(Problem, match="only programs on this machine"):
+        check_watcher(arrival, Request("GET", "/status"))
+
+
+@pytest.mark.parametrize(("client", "code"), [("127.0.0.1", 200), ("192.0.2.66", 403)])
+async def test_without_keys_a_client_whose_address_a_proxy_tells_must_be_on_this_machine(
+    client: str, code: int
+) -> None:
+    places = listeners(proxies=hubbub.Networks(["127.0.0.1"]))
+    async with web_serving(listeners=places) as (server, _), Peer.of(at(server, 1)) as peer:
+        header = f"PROXY TCP4 {client} 127.0.0.1 1 2\r\n"
+        await peer.send(f"{header}GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert (await answer(peer)).status == code
+
+
+async def test_without_keys_pages_of_the_server_itself_may_watch(tmp_path: Path) -> None:
+    certificates = make_certificates(tmp_path)
+    async with web_serving(listeners=(*LISTENERS, certificates.listener(http=hubbub.Http()))) as (server, _):
         own = "Host: localhost:8080", "Origin: http://localhost:8080", "Sec-Fetch-Site: same-origin"
         assert (await refusal(server, "GET /status HTTP/1.1", *own))[0] == 200
+        async with TlsPeer.of(at(server, 2), certificates.client_context()) as peer:
+            request = "\r\n".join(["GET /status HTTP/1.1", *own, "", ""])
+            await peer.send(request.replace("http:", "https:").encode())
+            assert await peer.line() == b"HTTP/1.1 200 OK\r\n"
+
+
+async def test_without_keys_a_program_need_name_no_host_and_may_send_other_headers() -> None:
+    async with web_serving() as (server, _):
+        assert (await refusal(server, "GET /status HTTP/1.0", "Viaduct: 7"))[0] == 200
 
 
 async def test_without_keys_a_unix_socket_may_be_a_descriptor(tmp_path: Path) -> None:
@@ -157,7 +192,8 @@ async def test_with_keys_one_that_may_watch_is_needed(tmp_path: Path) -> None:
         bearer = [f"Authorization: Bearer {secret_of('desk').decode()}"]
         assert (await refusal(server, "GET /root/json HTTP/1.1", HOST, *bearer))[0] == 403
         # Probes have no key.
-        assert await refusal(server, "GET /healthz") == (200, "ok")
+        for target in ("/healthz", "/readyz"):
+            assert await refusal(server, f"GET {target}") == (200, "ok")
 
 
 async def test_with_a_shared_secret_who_knows_it_may_watch(tmp_path: Path) -> None:
