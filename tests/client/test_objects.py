@@ -147,7 +147,9 @@ def test_what_comes_before_a_wrong_line_counts_and_nothing_behind_it(wrong: str)
 
 
 def test_a_wrong_line_is_shown_without_what_nobody_would_see() -> None:
-    assert read(["a\u3164b\n".encode()])[2] == rf"a line is not an object of hubbub: {r'a\u3164b'!r}"
+    _, _, fault = read(["a\u3164b\n".encode()])
+    assert fault is not None
+    assert "\u3164" not in fault
 
 
 def test_bytes_that_are_not_utf8_are_an_error() -> None:

@@ -23,6 +23,7 @@ def test_pauses_grow_up_to_the_longest_and_are_shortened_at_random() -> None:
     backoff.lasted(5)
     assert backoff.pause() <= 1
     assert len({Backoff(hubbub.Settings()).pause() for _ in range(10)}) > 1
+    assert Backoff(hubbub.Settings(retry_time=5, retry_limit=1)).pause() <= 1
 
 
 def test_a_pause_is_as_long_as_the_server_asked_for_within_reason() -> None:
@@ -61,6 +62,7 @@ async def test_what_is_received_goes_on_after_the_connection_has_ended(
         first = await place.peer()
         await first.send(b"one\n")
         assert await anext(connection) == "one"
+        assert not caplog.messages
         receiving = asyncio.create_task(connection.receive_many())
         first.reset() if broken else await gone(first)
         second = await place.peer()

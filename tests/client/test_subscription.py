@@ -114,6 +114,11 @@ async def test_an_entry_is_that_of_the_history() -> None:
             assert entry.time == pytest.approx(kept.time, abs=1e-5)
 
 
+def test_its_position_is_known_from_the_start_only_where_it_was_given_one() -> None:
+    assert hubbub.subscribe("http://h/ais", since=START).position == START
+    assert hubbub.subscribe("http://h/ais").position is None
+
+
 @pytest.mark.parametrize("before", [0, 2])
 async def test_without_a_place_it_begins_with_the_next_message_whatever_is_replayed(before: int) -> None:
     async with web_serving(listeners=listeners(replay="all")) as (server, _):
@@ -263,6 +268,33 @@ async def test_after_a_stream_that_lasted_pauses_are_short_again() -> None:
         await asked_for(place, line(1, "a"))
         assert await task == ["a"]
         assert entries._backoff._next == 2 * settings.retry_time
+
+
+async def test_streams_that_end_early_have_longer_and_longer_pauses() -> None:
+    settings = replace(QUICK, retry_time=0.01, retry_limit=10)
+    async with listening() as place, subscribed(place, settings=settings) as entries:
+        task = asyncio.create_task(taken(entries, 1))
+        for _ in range(3):
+            peer, _ = await asked_for(place)
+            await gone(peer)
+        await asked_for(place, line(1, "a"))
+        assert await task == ["a"]
+        assert entries._backoff._next == 2**3 * settings.retry_time
+
+
+async def test_an_iteration_behind_one_that_came_back_asks_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    async with listening() as place:
+        entries = subscribed(place)
+        task = asyncio.create_task(taken(entries, 1))
+        peer, _ = await asked_for(place)
+        await gone(peer)
+        await asked_for(place, line(1, "a"))
+        assert await task == ["a"]
+        caplog.clear()
+        task = asyncio.create_task(taken(entries, 1))
+        await asked_for(place, line(2, "b"))
+        assert await task == ["b"]
+        assert not caplog.messages
 
 
 # Gaps.
@@ -503,6 +535,8 @@ async def test_without_a_context_a_break_closes_the_connection() -> None:
     async with web_serving() as (server, _):
         await server.broadcast_many(["a", "b"])
         entries = hubbub.subscribe(url_of(server), since="all")
+        async with entries:
+            pass  # One that was left is none.
         for expected in ("a", "b"):
             assert await taken(entries, 1) == [expected]
             await eventually(lambda: len(server.root) == 0)
@@ -579,6 +613,14 @@ async def test_a_request_names_its_host_and_has_the_key_in_a_header_alone() -> N
             "Connection: close",
             "Authorization: Bearer sesame é",
         ]
+
+
+async def test_a_key_may_have_bytes_that_are_no_text() -> None:
+    # So the command line reads them.
+    async with listening() as place, reading(place, 1, key="sesame \udcff"):
+        peer = await place.peer()
+        async with asyncio.timeout(10):
+            assert (await peer.reader.readuntil(b"\r\n\r\n")).endswith(b"\r\nAuthorization: Bearer sesame \xff\r\n\r\n")
 
 
 @pytest.mark.parametrize(
