@@ -128,6 +128,19 @@ async def test_rooms_and_readers_have_one_turn_and_not_at_once_however_often_the
         assert await journal.turns() == [[room, reader]]
 
 
+async def test_the_turns_with_flushes_and_their_times_are_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump_module, "perf_counter", iter([0.0, 1.0, 5.0, 7.0, 9.0, 9.5]).__next__)
+    journal, pump = Journal(), Pump(10)
+    for _ in range(2):
+        for room in Room(journal), Room(journal):
+            pump.flush_soon(room)
+        pump.pump_soon(Reader(journal))
+        await journal.turns()
+    pump.pump_soon(Reader(journal))
+    await journal.turns()
+    assert (pump.flushes, pump.flush_time) == (2, 3.0)
+
+
 async def test_a_room_is_busy_from_when_it_is_marked_until_its_flush_is_through() -> None:
     journal, pump = Journal(), Pump(2)
     room = Room(journal, readers=3)

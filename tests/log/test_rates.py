@@ -33,3 +33,19 @@ def test_a_rate_is_that_of_the_last_minute_or_of_what_memory_has_of_it(
     period = PERIOD if first is not held[0] or not first.start.seq else max(LEAST, now - first.born)
     messages, size = log.head.seq - first.start.seq, log.head.offset - first.start.offset
     assert rate_of(log, now) == Rate(messages / period, size / period)
+
+
+def test_what_is_older_than_a_minute_does_not_count() -> None:
+    source = Source()
+    source.say(b"a")
+    size = source.log.head.offset
+    assert rate_of(source.log, PERIOD) == Rate(1 / PERIOD, size / PERIOD)
+    assert rate_of(source.log, PERIOD + 0.5) == Rate(0, 0)
+
+
+def test_a_rate_is_taken_over_a_second_at_least() -> None:
+    source = Source()
+    for message in (b"a", b"b"):
+        source.say(message)
+    assert source.drop()
+    assert rate_of(source.log, source.now) == Rate(1 / LEAST, source.log.head.offset / 2 / LEAST)

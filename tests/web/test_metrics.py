@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections.abc import Iterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 import hubbub
+from hubbub.values.role import Role
 from hubbub.web.pages import metrics as metrics_module
 from hubbub.web.pages.metrics import LAGS, OPEN_METRICS, OTHERS, ROOMS
 
@@ -27,7 +30,18 @@ from support.programs import Finished, finish, require_program, wait_until
 from support.programs import Peer as PlainPeer
 from support.prometheus import Query, prometheus
 from support.stores import SqliteBench, storing
-from support.web import LISTENERS, SMALL, answer, listeners, overwhelmed, refusal, requesting, socket_of, web_serving
+from support.web import (
+    LISTENERS,
+    SMALL,
+    answer,
+    listeners,
+    overwhelmed,
+    posted,
+    refusal,
+    requesting,
+    socket_of,
+    web_serving,
+)
 from support.web_programs import web_program
 
 HOST = "Host: localhost"
@@ -193,6 +207,26 @@ async def test_connections_are_counted_in_slices_and_one_that_ends_meanwhile_is_
         assert len(peers) == 5
 
 
+def test_those_who_read_many_rooms_count_more_and_whoever_comes_and_goes_meanwhile_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(metrics_module, "SLICE", 4)
+
+    def reader_of(rooms: int) -> Any:
+        return SimpleNamespace(ending=None, via="tcp", role=Role.BOTH, direct=True, cursors=[None] * rooms)
+
+    readers = dict(enumerate(map(reader_of, (1, 1, 1, 1, 5, 1))))
+    crowd = metrics_module._Crowd()
+    counting, counted = crowd.count(readers.values()), list[int]()
+    with suppress(StopIteration):
+        while True:
+            # A turn of the loop.
+            counting.send(None)
+            counted.append(crowd.ways["tcp"])
+            readers[len(readers)] = reader_of(1)
+    assert (counted, crowd.ways["tcp"]) == ([2, 4, 5], 6)
+
+
 # Rooms.
 
 
@@ -209,6 +243,7 @@ async def test_rooms_have_their_own_figures_and_one_that_has_gone_still_counts_f
         assert metrics.by("room_messages_total", "room") == {"root": 2, "news": 1}
         assert metrics.by("room_bytes_total", "room") == {"root": 256 + 8, "news": 256 + 6}
         news.close()
+        server.room("gone").close()
         await server.room("news").broadcast("four")
         metrics = await scrape(server)
         assert metrics.by("room_messages_total", "room") == {"root": 2, "news": 1}
@@ -283,6 +318,9 @@ async def test_a_client_that_is_muted_is_counted() -> None:
         server._sessions.stalls.look(29)
         server._sessions.stalls.look(31)
         assert (await scrape(server))("muted_total") == 1
+        async with requesting(server, "GET /status") as peer:
+            _, fields = await posted(peer)
+        assert [one["muted"] for one in fields["connections"]] == [True]
 
 
 async def test_a_server_without_a_store_has_no_figures_of_one() -> None:
@@ -300,8 +338,10 @@ async def test_a_store_has_what_is_committed_and_is_out_when_its_disk_is_full(tm
     async with storing(bench, listeners=LISTENERS, store_patience=0.2) as (server, _):
         await server.broadcast(b"one")
         await eventually(lambda: figures_of(server).committed.get("root") == 1)
+        server.room("silent")
         metrics, figures = await scrape(server), figures_of(server)
         assert metrics("store_room_messages_total", room="root") == 1
+        assert metrics("store_room_messages_total", room="silent") == 0
         assert metrics("store_size_bytes") == figures.size > 0
         assert metrics("store_pending_bytes") == 0
         assert metrics("store_commit_seconds_count") == figures.commits >= 1
@@ -367,6 +407,15 @@ async def test_without_the_library_the_answer_says_how_to_install_it(monkeypatch
     async with web_serving() as (server, _):
         reason = "metrics need the library prometheus-client; install it with: pip install 'hubbub[metrics]'"
         assert await refusal(server, "GET /metrics") == (501, reason)
+
+
+async def test_the_library_is_imported_in_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[threading.Thread] = []
+    monkeypatch.setattr(metrics_module, "import_module", lambda _: threads.append(threading.current_thread()))
+    async with web_serving() as (server, _):
+        await scrape(server)
+    assert threads
+    assert threading.current_thread() not in threads
 
 
 def test_the_library_is_imported_only_when_the_page_is_asked_for() -> None:

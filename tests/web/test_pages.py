@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import ssl
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,8 +27,10 @@ from support.programs import finish, require_program
 from support.stores import SqliteBench, storing
 from support.web import (
     LISTENERS,
+    SMALL,
     answer,
     listeners,
+    overwhelmed,
     posted,
     refusal,
     requesting,
@@ -287,13 +289,37 @@ async def test_the_state_has_rooms_and_connections_as_they_are() -> None:
         assert (root["name"], root["readers"], root["position"]) == ("root", 2, str(server.root.head))
         assert (other["name"], other["messages"], other["retained"]["messages"]) == ("alarms", 1, 1)
         assert other["rate"]["messages"] == pytest.approx(1 / 60, abs=0.001)
+        assert other["rate"]["bytes"] == pytest.approx(other["bytes"] / 60, abs=0.05)
+        assert root.keys() & {"committed", "reads"} == set()
         written = {one["via"]: one for one in fields["connections"]}
         assert set(written) == {"tcp", "sse", "ws"}
         assert (written["tcp"]["name"], written["tcp"]["role"]) == (speaker.name, "write")
+        assert {len(one["id"]) for one in written.values()} == {12}
         for via in ("sse", "ws"):
             assert written[via]["rooms"] == 1
             assert written[via]["lag"] == {"messages": 0, "bytes": 0}
-        assert written["tcp"]["said"] == 4
+            assert written[via]["heard"] == 1
+        assert [written["tcp"][name] for name in ("said", "heard", "muted", "key")] == [4, 0, False, None]
+
+
+async def test_the_state_says_what_memory_still_has() -> None:
+    async with overwhelmed(SMALL) as (server, _, _peer, count):
+        (room,) = (await status(server))["rooms"]
+        log = server.root.fan_out.log
+        retained = {"messages": count - log.oldest.seq, "bytes": log.head.offset - log.oldest.offset}
+        assert (room["messages"], room["retained"]) == (count, retained)
+        assert 0 < room["retained"]["messages"] < count
+
+
+async def test_the_state_has_the_names_of_keys(tmp_path: Path) -> None:
+    keys = hubbub.Keys(write_keys(tmp_path / "keys.toml", desk="watch", boat="read"))
+    desk, boat = (f"Authorization: Bearer {secret_of(name).decode()}" for name in ("desk", "boat"))
+    async with (
+        web_serving(listeners=listeners(authenticate=keys)) as (server, _),
+        requesting(server, "GET /root/sse HTTP/1.1", HOST, boat),
+    ):
+        await eventually(lambda: len(server.root) == 1)
+        assert [one["key"] for one in (await status(server, "", desk))["connections"]] == ["boat"]
 
 
 async def test_the_state_says_how_each_came(tmp_path: Path) -> None:
@@ -323,18 +349,33 @@ async def test_the_state_is_given_out_in_parts_and_one_that_ends_meanwhile_is_le
         assert names == list(server.rooms)
         assert [len(fields["connections"]) for fields in (first, second)] == [1, 0]
         assert len((await status(server, "?limit=7&offset=2"))["rooms"]) == 7
+        assert len((await status(server, "?limit=999999999"))["rooms"]) == 120
         for query, words in (
+            ("?limit=1000000000", "limit is '1000000000'; it must be a whole number of up to 9 digits"),
             ("?limit=-1", "limit is '-1'; it must be a whole number of up to 9 digits"),
+            ("?limit=%D9%A3", "limit is '\u0663'; it must be a whole number of up to 9 digits"),
             ("?offset=1e3", "offset is '1e3'; it must be a whole number of up to 9 digits"),
             ("?sort=lag", "the parameter 'sort' is not known; use limit, offset"),
         ):
             assert await refusal(server, f"GET /status{query}") == (400, words)
 
 
+async def test_connections_are_given_out_in_parts_of_a_size_that_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status_module, "LARGEST_LIMIT", 2)
+    async with web_serving() as (server, record), AsyncExitStack() as stack:
+        for _ in range(4):
+            await stack.enter_async_context(Peer.of(server))
+        await record.wait_for_clients(4)
+        for query, count, more in (("?limit=1", 1, True), ("?limit=9", 2, True), ("?limit=9&offset=2", 2, False)):
+            fields = await status(server, query)
+            assert (len(fields["connections"]), fields["more"]) == (count, more)
+
+
 async def test_a_connection_that_reads_many_rooms_counts_more_and_one_that_ends_meanwhile_is_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(status_module, "SLICE", 4)
+    # As many as the rooms, which are written first, leave over.
+    monkeypatch.setattr(status_module, "SLICE", 7)
     ended: list[str] = []
 
     def end(client: hubbub.Client[Any]) -> None:
@@ -356,3 +397,20 @@ async def test_a_connection_that_reads_many_rooms_counts_more_and_one_that_ends_
         names = [one["name"] for one in json.loads(shown.body)["connections"]]
         assert ended == [third.name]
         assert names == [first.name, second.name]
+
+
+def test_each_slice_of_a_list_is_a_whole_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status_module, "SLICE", 4)
+    written: list[int] = []
+
+    def row(number: int) -> dict[str, int]:
+        written.append(number)
+        return {"number": number}
+
+    writing, turns = status_module._list([1, 1, 1, 1, 5, 1], row, lambda number: number), list[int]()
+    with suppress(StopIteration):
+        while True:
+            # A turn of the loop.
+            writing.send(None)
+            turns.append(len(written))
+    assert (turns, len(written)) == ([2, 4, 5], 6)
