@@ -278,7 +278,26 @@ def test_a_file_keeps_its_permissions_and_a_new_one_has_the_usual_ones(tmp_path:
             assert stat.S_IMODE(file.stat().st_mode) == mode
             file.chmod(0o604)
     finally:
-        os.umask(before)
+        mask = os.umask(before)
+    assert mask == 0o027
+
+
+def test_a_name_may_be_as_long_as_names_are_and_nothing_stays_open(tmp_path: Path) -> None:
+    path, descriptors = tmp_path / ("x" * 255), Path("/dev/fd")
+    before = len(list(descriptors.iterdir()))
+    PositionFile(path).write(PLACE_7)
+    assert len(list(descriptors.iterdir())) == before
+    assert PositionFile(path).position == PLACE_7
+
+
+def test_a_position_is_synced_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, synced = tmp_path / "place", list[tuple[bytes, bool]]()
+    with (tmp_path / "output").open("w+b") as output:
+        monkeypatch.setattr("hubbub.cli.stdio.STDOUT", output.fileno())
+        monkeypatch.setattr(os, "fsync", lambda number: synced.append((os.pread(number, KIB, 0), file.exists())))
+        PositionFile(file).write(PLACE_7)
+    # The output comes first.
+    assert synced == [(b"", False), (f"{PLACE_7}\n".encode(), False)]
 
 
 def test_a_new_file_that_cannot_be_written_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,6 +339,15 @@ def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path: Path) -> N
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(Failure, match=r"^--resume: .*fifo is not a regular file; name another one$"):
         PositionFile(tmp_path / "fifo")
+
+
+def test_what_is_no_text_is_refused_however_much_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "place"
+    file.write_bytes(b"\xff")
+    # A hole takes no space, and would not fit into the memory.
+    os.truncate(file, 2**40)
+    with pytest.raises(Failure, match=r"^--resume: .*place has no position in it; remove it to begin at --since"):
+        PositionFile(file)
 
 
 def test_what_a_server_says_cannot_act_on_the_terminal() -> None:
