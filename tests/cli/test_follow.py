@@ -24,7 +24,7 @@ import hubbub
 from hubbub import Position
 from hubbub.cli import main
 from hubbub.cli.failure import Failure, Unreachable
-from hubbub.cli.follow import as_bytes, as_text, follow, words_for
+from hubbub.cli.follow import _Printer, as_bytes, as_text, follow, words_for
 from hubbub.cli.position_file import PositionFile
 
 from bench.peer import free_port
@@ -171,13 +171,27 @@ async def test_a_signal_does_what_it_would_have_done_behind_the_position(
             if end is None:
                 following.cancel()
             else:
-                os.kill(os.getpid(), end)
+                # Another one changes nothing.
+                for _ in range(2):
+                    os.kill(os.getpid(), end)
             with pytest.raises(asyncio.CancelledError):
                 await following
             assert file.read_text() == f"{position}\n"
         assert seen == ([] if end is None else [1])
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+async def test_where_nothing_is_noted_signals_are_not_held_back() -> None:
+    ends = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+    before = [signal.getsignal(end) for end in ends]
+    async with web_serving() as (server, _):
+        following = asyncio.create_task(follow(hubbub.subscribe(url_of(server)), None))
+        await eventually(lambda: len(server.root) == 1)
+        assert [signal.getsignal(end) for end in ends] == before
+        following.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await following
 
 
 @pytest.mark.parametrize(
@@ -195,6 +209,20 @@ def test_a_message_is_shown_safely_and_piped_as_it_is(message: str | bytes, show
 def test_a_gap_says_how_many_messages_are_missing() -> None:
     gap = hubbub.Missed(hubbub.Position("0123456789abcdef", 7), 3)
     assert words_for(gap) == "messages that are missing here: 3"
+
+
+async def test_a_gap_is_told_between_the_messages_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[bytes | str] = []
+
+    async def write_output(data: bytes) -> None:
+        told.append(data)
+
+    monkeypatch.setattr("hubbub.cli.follow.write_output", write_output)
+    monkeypatch.setattr("hubbub.cli.follow.click.echo", lambda words, **_: told.append(words))
+    places = [Position("0123456789abcdef", seq) for seq in (1, 4, 5)]
+    one, two = (hubbub.Entry[str | bytes](place, 0.0, "", f"{place.seq}") for place in places[::2])
+    await _Printer(None)._print([one, hubbub.Missed(places[1], 3), two])
+    assert told == [b"1\n", "hubbub: messages that are missing here: 3", b"5\n"]
 
 
 def test_a_link_to_the_file_stays_one(tmp_path: Path) -> None:
