@@ -132,6 +132,22 @@ def test_it_goes_on_behind_what_it_has_printed(end: signal.Signals, tmp_path: Pa
         assert [path.name for path in tmp_path.iterdir()] == ["place"]
 
 
+def test_a_place_that_was_read_is_not_written_again_before_something_is_printed(tmp_path: Path) -> None:
+    file = tmp_path / "place"
+    with web_program() as server:
+        server.say("one")
+        with following(room_of(server), "--since", "all", "--resume", str(file)) as program:
+            assert program.output.line() == b"one\n"
+            wait_until(lambda: noted(file) == 1, "position")
+        written = file.stat().st_ino
+        with following(room_of(server), "-v", "--resume", str(file)) as program:
+            program.errors.expect(b"the stream is open")
+            program.signal(signal.SIGTERM)
+            assert program.wait() == -signal.SIGTERM
+        # Each time it is written, it is another file.
+        assert file.stat().st_ino == written
+
+
 def test_nohup_keeps_it_running(tmp_path: Path) -> None:
     file = tmp_path / "place"
     with web_program() as server:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..door.credentials import Credentials
 from ..door.http import LOCAL, asks_loopback, is_loopback
-from ..door.networks import UNIX
 from ..values.address import Address
 from ..values.key import WATCH
 from .access import identify
@@ -56,7 +55,8 @@ def _is_local(arrival: Arrival[Any], request: Request) -> bool:
     own = f"{'http' if arrival.listener.tls is None else 'https'}://{host}"
     return (
         _is_bound_locally(arrival)
-        and (arrival.address == UNIX or is_loopback(arrival.address))
+        # Whose a connection of a proxy is it may not know itself (PROXY UNKNOWN).
+        and not arrival.listener.proxies
         and asks_loopback(host)
         and request.headers.get("origin", own) == own
         and request.headers.get("sec-fetch-site", "none") in _FROM_HERE
